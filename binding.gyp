@@ -1,0 +1,19 @@
+{
+  "targets": [
+    {
+      "target_name": "wdp_native",
+      "sources": ["native/addon.cc", "native/affinity.cc", "native/capabilities.cc", "native/probe.cc"],
+      "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+      "cflags_cc!": ["-std=gnu++14", "-std=gnu++17", "-std=gnu++20", "-fexceptions"],
+      "cflags_cc": [
+        "-std=c++17",
+        "-fno-exceptions",
+        "-fvisibility=hidden",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-isystem <!(node -p \"require('path').dirname(require.resolve('node-addon-api/package.json'))\")"
+      ]
+    }
+  ]
+}

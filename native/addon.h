@@ -1,0 +1,44 @@
+/*
+ * The native addon: the system calls that neither Node nor WASM can make, and nothing else. No parsing, no policy, no
+ * state: each function asks the kernel once and answers with plain numbers.
+ *
+ * Threads: context-aware and free of globals, so every worker thread loads its own instance; each function concerns the
+ * calling thread or the whole host, as its comment says.
+ * Errors: what the kernel refuses comes back as an errno value in the result (0: done). Arguments of the wrong type are
+ * a programmer's mistake and throw TypeError.
+ */
+#pragma once
+
+#include <napi.h>
+
+#include <utility>
+
+namespace wdp {
+
+/** A file descriptor that closes itself. -1 is none. */
+class Fd {
+ public:
+  explicit Fd(int fd) : fd_(fd) {}
+  ~Fd();
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  Fd& operator=(Fd&&) = delete;
+
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+/** setAffinity(cpus: Int32Array | number[]): number. Pins the calling thread to these CPUs; returns 0 or an errno. */
+Napi::Value SetAffinity(const Napi::CallbackInfo& info);
+
+/** capabilities(): { netAdmin, netRaw, ipcLock, sysAdmin, sysNice, bpf }. What the calling thread may do now. */
+Napi::Value Capabilities(const Napi::CallbackInfo& info);
+
+/** probe(): what the kernel offers to this process; each answer is { available, errno }. */
+Napi::Value Probe(const Napi::CallbackInfo& info);
+
+}  // namespace wdp

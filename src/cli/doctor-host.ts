@@ -1,0 +1,223 @@
+/*
+ * The checks of wdp doctor that concern the host: build tools, the native addon, what the kernel allows this process,
+ * and the Open vSwitch programs that serve as a second opinion in tests. None of them is needed for the main job.
+ *
+ * Before it: doctor.ts; after it: the native addon's probe. Looks only, changes nothing; main thread.
+ */
+import { accessSync, constants, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { getSystemErrorName } from 'node:util';
+import {
+  type NativeAddon,
+  type NativeProbe,
+  nativeAddon,
+  nativeUnavailableReason,
+  type ProbeAnswer,
+} from '../native/load.ts';
+
+/** One line of the report. `mend` is a command, or words where no command can help; absent when all is well. */
+export interface Check {
+  readonly name: string;
+  readonly works: boolean;
+  /** Whether the main job needs it. */
+  readonly required: boolean;
+  readonly detail: string;
+  readonly mend?: string | undefined;
+}
+
+const capNetAdmin = 12;
+const capNetRaw = 13;
+/** Locked memory that an AF_XDP port with its buffers needs where it is charged to the limit (before Linux 5.11). */
+const memlockSizeMin = 64 * 1024 * 1024;
+
+/** Compiler, make and Python: what building the native addon takes. */
+export function checkBuildTools(env: NodeJS.ProcessEnv): Check[] {
+  const compilers = env.CXX ? [env.CXX.split(' ')[0]] : ['c++', 'g++', 'clang++'];
+  return [
+    programCheck('C++ compiler', compilers, 'for the native addon', 'g++', env),
+    programCheck('make', [env.MAKE || 'make'], 'for the native addon', 'make', env),
+    programCheck(
+      'python3',
+      [env.PYTHON || 'python3', 'python'],
+      'for node-gyp, which builds the native addon',
+      'python3',
+      env,
+    ),
+  ];
+}
+
+/** The addon and everything that only works through it, or, without it, what /proc can tell. */
+export function checkNative(env: NodeJS.ProcessEnv): Check[] {
+  const addon = nativeAddon();
+  const check: Check = {
+    name: 'Native addon',
+    required: false,
+    works: addon !== undefined,
+    detail: addon ? 'loaded' : `${nativeUnavailableReason()}: no real interfaces, no kernel Netlink`,
+    mend: addon ? undefined : addonMend(env),
+  };
+  return [check, ...capabilityChecks(), ...probeChecks(addon, env)];
+}
+
+/** Open vSwitch's own programs and tshark: optional, the tests compare with them. */
+export function checkOracles(env: NodeJS.ProcessEnv): Check[] {
+  const wanted: [string, string][] = [
+    ['ovs-ofctl', 'openvswitch-common'],
+    ['ovs-dpctl', 'openvswitch-switch'],
+    ['ovs-vswitchd', 'openvswitch-switch'],
+    ['tshark', 'tshark'],
+  ];
+  const host = { ...env, PATH: `${env.PATH ?? ''}:/usr/sbin` }; // where system programs are, PATH of a user or not
+  return wanted.map(([program, name]) => programCheck(program, [program], 'a second opinion for tests', name, host));
+}
+
+function programCheck(
+  name: string,
+  programs: string[],
+  use: string,
+  packageName: string,
+  env: NodeJS.ProcessEnv,
+): Check {
+  const found = findProgram(programs, env);
+  if (found) return { name, required: false, works: true, detail: found };
+  return { name, required: false, works: false, detail: `not found (${use})`, mend: installCommand(packageName, env) };
+}
+
+/** The first of the programs that is an executable file: by its path, or in a folder of PATH. */
+export function findProgram(programs: readonly string[], env: NodeJS.ProcessEnv): string | undefined {
+  const folders = (env.PATH ?? '').split(path.delimiter).filter(Boolean);
+  for (const program of programs) {
+    for (const folder of program.includes('/') ? [''] : folders) {
+      const file = path.join(folder, program);
+      try {
+        accessSync(file, constants.X_OK);
+        return file;
+      } catch {
+        // not in this folder
+      }
+    }
+  }
+  return undefined;
+}
+
+/** The command that installs a package, with the names of the package managers that differ from Debian's. */
+function installCommand(packageName: string, env: NodeJS.ProcessEnv): string {
+  const names: Record<string, Record<string, string>> = {
+    'g++': { dnf: 'gcc-c++', pacman: 'gcc' },
+    python3: { pacman: 'python' },
+    tshark: { dnf: 'wireshark-cli', pacman: 'wireshark-cli' },
+    'openvswitch-common': { dnf: 'openvswitch', apk: 'openvswitch', pacman: 'openvswitch' },
+    'openvswitch-switch': { dnf: 'openvswitch', apk: 'openvswitch', pacman: 'openvswitch' },
+  };
+  const managers = [
+    ['apt-get', 'apt-get install -y'],
+    ['dnf', 'dnf install -y'],
+    ['apk', 'apk add'],
+    ['pacman', 'pacman -S'],
+  ];
+  const host = { PATH: `${env.PATH ?? ''}:/usr/bin:/sbin` };
+  const [manager, command] = managers.find(([program]) => findProgram([program], host)) ?? managers[0];
+  return `${asRoot()}${command} ${names[packageName]?.[manager] ?? packageName}`;
+}
+
+function asRoot(): string {
+  return process.getuid?.() === 0 ? '' : 'sudo ';
+}
+
+function addonMend(env: NodeJS.ProcessEnv): string {
+  const missing = checkBuildTools(env).filter((check) => !check.works);
+  return missing.length === 0
+    ? 'npm run build:native'
+    : `${missing.map((check) => check.mend).join(' && ')} && npm run build:native`;
+}
+
+/** CAP_NET_ADMIN and CAP_NET_RAW from /proc/self/status, which needs no addon. */
+function capabilityChecks(): Check[] {
+  const effective = effectiveCapabilities();
+  const wanted: [string, number, string][] = [
+    ['CAP_NET_ADMIN', capNetAdmin, 'kernel datapath, TAP ports, interface settings'],
+    ['CAP_NET_RAW', capNetRaw, 'AF_PACKET and AF_XDP ports'],
+  ];
+  return wanted.map(([name, bit, use]) => {
+    const works = ((effective >> BigInt(bit)) & 1n) === 1n;
+    const mend = works ? undefined : `sudo setcap cap_net_admin,cap_net_raw+ep ${process.execPath}, or run as root`;
+    return { name, required: false, works, detail: works ? use : `not held (${use})`, mend };
+  });
+}
+
+function effectiveCapabilities(): bigint {
+  try {
+    const line = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'));
+    return BigInt(`0x${line?.[1] ?? '0'}`);
+  } catch {
+    return 0n;
+  }
+}
+
+type Question = Exclude<keyof NativeProbe, 'memlock'>;
+
+/** Kernel features: [question, name, what it is for, what mends it when it is not a matter of permission]. */
+function probeQuestions(): [Question, string, string, string][] {
+  return [
+    ['afPacket', 'AF_PACKET', 'ports on real interfaces', `${asRoot()}modprobe af_packet`],
+    [
+      'afXdp',
+      'AF_XDP',
+      'fast ports on real interfaces',
+      'use a kernel with CONFIG_XDP_SOCKETS (most distributions have it)',
+    ],
+    ['tun', 'TUN/TAP', 'tap ports', `${asRoot()}modprobe tun`],
+    [
+      'ovsDatapath',
+      'Open vSwitch kernel module',
+      'the kernel datapath (type system)',
+      `${asRoot()}modprobe openvswitch`,
+    ],
+  ];
+}
+
+function probeChecks(addon: NativeAddon | undefined, env: NodeJS.ProcessEnv): Check[] {
+  const probe = addon?.probe();
+  const checks = probeQuestions().map(([question, name, use, mend]) => {
+    if (!probe)
+      return { name, required: false, works: false, detail: 'unknown without the native addon', mend: addonMend(env) };
+    return { name, required: false, ...probeLine(probe[question], use, mend) };
+  });
+  return [...checks, memlockCheck(probe)];
+}
+
+function probeLine(answer: ProbeAnswer, use: string, mend: string): Pick<Check, 'works' | 'detail' | 'mend'> {
+  if (answer.available) return { works: true, detail: use };
+  const code = getSystemErrorName(-answer.errno);
+  const forbidden = code === 'EPERM' || code === 'EACCES';
+  return {
+    works: false,
+    detail: `${code} (${use})`,
+    mend: forbidden ? 'the capabilities above, or run as root' : mend,
+  };
+}
+
+/** Only kernels before 5.11 charge AF_XDP memory to the limit, and CAP_IPC_LOCK lifts it. */
+function memlockCheck(probe: NativeProbe | undefined): Check {
+  const size = probe ? probe.memlock.softSize : procMemlockSize();
+  const works = size < 0 || size >= memlockSizeMin;
+  const detail = size < 0 ? 'no limit' : `${Math.round(size / 1024)} KiB`;
+  const use = works ? '' : ' (AF_XDP before Linux 5.11 needs 64 MiB)';
+  return {
+    name: 'Locked memory limit',
+    required: false,
+    works,
+    detail: detail + use,
+    mend: works ? undefined : 'ulimit -l unlimited',
+  };
+}
+
+/** The soft limit in bytes from /proc, -1 for none, 0 when it cannot be read. */
+function procMemlockSize(): number {
+  try {
+    const soft = /^Max locked memory\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
+    return soft === 'unlimited' ? -1 : Number(soft ?? 0);
+  } catch {
+    return 0;
+  }
+}

@@ -1,0 +1,18 @@
+/*
+ * Vitest: test/**, numbered along a packet's path. Two processes at most, because several suites start threads of their
+ * own; long limits, because nothing here is a timing test and a loaded machine is not a failure.
+ */
+import { defineConfig } from 'vitest/config';
+import { Tally } from './test/support/reporter.ts';
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['scripts/vitest-setup.mjs'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    reporters: ['default', new Tally()],
+  },
+});
