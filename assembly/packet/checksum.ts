@@ -1,0 +1,78 @@
+/*
+ * Checksums that follow a change of a few bytes, without a look at the rest of the packet.
+ *
+ * Before it: the set actions, which know what a field was and what it becomes. After it: nothing. Pure arithmetic on values,
+ * no memory but the two addresses of addressDelta; any thread.
+ *
+ * Internet checksum (RFC 1624, equation 3): a delta collects, for each changed word, the complement of the old one plus the
+ * new one; applyDelta folds it into the checksum. Words may be of 16 or 32 bits, and in either byte order so long as all of
+ * a packet's are in the same: the one's complement sum does not mind. An error that was in the checksum stays in it.
+ *
+ * CRC32c (SCTP): the CRC of a difference is the difference of the CRCs, and the bytes behind the changed ones are zeros in
+ * that difference; passing over n zeros is a multiplication by x^8n, so the cost grows with the logarithm of the packet.
+ */
+
+/** CRC32c polynomial, the highest power in the lowest bit. */
+const CRC32C_POLYNOMIAL: u32 = 0x82f63b78;
+const CRC32C_ONE: u32 = 0x80000000;
+const CRC32C_X8: u32 = 0x00800000;
+
+@inline
+export function delta16(before: u32, after: u32): u64 {
+  return <u64>((before ^ 0xffff) + after);
+}
+
+@inline
+export function delta32(before: u32, after: u32): u64 {
+  return <u64>~before + <u64>after;
+}
+
+/** Sixteen bytes: an IPv6 address at `before` that becomes the one in `after`. */
+export function addressDelta(before: usize, after: v128): u64 {
+  const old = load<u64>(before);
+  const oldHigh = load<u64>(before, 8);
+  const low = v128.extract_lane<u64>(after, 0);
+  const high = v128.extract_lane<u64>(after, 1);
+  return delta32(<u32>old, <u32>low)
+    + delta32(<u32>(old >> 32), <u32>(low >> 32))
+    + delta32(<u32>oldHigh, <u32>high)
+    + delta32(<u32>(oldHigh >> 32), <u32>(high >> 32));
+}
+
+/** The checksum that `check` becomes. */
+export function applyDelta(check: u32, delta: u64): u32 {
+  let sum = delta + <u64>(check ^ 0xffff);
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  let folded = <u32>(sum & 0xffff) + <u32>(sum >> 16);
+  folded = (folded & 0xffff) + (folded >> 16);
+  folded = (folded & 0xffff) + (folded >> 16);
+  return folded ^ 0xffff;
+}
+
+/** The CRC32c that `crc` becomes when the first 32 bits of the `size` covered bytes change by `difference` (old XOR new). */
+export function applyCrcDifference(crc: u32, difference: u32, size: u32): u32 {
+  return difference == 0 ? crc : crc ^ multiply(difference, powerOfX8(size));
+}
+
+/** x^8n modulo the polynomial. */
+function powerOfX8(n: u32): u32 {
+  let result = CRC32C_ONE;
+  let base = CRC32C_X8;
+  while (n != 0) {
+    if (n & 1) result = multiply(result, base);
+    n >>= 1;
+    if (n != 0) base = multiply(base, base);
+  }
+  return result;
+}
+
+/** Product of two polynomials over GF(2) modulo CRC32C_POLYNOMIAL. */
+function multiply(a: u32, b: u32): u32 {
+  let product: u32 = 0;
+  while (a != 0) {
+    if (a & CRC32C_ONE) product ^= b;
+    a <<= 1;
+    b = (b >> 1) ^ (b & 1 ? CRC32C_POLYNOMIAL : 0);
+  }
+  return product;
+}
