@@ -133,7 +133,7 @@ export const PACKET_HEAD = 8; // u32, lowest address that a push may use
 export const PACKET_TAIL = 12; // u32, first address after the buffer
 export const PACKET_KEY = 16; // u32, address of its key (KEY_SIZE bytes)
 export const PACKET_IN_PORT = 20; // u32
-export const PACKET_HASH = 24; // u64
+export const PACKET_HASH = 24; // u32, of the key for the cache; the next word is the scratch of a classifier visit
 export const PACKET_FLOW = 32; // u32, address of the flow found, 0 none yet
 export const PACKET_WIRE_SIZE = 36; // u32, bytes it had on the wire (captures may be cut)
 export const PACKET_TIME_NS = 40; // u64, receive time, CLOCK_REALTIME
@@ -169,6 +169,7 @@ export const DROP_NO_PORT = 10; // output to a port that does not exist
 export const DROP_TX_FULL = 11; // the output port's ring is full
 export const DROP_ACTION = 12; // an action could not be applied (no headroom, header missing)
 export const DROP_WORKER_LOST = 13; // in the hands of a worker that trapped
+export const DROP_UPCALL_TOO_LONG = 14; // a message of 64 KiB and more: an attribute cannot hold the packet
 export const DROP_REASONS = 16;
 
 // ---------------------------------------------------------------------------------------------------- statuses
@@ -188,3 +189,304 @@ export const ERANGE = 34;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
 export const ENOBUFS = 105;
+
+// ---------------------------------------------------------------------------------------------------- superblock
+//
+// The first structure of the memory, at SUPERBLOCK: what every thread reads to attach. Written once by `create`, but for the words
+// marked (live).
+
+export const SUPERBLOCK = 4096;
+export const SUPERBLOCK_SIZE = 4096;
+export const MAGIC = 0x57445031; // "WDP1"
+
+export const SB_MAGIC = 0; // u32, stored last: the memory is ready
+export const SB_FLOWS_CAPACITY = 4; // u32
+export const SB_WORKERS = 8; // u32, worker slots
+export const SB_EMC_ENTRIES = 12; // u32 a worker
+export const SB_UPCALL_FRAMES = 16; // u32 a worker
+export const SB_ARENA_SIZE = 20; // u32
+export const SB_DP_IFINDEX = 24; // u32, dp_ifindex of messages
+export const SB_OPTIONS = 28; // u32 (live), OPTION_*
+// region addresses, in the order of memory/layout.ts
+export const SB_HASH_SECRETS = 32; // u32
+export const SB_PORTS = 36; // u32
+export const SB_SUBTABLES = 40; // u32
+export const SB_SUBTABLE_ORDER = 44; // u32
+export const SB_MASK_INDEX = 48; // u32
+export const SB_ACTION_INDEX = 52; // u32
+export const SB_WORKER_AREAS = 56; // u32
+export const SB_FLOWS = 60; // u32
+export const SB_FLOWS_COLD = 64; // u32
+export const SB_ARENA = 68; // u32
+export const SB_END = 72; // u32, in 64 KiB pages
+export const SB_WORKER_AREA_SIZE = 76; // u32
+// words written by writers, on their own lines
+export const SB_WRITER = 128; // u32 (live), 0 or worker + 1 of the lock's owner
+export const SB_EPOCH = 192; // u32 (live)
+export const SB_TIME_MS = 256; // u64 (live), CLOCK_MONOTONIC, kept by the owner thread
+export const SB_UPCALL_BELL = 320; // u32 (live), incremented and notified when upcalls are queued
+export const SB_FLOW_COUNT = 384; // u32 (live)
+export const SB_FLOW_FREE = 388; // u32 (live), head of the list of free flow slots
+export const SB_FLOW_FRESH = 392; // u32 (live), index of the first slot never used
+export const SB_SUBTABLE_COUNT = 396; // u32 (live), subtables in the published order
+export const SB_SUBTABLE_FREE = 400; // u32 (live)
+export const SB_SUBTABLE_FRESH = 404; // u32 (live)
+export const SB_SUBTABLE_ORDER_REF = 408; // u32 (live), address of the published order
+export const SB_RETIRED_HEAD = 412; // u32 (live), oldest retired block
+export const SB_RETIRED_TAIL = 416; // u32 (live)
+export const SB_RETIRED_COUNT = 420; // u32 (live)
+export const SB_ARENA_NEXT = 424; // u32 (live), first byte never allocated
+export const SB_ARENA_USED = 428; // u32 (live), bytes in live blocks
+export const SB_FLOW_RETIRED_HEAD = 432; // u32 (live)
+export const SB_FLOW_RETIRED_TAIL = 436; // u32 (live)
+export const SB_FLOW_RETIRED_COUNT = 440; // u32 (live)
+export const SB_ACTION_COUNT = 444; // u32 (live), distinct action lists
+export const SB_RULES = 448; // u32 (live), address of the rule table, 0 none
+export const SB_WORKERS_LOST = 452; // u32 (live), workers replaced after a trap or a kill
+export const SB_PORT_COUNT = 456; // u32 (live), highest port number in use + 1
+export const SB_PACKET_FAMILY = 460; // u32, nlmsg_type of upcalls: id of the family ovs_packet
+export const SB_FREE_LISTS = 512; // u32[64] (live), heads by size class
+
+export const OPTION_EMC = 1; // use the exact-match cache
+export const OPTION_HANDLER = 2; // somebody answers upcalls; without it misses are DROP_UPCALL_NO_HANDLER
+export const OPTION_RULES = 4; // each worker answers its own upcalls from the rule table
+
+// ---------------------------------------------------------------------------------------------------- worker area
+
+export const WORKER_STATE = 0; // u32, WORKER_*
+export const WORKER_STOP = 4; // u32, host sets 1: the poller returns after its batch
+export const WORKER_IN_FLIGHT = 8; // u32, packets received and not yet accounted for
+export const WORKER_GENERATION = 12; // u32, how many times the slot was taken
+export const WORKER_SABOTAGE = 16; // u32, tests: trap in the n-th batch from now
+export const WORKER_EPOCH = 64; // u32, epoch seen at the last batch boundary, 0 = not reading
+export const WORKER_TIME_NS = 72; // u64, CLOCK_REALTIME at the last poll
+export const WORKER_TIME_MS = 80; // u64, CLOCK_MONOTONIC at the last poll
+export const WORKER_RANDOM = 88; // u64
+export const WORKER_EMC_RELUCTANCE = 96; // u32, counts evictions that were not made
+export const WORKER_RX_NEXT = 100; // u32, position in the list of ports to poll first next time
+export const WORKER_RX_COUNT = 104; // u32 (live), ports that this worker polls
+export const WORKER_COUNTERS = 128; // u64[COUNTERS]
+export const WORKER_DROPS = 512; // u64[DROP_REASONS]
+export const WORKER_CONTROL_SIZE = 1024;
+
+export const WORKER_FREE = 0;
+export const WORKER_ATTACHED = 1;
+export const WORKER_POLLING = 2;
+export const WORKER_TRAPPED = 3;
+
+// counters of a worker, u64 each
+export const COUNTER_RECEIVED = 0;
+export const COUNTER_EMC_HITS = 1;
+export const COUNTER_MEGAFLOW_HITS = 2;
+export const COUNTER_MISSES = 3;
+export const COUNTER_SUBTABLE_LOOKUPS = 4; // subtables visited
+export const COUNTER_EMC_INSERTS = 5;
+export const COUNTER_UPCALLS = 6; // MISS and ACTION messages queued
+export const COUNTER_ANSWERED = 7; // upcalls answered on this worker: the packet was executed
+export const COUNTER_INSTALLED = 8; // flows put on this worker
+export const COUNTER_BATCHES = 9;
+export const COUNTER_TRANSMITTED = 10; // frames handed to ports
+export const COUNTER_UPCALL_ACTIONS = 11; // of COUNTER_UPCALLS, those of userspace actions
+export const COUNTERS = 16;
+
+// ---------------------------------------------------------------------------------------------------- ports
+
+export const PORT_SIZEOF = 64;
+export const PORT_STATE = 0; // u32, 0 free, 1 up
+export const PORT_RX_KIND = 4; // u32, RX_*
+export const PORT_RX = 8; // u32, address of the driver's control block
+export const PORT_TX_KIND = 12; // u32, TX_*
+export const PORT_WORKER = 16; // u32, worker that polls it
+export const PORT_FLAGS = 20; // u32, PORT_FLAG_*
+export const PORT_TX_RINGS = 24; // u32, address of u32[workers]: transmit ring of each worker
+
+export const PORT_FLAG_BACKPRESSURE = 1; // replaying ports wait while this port's transmit ring is more than half full
+
+export const RX_NONE = 0;
+export const RX_RING = 1; // frames in a ring in memory, handled in place
+export const RX_REPLAY = 2; // frames of a master array, copied out as a NIC would deliver them
+
+export const TX_NULL = 0; // counts and forgets
+export const TX_RING = 1;
+
+/** Statistics of a port on one worker (struct ovs_vport_stats in small), u64 each. */
+export const PORT_ROW_SIZEOF = 64;
+export const PORT_ROW_RX_PACKETS = 0;
+export const PORT_ROW_RX_BYTES = 8;
+export const PORT_ROW_RX_DROPPED = 16;
+export const PORT_ROW_TX_PACKETS = 24;
+export const PORT_ROW_TX_BYTES = 32;
+export const PORT_ROW_TX_DROPPED = 40;
+export const PORT_ROW_UPCALLS = 48;
+export const PORT_ROW_UPCALLS_LOST = 56;
+
+// A ring of frames (single producer, single consumer), in the arena. `slots` is a power of two; positions run freely and wrap at 2^32.
+export const RING_SLOTS = 0; // u32
+export const RING_STRIDE = 4; // u32, bytes a slot
+export const RING_PRODUCER = 64; // u32, next position to fill
+export const RING_CONSUMER = 128; // u32, next position to take
+export const RING_DATA = 192; // first slot
+// a slot
+export const SLOT_SIZE = 0; // u32, bytes of the frame
+export const SLOT_WIRE_SIZE = 4; // u32
+export const SLOT_TIME_NS = 8; // u64, CLOCK_REALTIME
+export const SLOT_FRAME = 192; // the frame: 64 bytes of slot header, HEADROOM bytes of room before it
+
+// A replay: an array of frames that is delivered once or over and over.
+export const REPLAY_COUNT = 0; // u32, frames
+export const REPLAY_NEXT = 4; // u32, next frame
+export const REPLAY_LOOPS = 8; // u32, rounds to go, 0 = for ever
+export const REPLAY_MODE = 12; // u32, REPLAY_*
+export const REPLAY_DESCRIPTORS = 16; // u32, address of the descriptors
+export const REPLAY_DONE = 20; // u32 (live), 1 when the last frame was delivered
+export const REPLAY_START_NS = 24; // u64, CLOCK_REALTIME of the first frame's delivery, 0 not begun
+export const REPLAY_ORIGIN_NS = 32; // u64, recorded time that is delivered at START
+export const REPLAY_PERIOD_NS = 40; // u64, length of a round
+export const REPLAY_INTERVAL_NS = 48; // u64, paced: time from frame to frame, times 1024
+export const REPLAY_SIZEOF = 64;
+export const REPLAY_FAST = 0; // as fast as it goes
+export const REPLAY_TIMED = 1; // at recorded speed
+export const REPLAY_PACED = 2; // at a fixed rate
+
+export const REPLAY_DESCRIPTOR_SIZEOF = 24;
+export const REPLAY_FRAME = 0; // u32, address
+export const REPLAY_FRAME_SIZE = 4; // u32
+export const REPLAY_FRAME_WIRE_SIZE = 8; // u32
+export const REPLAY_FRAME_TIME_NS = 16; // u64
+
+// ---------------------------------------------------------------------------------------------------- flows
+
+/** A flow as lookups see it: one cache line. */
+export const FLOW_SIZEOF = 64;
+export const FLOW_SUBTABLE = 0; // u32, address of its subtable, 0 = not a flow (free or removed): stored last, cleared first
+export const FLOW_ACTIONS = 4; // u32, address of its actions
+export const FLOW_KEY = 8; // u64[6], masked words 0..5
+export const FLOW_KEY_MORE = 56; // u32, address of the masked words of the subtable's list, 0 none
+export const FLOW_HASH = 60; // u32, of the masked key
+export const FLOW_INLINE_WORDS = 6;
+
+/** The rest of a flow, touched by control only. */
+export const FLOW_COLD_SIZEOF = 64;
+export const FLOW_COLD_NEXT = 0; // u32, free or retired list
+export const FLOW_COLD_EPOCH = 4; // u32, epoch of retirement
+export const FLOW_COLD_CREATED_MS = 8; // u64, CLOCK_MONOTONIC
+export const FLOW_COLD_IDLE_MS = 16; // u32, idle timeout, 0 = the default
+export const FLOW_COLD_HARD_MS = 20; // u32, hard timeout, 0 = the default
+export const FLOW_COLD_UFID = 24; // [16]
+export const FLOW_COLD_COOKIE = 40; // u64, the handler's own
+
+/** Statistics of a flow on one worker. */
+export const FLOW_ROW_SIZEOF = 32;
+export const FLOW_ROW_PACKETS = 0; // u64
+export const FLOW_ROW_BYTES = 8; // u64
+export const FLOW_ROW_USED_MS = 16; // u64, CLOCK_MONOTONIC, 0 = never
+export const FLOW_ROW_TCP_FLAGS = 24; // u16, host order
+
+export const SUBTABLE_SIZEOF = 128;
+export const SUBTABLE_TABLE = 0; // u32, address of the buckets | log2 of their number (live)
+export const SUBTABLE_LIST = 4; // u32, address of the list of (offset, mask, secret) past word 5
+export const SUBTABLE_LIST_COUNT = 8; // u32
+export const SUBTABLE_FLOWS = 12; // u32 (live)
+export const SUBTABLE_MASK = 16; // u64[6], words 0..5
+export const SUBTABLE_REFS = 64; // u32, flows + holders
+export const SUBTABLE_HASH = 68; // u32, of the mask
+export const SUBTABLE_USED = 72; // u32, ways in use and spilled-over marks, for growth
+export const SUBTABLE_NEXT = 76; // u32, free list
+export const SUBTABLE_INDEX = 80; // u32, own position in the region
+export const SUBTABLE_EPOCH = 84; // u32
+
+export const WORD_SIZEOF = 24; // one entry of SUBTABLE_LIST
+export const WORD_MASK = 0; // u64
+export const WORD_SECRET = 8; // u64
+export const WORD_OFFSET = 16; // u32, byte offset in the key
+
+/** An action list. Lists that are equal are stored once. */
+export const ACTIONS_REFS = 0; // u32, flows + holders
+export const ACTIONS_SIZE = 4; // u32, bytes of attributes
+export const ACTIONS_KIND = 8; // u32, ACTIONS_KIND_*
+export const ACTIONS_PORT = 12; // u32, the port when the list is one OUTPUT
+export const ACTIONS_HASH = 16; // u32
+export const ACTIONS_NEXT = 20; // u32, same bucket of the index
+export const ACTIONS_ATTRS = 24; // the attributes
+export const ACTIONS_KIND_ANY = 0;
+export const ACTIONS_KIND_OUTPUT = 1;
+export const ACTIONS_KIND_DROP = 2;
+
+/** Twelve signatures and twelve references in one cache line: a bucket of the cache and of every subtable. */
+export const BUCKET_SIZEOF = 64;
+export const BUCKET_WAYS = 12;
+export const BUCKET_HAND = 12; // u8, cache: next way to evict
+export const BUCKET_SPILLED = 13; // u8, entries that belong here and stand in a later bucket (saturates, then stays)
+export const BUCKET_REFS = 16; // u32[12]
+
+// ---------------------------------------------------------------------------------------------------- upcall ring
+//
+// Frames of the kernel's memory-mapped Netlink (struct nl_mmap_hdr, Linux 3.10-4.5), UPCALL_FRAME_SIZE apart. The message stands behind
+// the header; the last UPCALL_TRAILER_SIZE bytes hold what needs no parsing: our own flat key and a few words.
+
+export const UPCALL_FRAME_SIZE = 2496;
+export const NL_MMAP_STATUS = 0; // u32, NL_MMAP_STATUS_*
+export const NL_MMAP_LEN = 4; // u32, bytes of the message
+export const NL_MMAP_GROUP = 8; // u32, multicast group, 0
+export const NL_MMAP_PID = 12; // u32, sender's Netlink port id
+export const NL_MMAP_UID = 16; // u32
+export const NL_MMAP_GID = 20; // u32
+export const NL_MMAP_HDRLEN = 24;
+export const NL_MMAP_STATUS_UNUSED = 0;
+export const NL_MMAP_STATUS_RESERVED = 1;
+export const NL_MMAP_STATUS_VALID = 2;
+export const NL_MMAP_STATUS_COPY = 3; // the message did not fit: it stands in the ring's copy area
+export const NL_MMAP_STATUS_SKIP = 4; // taken by the consumer, not yet given back
+
+export const UPCALL_MESSAGE_SIZE_MAX = 1832; // what fits between header and trailer
+export const UPCALL_KEY = 1856; // flat key, KEY_SIZE bytes
+export const UPCALL_IN_PORT = 2432; // u32
+export const UPCALL_COMMAND = 2436; // u32, OVS_PACKET_CMD_MISS 1 or OVS_PACKET_CMD_ACTION 2
+export const UPCALL_PACKET = 2440; // u32, address of the packet's bytes
+export const UPCALL_PACKET_SIZE = 2444; // u32
+export const UPCALL_WORKER = 2448; // u32, worker that produced it
+export const UPCALL_NEXT = 2452; // u32, consumer's queue of the port
+export const UPCALL_TIME_NS = 2456; // u64, receive time of the packet
+export const UPCALL_OFFSETS = 2464; // u64, PACKET_L3, PACKET_L4, PACKET_MPLS and PACKET_FLAGS
+export const UPCALL_MESSAGE = 2472; // u32, address of the nlmsghdr
+export const UPCALL_WIRE_SIZE = 2476; // u32
+export const UPCALL_COPY = 2480; // u32, chunk of the copy area + 1, 0 none
+export const UPCALL_ANSWER_MASK = 2484; // u32, answer: subtable, 0 = do not install
+export const UPCALL_ANSWER_ACTIONS = 2488; // u32, answer: actions, 0 = drop this packet
+export const UPCALL_USERDATA = 2492; // u32, address of the attribute USERDATA, 0 none
+
+export const UPCALL_TAKE_MAX = 64; // frames a consumer takes at once (Open vSwitch: UPCALL_MAX_BATCH)
+export const UPCALL_PORT_SHARE = 64; // frames that each port is sure of
+/** The copy area: chunks for messages that do not fit a frame (a frame of FRAME_SIZE_MAX, its key and actions). */
+export const UPCALL_COPY_CHUNKS = 8;
+export const UPCALL_COPY_CHUNK_SIZE = 147456;
+
+// head of a ring
+export const UPCALL_PRODUCED = 0; // u32 (live), frames ever filled
+export const UPCALL_SCANNED = 64; // u32, frames ever sorted into the queues of their ports
+export const UPCALL_PORT_NEXT = 68; // u32, port to serve first next time
+export const UPCALL_HELD = 72; // u32, frames taken and not given back
+export const UPCALL_GIVEN = 76; // u32 (live), frames ever given back
+export const UPCALL_COPY_BUSY = 96; // u32[UPCALL_COPY_CHUNKS] (live)
+export const UPCALL_LIST = 128; // u32[UPCALL_TAKE_MAX], frames of the last take
+export const UPCALL_PORTS_QUEUED = 384; // u32[PORTS_MAX / 32], bitmap of the ports with queued frames
+export const UPCALL_HEAD_SIZE = 512;
+// what a ring knows of each port: u32 each
+export const UPCALL_PORT_SIZEOF = 16;
+export const UPCALL_PORT_PRODUCED = 0;
+export const UPCALL_PORT_GIVEN = 4; // (live)
+export const UPCALL_PORT_HEAD = 8;
+export const UPCALL_PORT_TAIL = 12;
+
+// ---------------------------------------------------------------------------------------------------- rules
+//
+// The rule table of the static handler, in the arena: rules in the order of their priority. A rule begins like a flow (FLOW_SUBTABLE,
+// FLOW_ACTIONS, FLOW_KEY, FLOW_KEY_MORE), so the same comparison serves both.
+
+export const RULES_COUNT = 0; // u32
+export const RULES_FIRST = 64; // first rule
+export const RULE_SIZEOF = 128;
+export const RULE_MEGAFLOW = 64; // u32, subtable that a packet decided by this rule is installed in
+export const RULE_IDLE_MS = 68; // u32
+export const RULE_HARD_MS = 72; // u32
+export const RULE_HITS = 80; // u64 (live)

@@ -1,1 +1,37 @@
-export {};
+/*
+ * Every export of the datapath, in the order in which it is used. Addresses are u32; statuses are 0 or a negative errno unless a function says
+ * otherwise. No code here.
+ */
+
+// a datapath and its workers
+export { create } from './control';
+export { attach, detach, recoverWorker } from './memory/worker';
+export { allocateBlock, releaseBlock, retireBlock } from './control';
+
+// ports
+export { initRing, pushFrame, ringSize } from './io/ring';
+export { closePort, openPort } from './io/port';
+
+// packets
+export { poll } from './pipeline';
+export { extractKey, sparePacket } from './control';
+export { putKey } from './netlink/key-put';
+export { execute } from './actions/execute';
+
+// flows
+export { dropActionList, dropMask, findFlow, holdActionList, holdMask } from './control';
+export { flushFlows, nextFlow, putFlow, readMatch, removeFlowAt, sweepFlows } from './flow/table';
+export { sortSubtables } from './control';
+export { validateActions } from './actions/validate';
+
+// upcalls
+export { answer, answerTaken, executeFrame } from './upcall/answer';
+export { give, outstanding, purge, take } from './upcall/consume';
+export { answerByRules, decide } from './upcall/rules';
+export { setRules } from './control';
+
+// statistics
+export { sumCounters, sumFlow, sumPort } from './flow/stats';
+
+// proof
+export { check } from './check';

@@ -1,0 +1,117 @@
+/*
+ * `check` walks every structure of the flow table and verifies its invariants: the tests call it after each step, and `wdp` in
+ * debug runs. Not on any packet's way. Needs the writer lock, which it takes.
+ */
+import {
+  ACTIONS_NEXT,
+  ACTIONS_REFS,
+  FLOW_ACTIONS,
+  FLOW_HASH,
+  FLOW_SIZEOF,
+  FLOW_SUBTABLE,
+  KEY_SIZE,
+  SB_ACTION_COUNT,
+  SB_ACTION_INDEX,
+  SB_FLOW_COUNT,
+  SB_FLOW_FREE,
+  SB_FLOW_FRESH,
+  SB_FLOW_RETIRED_COUNT,
+  SB_FLOW_RETIRED_HEAD,
+  SB_MASK_INDEX,
+  SUBTABLES_MAX,
+  SUBTABLE_FLOWS,
+  SUBTABLE_NEXT,
+  SUBTABLE_REFS,
+  SUBTABLE_TABLE,
+  FLOW_COLD_NEXT,
+} from './constants';
+import { ACTION_BUCKETS, flows, keys, sb } from './memory/layout';
+import { lock, unlock } from './memory/lock';
+import { refAt, usedWays } from './flow/bucket';
+import { findIn, hashMasked } from './flow/classifier';
+import { isOrdered } from './flow/order';
+import { tableBucketMask, tableBuckets } from './flow/subtable';
+import { coldOf, readMatchLocked } from './flow/table';
+
+/** 0 when everything holds, else the number of the first broken invariant. */
+export function check(): u32 {
+  lock();
+  let broken = checkSlots();
+  if (broken == 0) broken = checkSubtables();
+  if (broken == 0) broken = checkActions();
+  unlock();
+  return broken;
+}
+
+/** 1: a live flow cannot be found under its own key; 2: its hash is not its key's; 3: slots do not add up; 4: a free slot is a flow. */
+function checkSlots(): u32 {
+  const fresh = load<u32>(sb(SB_FLOW_FRESH));
+  const key = keys + 32 * KEY_SIZE;
+  let live: u32 = 0;
+  for (let i: u32 = 0; i < fresh; i++) {
+    const flow = flows + i * FLOW_SIZEOF;
+    const subtable: usize = load<u32>(flow, FLOW_SUBTABLE);
+    if (subtable == 0) continue;
+    live++;
+    readMatchLocked(flow, subtable, key);
+    const hash = hashMasked(subtable, key);
+    if (hash != load<u32>(flow, FLOW_HASH)) return 2;
+    if (findIn(subtable, load<u32>(subtable, SUBTABLE_TABLE), key, hash) != flow) return 1;
+  }
+  let free: u32 = 0;
+  for (let flow: usize = load<u32>(sb(SB_FLOW_FREE)); flow != 0; flow = load<u32>(coldOf(flow), FLOW_COLD_NEXT)) {
+    if (load<u32>(flow, FLOW_SUBTABLE) != 0 || free++ > fresh) return 4;
+  }
+  let retired: u32 = 0;
+  for (let flow: usize = load<u32>(sb(SB_FLOW_RETIRED_HEAD)); flow != 0; flow = load<u32>(coldOf(flow), FLOW_COLD_NEXT)) {
+    if (load<u32>(flow, FLOW_SUBTABLE) != 0 || retired++ > fresh) return 4;
+  }
+  if (live != load<u32>(sb(SB_FLOW_COUNT)) || retired != load<u32>(sb(SB_FLOW_RETIRED_COUNT))) return 3;
+  return live + free + retired == fresh ? 0 : 3;
+}
+
+/** 10: a table holds another number of flows than its subtable says; 11: a flow of another subtable; 12: not in the order; 13: too few references. */
+function checkSubtables(): u32 {
+  const index: usize = load<u32>(sb(SB_MASK_INDEX));
+  let total: u32 = 0;
+  for (let chain: u32 = 0; chain < 2 * SUBTABLES_MAX; chain++) {
+    for (let s: usize = load<u32>(index + (chain << 2)); s != 0; s = load<u32>(s, SUBTABLE_NEXT)) {
+      const table = load<u32>(s, SUBTABLE_TABLE);
+      let count: u32 = 0;
+      for (let b: u32 = 0; b <= tableBucketMask(table); b++) {
+        const bucket = tableBuckets(table) + (b << 6);
+        for (let ways = usedWays(bucket); ways != 0; ways &= ways - 1) {
+          if (load<u32>(refAt(bucket, ctz(ways)), FLOW_SUBTABLE) != <u32>s) return 11;
+          count++;
+        }
+      }
+      if (count != load<u32>(s, SUBTABLE_FLOWS)) return 10;
+      if (count != 0 && !isOrdered(s)) return 12;
+      if (load<u32>(s, SUBTABLE_REFS) < count) return 13;
+      total += count;
+    }
+  }
+  return total == load<u32>(sb(SB_FLOW_COUNT)) ? 0 : 10;
+}
+
+/** 20: lists in the index are not as many as counted; 21: a list without references; 22: fewer references than flows. */
+function checkActions(): u32 {
+  const index: usize = load<u32>(sb(SB_ACTION_INDEX));
+  let lists: u32 = 0;
+  let refs: u64 = 0;
+  for (let chain: u32 = 0; chain < ACTION_BUCKETS; chain++) {
+    for (let a: usize = load<u32>(index + (chain << 2)); a != 0; a = load<u32>(a, ACTIONS_NEXT)) {
+      if (load<u32>(a, ACTIONS_REFS) == 0) return 21;
+      refs += load<u32>(a, ACTIONS_REFS);
+      lists++;
+    }
+  }
+  if (lists != load<u32>(sb(SB_ACTION_COUNT))) return 20;
+  const fresh = load<u32>(sb(SB_FLOW_FRESH));
+  let used: u64 = 0;
+  for (let i: u32 = 0; i < fresh; i++) {
+    const flow = flows + i * FLOW_SIZEOF;
+    if (load<u32>(flow, FLOW_SUBTABLE) != 0 && load<u32>(flow, FLOW_ACTIONS) != 0) used++;
+  }
+  return refs < used ? 22 : 0;
+}

@@ -1,0 +1,65 @@
+/*
+ * Statistics, summed over the workers: of a flow, of a port, of the datapath. Rows are written by their own workers without locks, so a
+ * sum is a moment's view; it is exact when the workers stand still.
+ */
+import {
+  COUNTERS,
+  DROP_REASONS,
+  FLOW_ROW_BYTES,
+  FLOW_ROW_PACKETS,
+  FLOW_ROW_SIZEOF,
+  FLOW_ROW_TCP_FLAGS,
+  FLOW_ROW_USED_MS,
+  PORT_ROW_SIZEOF,
+  WORKER_COUNTERS,
+  WORKER_DROPS,
+} from '../constants';
+import { AREA_PORT_ROWS, areaOf, flowRowsOf, workers } from '../memory/layout';
+import { slotOf } from './table';
+
+/** Writes packets u64, bytes u64, used u64 (ms, CLOCK_MONOTONIC, 0 never), TCP flags u64 of a flow to `out`. */
+export function sumFlow(flow: usize, out: usize): void {
+  let packets: u64 = 0;
+  let bytes: u64 = 0;
+  let usedMs: u64 = 0;
+  let flags: u64 = 0;
+  for (let slot: u32 = 0; slot < workers; slot++) {
+    const row = flowRowsOf(slot) + slotOf(flow) * FLOW_ROW_SIZEOF;
+    packets += load<u64>(row, FLOW_ROW_PACKETS);
+    bytes += load<u64>(row, FLOW_ROW_BYTES);
+    usedMs = max<u64>(usedMs, load<u64>(row, FLOW_ROW_USED_MS));
+    flags |= load<u16>(row, FLOW_ROW_TCP_FLAGS);
+  }
+  store<u64>(out, packets);
+  store<u64>(out, bytes, 8);
+  store<u64>(out, usedMs, 16);
+  store<u64>(out, flags, 24);
+}
+
+/** When a flow was last used, ms of CLOCK_MONOTONIC; 0 never. */
+export function usedMsOf(flow: usize): u64 {
+  let usedMs: u64 = 0;
+  for (let slot: u32 = 0; slot < workers; slot++) {
+    usedMs = max<u64>(usedMs, load<u64>(flowRowsOf(slot) + slotOf(flow) * FLOW_ROW_SIZEOF, FLOW_ROW_USED_MS));
+  }
+  return usedMs;
+}
+
+/** Writes the PORT_ROW_* sums of a port to `out` (PORT_ROW_SIZEOF bytes). */
+export function sumPort(port: u32, out: usize): void {
+  sumWords(AREA_PORT_ROWS + port * PORT_ROW_SIZEOF, PORT_ROW_SIZEOF / 8, out);
+}
+
+/** Writes u64[COUNTERS] and u64[DROP_REASONS] to `out`. */
+export function sumCounters(out: usize): void {
+  sumWords(WORKER_COUNTERS, COUNTERS, out);
+  sumWords(WORKER_DROPS, DROP_REASONS, out + COUNTERS * 8);
+}
+
+function sumWords(offset: u32, count: u32, out: usize): void {
+  for (let i: u32 = 0; i < count; i++) {
+    let sum: u64 = 0;
+    for (let slot: u32 = 0; slot < workers; slot++) sum += load<u64>(areaOf(slot) + offset + (i << 3));
+    store<u64>(out + (i << 3), sum);
+  }
+}

@@ -1,0 +1,285 @@
+/*
+ * The flow table: flow slots, and what may be done to flows: put, replace, remove, flush, expire, read.
+ *
+ * Concepts. A flow is a slot (one line that lookups read, one cold line, a statistics row a worker) hung into the table of its subtable. A slot
+ * is filled before FLOW_SUBTABLE is stored, which makes it a flow, and only then hung up; removal clears FLOW_SUBTABLE first. A removed slot
+ * waits for its epoch, then its rows are cleared and it is free. A failing put leaves everything as it was.
+ *
+ * Ownership. A flow holds a reference to its subtable and to its action list. Threads. Everything here takes the writer lock by itself, so any
+ * thread may call; the statistics rows are written by their workers alone and cleared here when nobody can still hold the flow.
+ */
+import {
+  EEXIST,
+  ENOENT,
+  ENOMEM,
+  ENOSPC,
+  FLOW_ACTIONS,
+  FLOW_COLD_COOKIE,
+  FLOW_COLD_CREATED_MS,
+  FLOW_COLD_EPOCH,
+  FLOW_COLD_HARD_MS,
+  FLOW_COLD_IDLE_MS,
+  FLOW_COLD_NEXT,
+  FLOW_COLD_SIZEOF,
+  FLOW_HASH,
+  FLOW_INLINE_WORDS,
+  FLOW_KEY,
+  FLOW_KEY_MORE,
+  FLOW_ROW_SIZEOF,
+  FLOW_SIZEOF,
+  FLOW_SUBTABLE,
+  KEY_SIZE,
+  SB_FLOW_COUNT,
+  SB_FLOW_FREE,
+  SB_FLOW_FRESH,
+  SB_FLOW_RETIRED_COUNT,
+  SB_FLOW_RETIRED_HEAD,
+  SB_FLOW_RETIRED_TAIL,
+  SB_TIME_MS,
+  SUBTABLE_LIST,
+  SUBTABLE_LIST_COUNT,
+  SUBTABLE_MASK,
+  SUBTABLE_REFS,
+  SUBTABLE_TABLE,
+  WORD_MASK,
+  WORD_OFFSET,
+  WORD_SIZEOF,
+} from '../constants';
+import { advance, passed, retirementEpoch } from '../memory/epoch';
+import { flowRowsOf, flows, flowsCapacity, flowsCold, sb, workers } from '../memory/layout';
+import { lock, unlock } from '../memory/lock';
+import { allocate, reclaim, release } from '../memory/slab';
+import { holdActions, releaseActions } from './action-list';
+import { findIn, hashMasked } from './classifier';
+import { usedMsOf } from './stats';
+import { addFlow, releaseMask, removeFlow } from './subtable';
+
+/** Put only when there is no such flow (EEXIST otherwise). */
+export const PUT_CREATE: u32 = 1;
+/** Put only when there is such a flow (ENOENT otherwise): its actions are replaced. Both or neither bit: either. */
+export const PUT_MODIFY: u32 = 2;
+/** Retired slots looked at by one put. */
+const RECLAIM_MAX: u32 = 64;
+
+@inline
+export function coldOf(flow: usize): usize {
+  return flowsCold + (flow - flows);
+}
+
+@inline
+export function slotOf(flow: usize): u32 {
+  return <u32>(flow - flows) / FLOW_SIZEOF;
+}
+
+/**
+ * Puts a flow that matches `key` under the mask of `subtable` and does `actions` (both references of the caller's; the flow takes its own).
+ * Returns the flow's address, or an errno (they are below the first address): EEXIST, ENOENT, ENOSPC no slot left, ENOMEM.
+ */
+export function putFlow(key: usize, subtable: usize, actions: usize, flags: u32, idleMs: u32, hardMs: u32): u32 {
+  lock();
+  reclaimFlows();
+  reclaim();
+  const hash = hashMasked(subtable, key);
+  const existing = findIn(subtable, load<u32>(subtable, SUBTABLE_TABLE), key, hash);
+  let result: u32;
+  if (existing != 0) result = flags == PUT_CREATE ? EEXIST : replaceActions(existing, actions);
+  else result = flags == PUT_MODIFY ? ENOENT : createFlow(key, subtable, actions, hash, idleMs, hardMs);
+  unlock();
+  return result;
+}
+
+function replaceActions(flow: usize, actions: usize): u32 {
+  const before: usize = load<u32>(flow, FLOW_ACTIONS);
+  if (before != actions) {
+    holdActions(actions);
+    atomic.store<u32>(flow, <u32>actions, FLOW_ACTIONS);
+    releaseActions(before);
+  }
+  return <u32>flow;
+}
+
+function createFlow(key: usize, subtable: usize, actions: usize, hash: u32, idleMs: u32, hardMs: u32): u32 {
+  const listCount = load<u32>(subtable, SUBTABLE_LIST_COUNT);
+  const more: usize = listCount == 0 ? 0 : allocate(listCount << 3);
+  if (listCount != 0 && more == 0) return ENOMEM;
+  const flow = takeSlot();
+  if (flow == 0) {
+    release(more);
+    return ENOSPC;
+  }
+  for (let i: u32 = 0; i < 48; i += 16) {
+    const masked = v128.and(v128.load(key + i), v128.load(subtable + i, SUBTABLE_MASK));
+    v128.store(flow + i, masked, FLOW_KEY);
+  }
+  let word: usize = load<u32>(subtable, SUBTABLE_LIST);
+  for (let i: u32 = 0; i < listCount; i++, word += WORD_SIZEOF) {
+    store<u64>(more + (i << 3), load<u64>(key + load<u32>(word, WORD_OFFSET)) & load<u64>(word, WORD_MASK));
+  }
+  store<u32>(flow, <u32>more, FLOW_KEY_MORE);
+  store<u32>(flow, hash, FLOW_HASH);
+  store<u32>(flow, <u32>actions, FLOW_ACTIONS);
+  const cold = coldOf(flow);
+  store<u64>(cold, load<u64>(sb(SB_TIME_MS)), FLOW_COLD_CREATED_MS);
+  store<u32>(cold, idleMs, FLOW_COLD_IDLE_MS);
+  store<u32>(cold, hardMs, FLOW_COLD_HARD_MS);
+  store<u64>(cold, 0, FLOW_COLD_COOKIE);
+  atomic.store<u32>(flow, <u32>subtable, FLOW_SUBTABLE);
+  if (!addFlow(subtable, flow)) {
+    atomic.store<u32>(flow, 0, FLOW_SUBTABLE);
+    release(more);
+    freeSlot(flow);
+    return ENOMEM;
+  }
+  holdActions(actions);
+  store<u32>(subtable, load<u32>(subtable, SUBTABLE_REFS) + 1, SUBTABLE_REFS);
+  store<u32>(sb(SB_FLOW_COUNT), load<u32>(sb(SB_FLOW_COUNT)) + 1);
+  return <u32>flow;
+}
+
+function takeSlot(): usize {
+  const flow: usize = load<u32>(sb(SB_FLOW_FREE));
+  if (flow != 0) {
+    store<u32>(sb(SB_FLOW_FREE), load<u32>(coldOf(flow), FLOW_COLD_NEXT));
+    return flow;
+  }
+  const index = load<u32>(sb(SB_FLOW_FRESH));
+  if (index == flowsCapacity) return 0;
+  store<u32>(sb(SB_FLOW_FRESH), index + 1);
+  return flows + index * FLOW_SIZEOF;
+}
+
+function freeSlot(flow: usize): void {
+  store<u32>(coldOf(flow), load<u32>(sb(SB_FLOW_FREE)), FLOW_COLD_NEXT);
+  store<u32>(sb(SB_FLOW_FREE), <u32>flow);
+}
+
+/** Removes a flow. 0, or -ENOENT when the address is not a flow (any more). */
+export function removeFlowAt(flow: usize): i32 {
+  lock();
+  const done = flow >= flows && slotOf(flow) < flowsCapacity && (flow - flows) % FLOW_SIZEOF == 0 && unhang(flow);
+  reclaimFlows();
+  unlock();
+  return done ? 0 : -ENOENT;
+}
+
+function unhang(flow: usize): bool {
+  const subtable: usize = load<u32>(flow, FLOW_SUBTABLE);
+  if (subtable == 0) return false;
+  atomic.store<u32>(flow, 0, FLOW_SUBTABLE);
+  removeFlow(subtable, flow);
+  releaseActions(load<u32>(flow, FLOW_ACTIONS));
+  releaseMask(subtable);
+  store<u32>(sb(SB_FLOW_COUNT), load<u32>(sb(SB_FLOW_COUNT)) - 1);
+  const cold = coldOf(flow);
+  store<u32>(cold, retirementEpoch(), FLOW_COLD_EPOCH);
+  store<u32>(cold, 0, FLOW_COLD_NEXT);
+  const tail: usize = load<u32>(sb(SB_FLOW_RETIRED_TAIL));
+  if (tail == 0) store<u32>(sb(SB_FLOW_RETIRED_HEAD), <u32>flow);
+  else store<u32>(coldOf(tail), <u32>flow, FLOW_COLD_NEXT);
+  store<u32>(sb(SB_FLOW_RETIRED_TAIL), <u32>flow);
+  store<u32>(sb(SB_FLOW_RETIRED_COUNT), load<u32>(sb(SB_FLOW_RETIRED_COUNT)) + 1);
+  return true;
+}
+
+function reclaimFlows(): void {
+  for (let i: u32 = 0; i < RECLAIM_MAX; i++) {
+    const flow: usize = load<u32>(sb(SB_FLOW_RETIRED_HEAD));
+    if (flow == 0) return;
+    const cold = coldOf(flow);
+    const epoch = load<u32>(cold, FLOW_COLD_EPOCH);
+    if (epoch == retirementEpoch()) advance();
+    if (!passed(epoch)) return;
+    const next = load<u32>(cold, FLOW_COLD_NEXT);
+    store<u32>(sb(SB_FLOW_RETIRED_HEAD), next);
+    if (next == 0) store<u32>(sb(SB_FLOW_RETIRED_TAIL), 0);
+    store<u32>(sb(SB_FLOW_RETIRED_COUNT), load<u32>(sb(SB_FLOW_RETIRED_COUNT)) - 1);
+    for (let slot: u32 = 0; slot < workers; slot++) {
+      memory.fill(flowRowsOf(slot) + slotOf(flow) * FLOW_ROW_SIZEOF, 0, FLOW_ROW_SIZEOF);
+    }
+    release(load<u32>(flow, FLOW_KEY_MORE));
+    freeSlot(flow);
+  }
+}
+
+/** Removes every flow. Returns how many. */
+export function flushFlows(): u32 {
+  return sweepFlows(0, flowsCapacity, 0, 0, 0, true);
+}
+
+/**
+ * Ageing: looks at `slots` slots from `first` on and removes the flows that are past their timeouts at `nowMs` (0 = no timeout; a flow's
+ * own timeouts go before the defaults). Returns how many were removed. The lock is taken for each removal alone.
+ */
+export function sweepFlows(first: u32, slots: u32, nowMs: u64, idleMs: u32, hardMs: u32, all: bool): u32 {
+  const fresh = load<u32>(sb(SB_FLOW_FRESH));
+  const end = min<u64>(<u64>first + slots, fresh);
+  let removed: u32 = 0;
+  for (let i = first; i < <u32>end; i++) {
+    const flow = flows + i * FLOW_SIZEOF;
+    if (atomic.load<u32>(flow, FLOW_SUBTABLE) == 0) continue;
+    if ((all || expired(flow, nowMs, idleMs, hardMs)) && removeFlowAt(flow) == 0) removed++;
+  }
+  if (removed == 0 && load<u32>(sb(SB_FLOW_RETIRED_HEAD)) != 0) {
+    lock();
+    reclaimFlows();
+    unlock();
+  }
+  return removed;
+}
+
+function expired(flow: usize, nowMs: u64, idleDefaultMs: u32, hardDefaultMs: u32): bool {
+  const cold = coldOf(flow);
+  const createdMs = load<u64>(cold, FLOW_COLD_CREATED_MS);
+  const ownHardMs = load<u32>(cold, FLOW_COLD_HARD_MS);
+  const hardMs = ownHardMs != 0 ? ownHardMs : hardDefaultMs;
+  if (hardMs != 0 && nowMs >= createdMs + hardMs) return true;
+  const ownIdleMs = load<u32>(cold, FLOW_COLD_IDLE_MS);
+  const idleMs = ownIdleMs != 0 ? ownIdleMs : idleDefaultMs;
+  if (idleMs == 0) return false;
+  const usedMs = usedMsOf(flow);
+  return nowMs >= (usedMs > createdMs ? usedMs : createdMs) + idleMs;
+}
+
+/** Address of the first flow at or after slot `index`, 0 when there is none: iteration while others write. */
+export function nextFlow(index: u32): usize {
+  const fresh = load<u32>(sb(SB_FLOW_FRESH));
+  for (let i = index; i < fresh; i++) {
+    const flow = flows + i * FLOW_SIZEOF;
+    if (atomic.load<u32>(flow, FLOW_SUBTABLE) != 0) return flow;
+  }
+  return 0;
+}
+
+/** Writes a flow's masked key and its mask, KEY_SIZE bytes each. 0, or -ENOENT when it was removed meanwhile. */
+export function readMatch(flow: usize, key: usize, mask: usize): i32 {
+  lock();
+  const subtable: usize = load<u32>(flow, FLOW_SUBTABLE);
+  if (subtable != 0) {
+    readMatchLocked(flow, subtable, key);
+    readMask(subtable, mask);
+  }
+  unlock();
+  return subtable == 0 ? -ENOENT : 0;
+}
+
+/** The masked key of a flow of `subtable`; the caller holds the lock. */
+export function readMatchLocked(flow: usize, subtable: usize, key: usize): void {
+  memory.fill(key, 0, KEY_SIZE);
+  memory.copy(key, flow + FLOW_KEY, FLOW_INLINE_WORDS << 3);
+  const more: usize = load<u32>(flow, FLOW_KEY_MORE);
+  let word: usize = load<u32>(subtable, SUBTABLE_LIST);
+  const count = load<u32>(subtable, SUBTABLE_LIST_COUNT);
+  for (let i: u32 = 0; i < count; i++, word += WORD_SIZEOF) {
+    store<u64>(key + load<u32>(word, WORD_OFFSET), load<u64>(more + (i << 3)));
+  }
+}
+
+function readMask(subtable: usize, mask: usize): void {
+  memory.fill(mask, 0, KEY_SIZE);
+  memory.copy(mask, subtable + SUBTABLE_MASK, FLOW_INLINE_WORDS << 3);
+  let word: usize = load<u32>(subtable, SUBTABLE_LIST);
+  const count = load<u32>(subtable, SUBTABLE_LIST_COUNT);
+  for (let i: u32 = 0; i < count; i++, word += WORD_SIZEOF) {
+    store<u64>(mask + load<u32>(word, WORD_OFFSET), load<u64>(word, WORD_MASK));
+  }
+}

@@ -1,0 +1,78 @@
+/*
+ * Ports: opening, closing, and which worker polls what. Before it: the host, which allocates a port's rings in the arena. After it:
+ * io/receive.ts and io/transmit.ts read the descriptor.
+ *
+ * Threads: the owner thread, one call at a time. A worker may be polling meanwhile: PORT_STATE is stored last when a port opens and cleared first
+ * when it closes, and the rings are retired, not freed.
+ */
+import {
+  EBUSY,
+  EINVAL,
+  ENODEV,
+  PORTS_MAX,
+  PORT_FLAGS,
+  PORT_RX,
+  PORT_RX_KIND,
+  PORT_SIZEOF,
+  PORT_STATE,
+  PORT_TX_KIND,
+  PORT_TX_RINGS,
+  PORT_WORKER,
+  RX_NONE,
+  SB_PORT_COUNT,
+  TX_RING,
+  WORKER_RX_COUNT,
+} from '../constants';
+import { AREA_RX_PORTS, areaOf, ports, sb, workers } from '../memory/layout';
+import { lock, unlock } from '../memory/lock';
+import { retire } from '../memory/slab';
+
+/** Opens port `portNo`. `rx`, `txRings`: arena blocks, the port's from now on. 0, -EINVAL, -EBUSY. */
+export function openPort(portNo: u32, rxKind: u32, rx: usize, txKind: u32, txRings: usize, slot: u32, flags: u32): i32 {
+  if (portNo >= <u32>PORTS_MAX || slot >= workers) return -EINVAL;
+  const port = ports + portNo * PORT_SIZEOF;
+  if (load<u32>(port, PORT_STATE) != 0) return -EBUSY;
+  store<u32>(port, <u32>rx, PORT_RX);
+  store<u32>(port, txKind, PORT_TX_KIND);
+  store<u32>(port, <u32>txRings, PORT_TX_RINGS);
+  store<u32>(port, slot, PORT_WORKER);
+  store<u32>(port, flags, PORT_FLAGS);
+  atomic.store<u32>(port, rxKind, PORT_RX_KIND);
+  atomic.store<u32>(port, 1, PORT_STATE);
+  if (portNo >= load<u32>(sb(SB_PORT_COUNT))) store<u32>(sb(SB_PORT_COUNT), portNo + 1);
+  assignReceivers(slot);
+  return 0;
+}
+
+/** Closes a port: nothing is received from it or sent to it from the next batch on. 0, or -ENODEV. */
+export function closePort(portNo: u32): i32 {
+  if (portNo >= <u32>PORTS_MAX) return -ENODEV;
+  const port = ports + portNo * PORT_SIZEOF;
+  if (load<u32>(port, PORT_STATE) == 0) return -ENODEV;
+  atomic.store<u32>(port, 0, PORT_STATE);
+  atomic.store<u32>(port, RX_NONE, PORT_RX_KIND);
+  assignReceivers(load<u32>(port, PORT_WORKER));
+  lock();
+  retire(load<u32>(port, PORT_RX), 0);
+  if (load<u32>(port, PORT_TX_KIND) == TX_RING) retireRings(load<u32>(port, PORT_TX_RINGS));
+  unlock();
+  return 0;
+}
+
+function retireRings(rings: usize): void {
+  for (let slot: u32 = 0; slot < workers; slot++) retire(load<u32>(rings + (slot << 2)), 0);
+  retire(rings, 0);
+}
+
+/** Writes the list of the ports that worker `slot` polls. A port may be polled twice or not at all in the round that is under way. */
+function assignReceivers(slot: u32): void {
+  const list = areaOf(slot) + AREA_RX_PORTS;
+  const count = load<u32>(sb(SB_PORT_COUNT));
+  let n: u32 = 0;
+  for (let portNo: u32 = 0; portNo < count; portNo++) {
+    const port = ports + portNo * PORT_SIZEOF;
+    if (load<u32>(port, PORT_STATE) == 0 || load<u32>(port, PORT_RX_KIND) == RX_NONE || load<u32>(port, PORT_WORKER) != slot) continue;
+    store<u32>(list + (n++ << 2), portNo);
+  }
+  atomic.store<u32>(areaOf(slot), n, WORKER_RX_COUNT);
+}

@@ -1,0 +1,178 @@
+/*
+ * Receive: fills the batch from one port. Before it: the pipeline picks the port. After it: flow/extract.ts.
+ *
+ * A driver fills PACKET_DATA, SIZE, HEAD, TAIL, WIRE_SIZE, TIME_NS of up to BATCH_MAX positions and answers how many; when the batch is done
+ * `finishReceive` gives the frames back. Two drivers so far, and the shape for those that own kernel rings mapped into this memory: they
+ * too hand out addresses of frames where they lie and take them back afterwards.
+ *
+ * Threads: the worker that polls the port.
+ */
+import {
+  BATCH_MAX,
+  FRAME_SIZE_MAX,
+  HEADROOM,
+  PACKET_CUT,
+  PACKET_DATA,
+  PACKET_HEAD,
+  PACKET_IN_PORT,
+  PACKET_RECIRC_ID,
+  PACKET_SIZE,
+  PACKET_SIZEOF,
+  PACKET_TAIL,
+  PACKET_TIME_NS,
+  PACKET_WIRE_SIZE,
+  PORT_RX,
+  PORT_RX_KIND,
+  REPLAY_COUNT,
+  REPLAY_DESCRIPTORS,
+  REPLAY_DESCRIPTOR_SIZEOF,
+  REPLAY_DONE,
+  REPLAY_FAST,
+  REPLAY_FRAME,
+  REPLAY_FRAME_SIZE,
+  REPLAY_FRAME_TIME_NS,
+  REPLAY_FRAME_WIRE_SIZE,
+  REPLAY_INTERVAL_NS,
+  REPLAY_LOOPS,
+  REPLAY_MODE,
+  REPLAY_NEXT,
+  REPLAY_ORIGIN_NS,
+  REPLAY_PACED,
+  REPLAY_PERIOD_NS,
+  REPLAY_START_NS,
+  REPLAY_TIMED,
+  RING_CONSUMER,
+  RING_STRIDE,
+  RX_REPLAY,
+  RX_RING,
+  SLOT_FRAME,
+  SLOT_SIZE,
+  SLOT_TIME_NS,
+  SLOT_WIRE_SIZE,
+  WORKER_TIME_NS,
+} from '../constants';
+import { area, BUFFER_STRIDE, buffers, packets } from '../memory/layout';
+import { queued, slotAt } from './ring';
+
+/** Fills the batch from the port. Returns the number of packets. */
+export function receive(port: usize, portNo: u32): u32 {
+  const kind = load<u32>(port, PORT_RX_KIND);
+  const rx: usize = load<u32>(port, PORT_RX);
+  if (kind == RX_REPLAY) return receiveReplay(rx, portNo);
+  if (kind == RX_RING) return receiveRing(rx, portNo);
+  return 0;
+}
+
+/** Gives the frames of the batch back to where they came from. */
+export function finishReceive(port: usize, n: u32): void {
+  if (load<u32>(port, PORT_RX_KIND) != RX_RING) return;
+  const ring: usize = load<u32>(port, PORT_RX);
+  atomic.store<u32>(ring, load<u32>(ring, RING_CONSUMER) + n, RING_CONSUMER);
+}
+
+@inline
+function fill(packet: usize, portNo: u32, data: usize, size: u32, tail: usize, wireSize: u32, timeNs: u64): void {
+  store<u32>(packet, <u32>data, PACKET_DATA);
+  store<u32>(packet, size, PACKET_SIZE);
+  store<u32>(packet, <u32>(data - HEADROOM), PACKET_HEAD);
+  store<u32>(packet, <u32>tail, PACKET_TAIL);
+  store<u32>(packet, portNo, PACKET_IN_PORT);
+  store<u32>(packet, wireSize, PACKET_WIRE_SIZE);
+  store<u64>(packet, timeNs, PACKET_TIME_NS);
+  store<u64>(packet, 0, PACKET_CUT); // and PACKET_RECIRC_ID
+}
+
+// PACKET_RECIRC_ID follows PACKET_CUT: one store clears both
+assert(PACKET_RECIRC_ID == PACKET_CUT + 4);
+
+function receiveRing(ring: usize, portNo: u32): u32 {
+  const n = min<u32>(queued(ring), BATCH_MAX);
+  const consumer = load<u32>(ring, RING_CONSUMER);
+  for (let i: u32 = 0; i < n; i++) {
+    const slot = slotAt(ring, consumer + i);
+    const tail = slot + load<u32>(ring, RING_STRIDE);
+    const room = <u32>(tail - slot) - SLOT_FRAME;
+    // the producer is another thread, perhaps another program: its size is believed only as far as the slot goes
+    const size = min<u32>(load<u32>(slot, SLOT_SIZE), room);
+    fill(packets + i * PACKET_SIZEOF, portNo, slot + SLOT_FRAME, size, tail, load<u32>(slot, SLOT_WIRE_SIZE), load<u64>(slot, SLOT_TIME_NS));
+  }
+  return n;
+}
+
+/** How many frames of the replay are due now. */
+function due(replay: usize): u32 {
+  const next = load<u32>(replay, REPLAY_NEXT);
+  const left = min<u32>(load<u32>(replay, REPLAY_COUNT) - next, BATCH_MAX);
+  const mode = load<u32>(replay, REPLAY_MODE);
+  if (mode == REPLAY_FAST) return left;
+  const nowNs = load<u64>(area, WORKER_TIME_NS);
+  let startNs = load<u64>(replay, REPLAY_START_NS);
+  if (startNs == 0) {
+    startNs = nowNs;
+    store<u64>(replay, nowNs, REPLAY_START_NS);
+  }
+  const elapsedNs = nowNs > startNs ? nowNs - startNs : 0;
+  if (mode == REPLAY_PACED) {
+    // in paced mode the origin counts the frames of earlier rounds
+    const allowed = (elapsedNs << 10) / load<u64>(replay, REPLAY_INTERVAL_NS) + 1;
+    const sent = load<u64>(replay, REPLAY_ORIGIN_NS) + next;
+    return allowed > sent ? <u32>min<u64>(left, allowed - sent) : 0;
+  }
+  const limitNs = load<u64>(replay, REPLAY_ORIGIN_NS) + elapsedNs;
+  let descriptor = load<u32>(replay, REPLAY_DESCRIPTORS) + next * REPLAY_DESCRIPTOR_SIZEOF;
+  let n: u32 = 0;
+  while (n < left && load<u64>(descriptor, REPLAY_FRAME_TIME_NS) <= limitNs) {
+    n++;
+    descriptor += REPLAY_DESCRIPTOR_SIZEOF;
+  }
+  return n;
+}
+
+function receiveReplay(replay: usize, portNo: u32): u32 {
+  if (load<u32>(replay, REPLAY_DONE) != 0) return 0;
+  const n = due(replay);
+  let descriptor: usize = load<u32>(replay, REPLAY_DESCRIPTORS) + load<u32>(replay, REPLAY_NEXT) * REPLAY_DESCRIPTOR_SIZEOF;
+  const nowNs = load<u64>(area, WORKER_TIME_NS);
+  let buffer = buffers + HEADROOM;
+  for (let i: u32 = 0; i < n; i++) {
+    const size = min<u32>(load<u32>(descriptor, REPLAY_FRAME_SIZE), FRAME_SIZE_MAX);
+    copyFrame(buffer, load<u32>(descriptor, REPLAY_FRAME), size);
+    const tail = buffer - HEADROOM + BUFFER_STRIDE;
+    fill(packets + i * PACKET_SIZEOF, portNo, buffer, size, tail, load<u32>(descriptor, REPLAY_FRAME_WIRE_SIZE), nowNs);
+    descriptor += REPLAY_DESCRIPTOR_SIZEOF;
+    buffer += BUFFER_STRIDE;
+  }
+  advanceReplay(replay, n);
+  return n;
+}
+
+/** Copies a frame as a NIC would deliver it. Frames of the master array lie on cache lines, so short ones are copied by whole vectors. */
+@inline
+function copyFrame(to: usize, from: usize, size: u32): void {
+  if (size <= 64) {
+    v128.store(to, v128.load(from));
+    v128.store(to, v128.load(from, 16), 16);
+    v128.store(to, v128.load(from, 32), 32);
+    v128.store(to, v128.load(from, 48), 48);
+  } else {
+    memory.copy(to, from, size);
+  }
+}
+
+function advanceReplay(replay: usize, n: u32): void {
+  const count = load<u32>(replay, REPLAY_COUNT);
+  let next = load<u32>(replay, REPLAY_NEXT) + n;
+  if (next == count) {
+    const loops = load<u32>(replay, REPLAY_LOOPS);
+    if (loops == 1) {
+      atomic.store<u32>(replay, 1, REPLAY_DONE);
+    } else {
+      if (loops != 0) store<u32>(replay, loops - 1, REPLAY_LOOPS);
+      next = 0;
+      const mode = load<u32>(replay, REPLAY_MODE);
+      if (mode == REPLAY_TIMED) store<u64>(replay, load<u64>(replay, REPLAY_START_NS) + load<u64>(replay, REPLAY_PERIOD_NS), REPLAY_START_NS);
+      if (mode == REPLAY_PACED) store<u64>(replay, load<u64>(replay, REPLAY_ORIGIN_NS) + count, REPLAY_ORIGIN_NS);
+    }
+  }
+  store<u32>(replay, next, REPLAY_NEXT);
+}

@@ -1,0 +1,82 @@
+/*
+ * Worker slots: taking one, leaving it, and repairing what a dead worker left behind.
+ *
+ * Threads. `attach` and `detach`: the thread that takes the slot. `recoverWorker` and `recoverWriter`: the owner thread, when it is certain that the
+ * thread of that slot runs no more.
+ *
+ * What can be lost. The packets that were in the dead worker's hands: WORKER_IN_FLIGHT of them, counted as received and as
+ * DROP_WORKER_LOST. Flows, statistics, queued upcalls and frames still in rings stay.
+ */
+import {
+  COUNTER_RECEIVED,
+  DROP_WORKER_LOST,
+  PORT_RX,
+  PORT_RX_KIND,
+  RING_CONSUMER,
+  RX_RING,
+  SB_WORKERS_LOST,
+  SB_WRITER,
+  WORKER_ATTACHED,
+  WORKER_COUNTERS,
+  WORKER_DROPS,
+  WORKER_EPOCH,
+  WORKER_FREE,
+  WORKER_GENERATION,
+  WORKER_IN_FLIGHT,
+  WORKER_RX_COUNT,
+  WORKER_RX_NEXT,
+  WORKER_STATE,
+  WORKER_STOP,
+} from '../constants';
+import { portAt } from '../io/transmit';
+import { initBatch } from '../pipeline';
+import { recoverRing } from '../upcall/consume';
+import { AREA_RX_PORTS, area, areaOf, attachTo, emc, emcBucketMask, sb, workers } from './layout';
+
+/** Makes this instance worker `slot`. 0, or -EINVAL. The slot's counters, ring and flows' rows go on where they were. */
+export function attach(slot: u32): i32 {
+  const status = attachTo(slot);
+  if (status != 0) return status;
+  memory.fill(emc, 0, (emcBucketMask + 1) << 6);
+  initBatch();
+  store<u32>(area, load<u32>(area, WORKER_GENERATION) + 1, WORKER_GENERATION);
+  store<u32>(area, 0, WORKER_STOP);
+  atomic.store<u32>(area, WORKER_ATTACHED, WORKER_STATE);
+  return 0;
+}
+
+export function detach(): void {
+  atomic.store<u32>(area, 0, WORKER_EPOCH);
+  atomic.store<u32>(area, WORKER_FREE, WORKER_STATE);
+}
+
+/** Repairs slot `slot` after its thread died: withdraws its epoch, accounts for its packets, frees its lock. Returns the packets lost. */
+export function recoverWorker(slot: u32): u32 {
+  if (slot >= workers) return 0;
+  const dead = areaOf(slot);
+  const inFlight = load<u32>(dead, WORKER_IN_FLIGHT);
+  addTo(dead + WORKER_COUNTERS + COUNTER_RECEIVED * 8, inFlight);
+  addTo(dead + WORKER_DROPS + DROP_WORKER_LOST * 8, inFlight);
+  if (inFlight != 0) passOver(dead, inFlight);
+  store<u32>(dead, 0, WORKER_IN_FLIGHT);
+  atomic.store<u32>(dead, 0, WORKER_EPOCH);
+  recoverRing(slot);
+  atomic.cmpxchg<u32>(sb(SB_WRITER), slot + 1, 0);
+  atomic.store<u32>(dead, WORKER_FREE, WORKER_STATE);
+  atomic.add<u32>(sb(SB_WORKERS_LOST), 1);
+  return inFlight;
+}
+
+function addTo(counter: usize, n: u64): void {
+  store<u64>(counter, load<u64>(counter) + n);
+}
+
+/** Frames that are handled in place and were never given back: the batch that died is not received again. */
+function passOver(dead: usize, inFlight: u32): void {
+  const turn = load<u32>(dead, WORKER_RX_NEXT) - 1;
+  if (turn >= load<u32>(dead, WORKER_RX_COUNT)) return;
+  const port = portAt(load<u32>(dead + AREA_RX_PORTS + (turn << 2)));
+  if (load<u32>(port, PORT_RX_KIND) != RX_RING) return;
+  const ring: usize = load<u32>(port, PORT_RX);
+  atomic.store<u32>(ring, load<u32>(ring, RING_CONSUMER) + inFlight, RING_CONSUMER);
+}

@@ -1,0 +1,240 @@
+/*
+ * THE SPINE. A batch of packets, from a port to the ports:
+ *
+ *     receive -> extract -> hash -> cache -> classifier -> act -> transmit
+ *                                                \-> miss -> upcall ring -> a handler -> answer: install and execute
+ *
+ * Concepts. `poll` goes round the ports of this worker; each takes one breath: at most BATCH_MAX packets, every stage run over all of
+ * them before the next begins. Bitmaps of positions say who is still in: `valid` have a key, `unresolved` no flow yet.
+ *
+ * Ownership. The batch (descriptors, keys, buffers) is this worker's. Flows are shared: they are read inside an epoch that begins with the
+ * breath and ends with the next one, so nothing that a breath looks at is freed under it.
+ *
+ * Threads. One worker slot a thread; `poll` is the only entry.
+ *
+ * What can be lost. Nothing without a name. Counters are added up when the batch is done; WORKER_IN_FLIGHT says how many packets are in
+ * between, so that the host can account for them when the thread dies there. received = EMC hits + megaflow hits + misses +
+ * short frames + packets lost with a worker; misses = upcalls + those dropped on the way to the ring.
+ */
+import {
+  ACTIONS_ATTRS,
+  ACTIONS_KIND,
+  ACTIONS_KIND_OUTPUT,
+  ACTIONS_PORT,
+  ACTIONS_SIZE,
+  BATCH_MAX,
+  COUNTER_BATCHES,
+  COUNTER_EMC_HITS,
+  COUNTER_MEGAFLOW_HITS,
+  COUNTER_MISSES,
+  COUNTER_RECEIVED,
+  DROP_RX_SHORT,
+  FLOW_ACTIONS,
+  FLOW_ROW_BYTES,
+  FLOW_ROW_PACKETS,
+  FLOW_ROW_TCP_FLAGS,
+  FLOW_ROW_USED_MS,
+  KEY_SIZE,
+  KEY_TCP_FLAGS,
+  OPTION_EMC,
+  OPTION_RULES,
+  PACKET_FLOW,
+  PACKET_HASH,
+  PACKET_KEY,
+  PACKET_SIZE,
+  PACKET_SIZEOF,
+  PORT_ROW_RX_BYTES,
+  PORT_ROW_RX_DROPPED,
+  PORT_ROW_RX_PACKETS,
+  PORT_RX_KIND,
+  RX_REPLAY,
+  SB_FLOW_COUNT,
+  SB_OPTIONS,
+  SB_PORT_COUNT,
+  UPCALL_TAKE_MAX,
+  WORKER_IN_FLIGHT,
+  WORKER_RX_COUNT,
+  WORKER_RX_NEXT,
+  WORKER_SABOTAGE,
+  WORKER_STOP,
+  WORKER_TIME_MS,
+} from './constants';
+import { execute } from './actions/execute';
+import { classify } from './flow/classifier';
+import { count, countDrops, countPort } from './flow/counters';
+import { bucketOf, candidate, covers, insert, lookup } from './flow/emc';
+import { extract } from './flow/extract';
+import { hashPacket } from './flow/hash';
+import { finishReceive, receive } from './io/receive';
+import { congested, portAt, transmit } from './io/transmit';
+import { enter, leave } from './memory/epoch';
+import { area, flowRows, flows, keys, packets, rxPorts, sb, worker } from './memory/layout';
+import { ringBell, upcallMiss } from './upcall/produce';
+import { answerByRules } from './upcall/rules';
+
+/** With more flows than this, lookups first touch what they will read, for all packets of the batch. */
+const TOUCH_FLOWS: u32 = 4096;
+
+/** What the touching passes read: kept so that the loads are not removed. */
+let touched: u32 = 0;
+
+/** Takes up to `breaths` batches from this worker's ports, in turn. Returns the number of packets received. */
+export function poll(breaths: u32): u32 {
+  let received: u32 = 0;
+  let idle: u32 = 0;
+  const rules = (load<u32>(sb(SB_OPTIONS)) & OPTION_RULES) != 0;
+  for (let i: u32 = 0; i < breaths && load<u32>(area, WORKER_STOP) == 0; i++) {
+    const portCount = load<u32>(area, WORKER_RX_COUNT);
+    if (idle >= portCount) break; // a whole round brought nothing
+    enter();
+    const next = load<u32>(area, WORKER_RX_NEXT);
+    const turn = next < portCount ? next : 0;
+    store<u32>(area, turn + 1, WORKER_RX_NEXT);
+    const n = breathe(load<u32>(rxPorts + (turn << 2)));
+    received += n;
+    idle = n == 0 ? idle + 1 : 0;
+    if (rules) answerOwn();
+  }
+  leave();
+  return received;
+}
+
+/** One batch of one port. */
+function breathe(portNo: u32): u32 {
+  const port = portAt(portNo);
+  if (load<u32>(port, PORT_RX_KIND) == RX_REPLAY && congested(load<u32>(sb(SB_PORT_COUNT)))) return 0;
+  const n = receive(port, portNo);
+  if (n == 0) return 0;
+  store<u32>(area, n, WORKER_IN_FLIGHT);
+  sabotage();
+
+  const valid = extractAll(n);
+  countReceived(portNo, n, valid);
+  const useCache = (load<u32>(sb(SB_OPTIONS)) & OPTION_EMC) != 0;
+  let unresolved = useCache ? findCached(valid) : valid;
+  const afterCache = unresolved;
+  if (unresolved != 0) unresolved = classify(unresolved);
+  if (useCache) remember(afterCache ^ unresolved);
+  act(valid ^ unresolved);
+  if (unresolved != 0) miss(unresolved);
+
+  count(COUNTER_BATCHES, 1);
+  count(COUNTER_RECEIVED, n);
+  count(COUNTER_EMC_HITS, popcnt(valid ^ afterCache));
+  count(COUNTER_MEGAFLOW_HITS, popcnt(afterCache ^ unresolved));
+  count(COUNTER_MISSES, popcnt(unresolved));
+  store<u32>(area, 0, WORKER_IN_FLIGHT);
+  finishReceive(port, n);
+  return n;
+}
+
+/** Keys of all packets. Returns the bitmap of those that are long enough to have one. */
+function extractAll(n: u32): u32 {
+  let valid: u32 = 0;
+  let packet = packets;
+  for (let i: u32 = 0; i < n; i++, packet += PACKET_SIZEOF) {
+    if (extract(packet) == 0) valid |= 1 << i;
+  }
+  return valid;
+}
+
+function countReceived(portNo: u32, n: u32, valid: u32): void {
+  let bytes: u64 = 0;
+  let packet = packets;
+  for (let i: u32 = 0; i < n; i++, packet += PACKET_SIZEOF) bytes += load<u32>(packet, PACKET_SIZE);
+  countPort(portNo, PORT_ROW_RX_PACKETS, n);
+  countPort(portNo, PORT_ROW_RX_BYTES, bytes);
+  const short = n - popcnt(valid);
+  if (short == 0) return;
+  countPort(portNo, PORT_ROW_RX_DROPPED, short);
+  countDrops(DROP_RX_SHORT, short);
+}
+
+/** Hash, cache, comparison. Returns the bitmap of the packets that the cache does not know. */
+function findCached(valid: u32): u32 {
+  let touching: u32 = 0;
+  for (let todo = valid; todo != 0; todo &= todo - 1) {
+    const packet = packets + ctz(todo) * PACKET_SIZEOF;
+    const hash = hashPacket(packet);
+    store<u32>(packet, hash, PACKET_HASH);
+    touching += load<u32>(bucketOf(hash));
+  }
+  const large = load<u32>(sb(SB_FLOW_COUNT)) > TOUCH_FLOWS;
+  for (let todo = valid; todo != 0; todo &= todo - 1) {
+    const packet = packets + ctz(todo) * PACKET_SIZEOF;
+    const flow = candidate(load<u32>(packet, PACKET_HASH));
+    store<u32>(packet, <u32>flow, PACKET_FLOW);
+    if (large && flow != 0) touching += load<u32>(flow) + load<u32>(rowOf(flow));
+  }
+  touched += touching;
+  let unresolved: u32 = 0;
+  for (let todo = valid; todo != 0; todo &= todo - 1) {
+    const packet = packets + ctz(todo) * PACKET_SIZEOF;
+    const flow: usize = load<u32>(packet, PACKET_FLOW);
+    if (flow != 0 && covers(flow, packet)) continue;
+    const other = lookup(packet, load<u32>(packet, PACKET_HASH));
+    store<u32>(packet, <u32>other, PACKET_FLOW);
+    if (other == 0) unresolved |= todo & -todo;
+  }
+  return unresolved;
+}
+
+/** What the classifier found goes into the cache. */
+function remember(found: u32): void {
+  for (let todo = found; todo != 0; todo &= todo - 1) {
+    const packet = packets + ctz(todo) * PACKET_SIZEOF;
+    insert(load<u32>(packet, PACKET_HASH), load<u32>(packet, PACKET_FLOW));
+  }
+}
+
+/** This worker's statistics row of a flow. */
+@inline
+function rowOf(flow: usize): usize {
+  return flowRows + ((flow - flows) >> 1);
+}
+
+/** Counts each packet in its flow and executes the flow's actions on it, in the order of arrival. */
+function act(found: u32): void {
+  const nowMs = load<u64>(area, WORKER_TIME_MS);
+  for (let todo = found; todo != 0; todo &= todo - 1) {
+    const packet = packets + ctz(todo) * PACKET_SIZEOF;
+    const flow: usize = load<u32>(packet, PACKET_FLOW);
+    const row = rowOf(flow);
+    store<u64>(row, load<u64>(row, FLOW_ROW_PACKETS) + 1, FLOW_ROW_PACKETS);
+    store<u64>(row, load<u64>(row, FLOW_ROW_BYTES) + load<u32>(packet, PACKET_SIZE), FLOW_ROW_BYTES);
+    store<u64>(row, nowMs, FLOW_ROW_USED_MS);
+    store<u16>(row, load<u16>(row, FLOW_ROW_TCP_FLAGS) | load<u16>(load<u32>(packet, PACKET_KEY), KEY_TCP_FLAGS), FLOW_ROW_TCP_FLAGS);
+    const actions: usize = atomic.load<u32>(flow, FLOW_ACTIONS);
+    if (load<u32>(actions, ACTIONS_KIND) == ACTIONS_KIND_OUTPUT) transmit(packet, load<u32>(actions, ACTIONS_PORT));
+    else execute(packet, actions + ACTIONS_ATTRS, load<u32>(actions, ACTIONS_SIZE));
+  }
+}
+
+function miss(unresolved: u32): void {
+  for (let todo = unresolved; todo != 0; todo &= todo - 1) upcallMiss(packets + ctz(todo) * PACKET_SIZEOF);
+  ringBell();
+}
+
+/** The static handler on the worker's own thread: the misses of this breath are answered before the next. */
+function answerOwn(): void {
+  while (answerByRules(worker, UPCALL_TAKE_MAX) != 0) {}
+}
+
+/** Fault injection: the host may ask for a trap in the n-th breath from now (WORKER_SABOTAGE), to prove that nothing is lost by it. */
+@inline
+function sabotage(): void {
+  const left = load<u32>(area, WORKER_SABOTAGE);
+  if (left == 0) return;
+  store<u32>(area, left - 1, WORKER_SABOTAGE);
+  if (left == 1) unreachable();
+}
+
+/** Ties the fixed fields of the batch's descriptors to their keys; called when a worker attaches. */
+export function initBatch(): void {
+  for (let i: u32 = 0; i <= <u32>BATCH_MAX; i++) {
+    const packet = packets + i * PACKET_SIZEOF;
+    memory.fill(packet, 0, PACKET_SIZEOF);
+    store<u32>(packet, <u32>(keys + i * KEY_SIZE), PACKET_KEY);
+    memory.fill(keys + i * KEY_SIZE, 0, KEY_SIZE);
+  }
+}

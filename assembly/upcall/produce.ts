@@ -1,0 +1,236 @@
+/*
+ * Upcalls, producing side: a worker writes what the datapath cannot decide alone into a frame of its own ring, as the very message that
+ * the kernel would send. Before it: the pipeline (a miss) or a USERSPACE action. After it: upcall/consume.ts, on whatever thread answers.
+ *
+ * Concepts. A frame goes UNUSED -> VALID here (COPY when the message stands in a chunk of the copy area), VALID -> SKIP when the consumer
+ * takes it, and -> UNUSED when it gives it back. Beside the message the frame carries our flat key and a few words, so the
+ * usual answer needs no parsing.
+ * Fairness. Each port is sure of UPCALL_PORT_SHARE frames; what lies beyond is for whoever comes first. A port that floods
+ * is stopped while the shares that others could still claim are free, so it never takes the last frame from them.
+ *
+ * Ownership. The ring belongs to the worker's area. Threads: one producer (the worker); one consumer, anywhere.
+ * What can be lost. A message that finds no frame: counted as DROP_UPCALL_RING_FULL or DROP_UPCALL_PORT_SHARE and in the port's row. Never one
+ * that was queued.
+ */
+import {
+  COUNTER_UPCALLS,
+  COUNTER_UPCALL_ACTIONS,
+  DROP_UPCALL_NO_HANDLER,
+  DROP_UPCALL_PORT_SHARE,
+  DROP_UPCALL_RING_FULL,
+  DROP_UPCALL_TOO_LONG,
+  KEY_HOT_SIZE,
+  KEY_SIZE,
+  NL_MMAP_GROUP,
+  NL_MMAP_HDRLEN,
+  NL_MMAP_LEN,
+  NL_MMAP_STATUS,
+  NL_MMAP_STATUS_COPY,
+  NL_MMAP_STATUS_UNUSED,
+  NL_MMAP_STATUS_VALID,
+  NL_MMAP_UID,
+  OPTION_HANDLER,
+  PACKET_DATA,
+  PACKET_FLAGS,
+  PACKET_FLAG_KEY_COLD,
+  PACKET_IN_PORT,
+  PACKET_KEY,
+  PACKET_L3,
+  PACKET_SIZE,
+  PACKET_TIME_NS,
+  PACKET_WIRE_SIZE,
+  PORT_ROW_UPCALLS,
+  PORT_ROW_UPCALLS_LOST,
+  SB_DP_IFINDEX,
+  SB_OPTIONS,
+  SB_PACKET_FAMILY,
+  SB_UPCALL_BELL,
+  UPCALL_ANSWER_MASK,
+  UPCALL_COMMAND,
+  UPCALL_COPY,
+  UPCALL_COPY_BUSY,
+  UPCALL_COPY_CHUNKS,
+  UPCALL_COPY_CHUNK_SIZE,
+  UPCALL_FRAME_SIZE,
+  UPCALL_GIVEN,
+  UPCALL_HEAD_SIZE,
+  UPCALL_IN_PORT,
+  UPCALL_KEY,
+  UPCALL_MESSAGE,
+  UPCALL_MESSAGE_SIZE_MAX,
+  UPCALL_OFFSETS,
+  UPCALL_PACKET,
+  UPCALL_PACKET_SIZE,
+  UPCALL_PORT_GIVEN,
+  UPCALL_PORT_PRODUCED,
+  UPCALL_PORT_SHARE,
+  UPCALL_PORT_SIZEOF,
+  UPCALL_PRODUCED,
+  UPCALL_TIME_NS,
+  UPCALL_USERDATA,
+  UPCALL_WIRE_SIZE,
+  UPCALL_WORKER,
+  WORKER_RX_COUNT,
+} from '../constants';
+import { count, countDrop, countPort } from '../flow/counters';
+import { AREA_UPCALL_PORTS, area, sb, upcallFrames, upcallRing, worker } from '../memory/layout';
+import { nestEnd, nestStart, putAttr } from '../netlink/attribute';
+import { beginMessage, endMessage } from '../netlink/header';
+import { putKey } from '../netlink/key-put';
+import {
+  OVS_PACKET_ATTR_ACTIONS,
+  OVS_PACKET_ATTR_KEY,
+  OVS_PACKET_ATTR_PACKET,
+  OVS_PACKET_ATTR_USERDATA,
+  OVS_PACKET_CMD_ACTION,
+  OVS_PACKET_CMD_MISS,
+} from '../netlink/openvswitch';
+
+const OVS_PACKET_VERSION: u32 = 1;
+/** An attribute's length is a u16 that counts its header. */
+const PACKET_SIZE_MAX: u32 = 65531;
+
+@inline
+export function frameAt(ring: usize, position: u32): usize {
+  return ring + UPCALL_HEAD_SIZE + (position & (upcallFrames - 1)) * UPCALL_FRAME_SIZE;
+}
+
+function chunkAt(ring: usize, chunk: u32): usize {
+  return ring + UPCALL_HEAD_SIZE + upcallFrames * UPCALL_FRAME_SIZE + chunk * UPCALL_COPY_CHUNK_SIZE;
+}
+
+@inline
+function portWords(port: u32): usize {
+  return area + AREA_UPCALL_PORTS + port * UPCALL_PORT_SIZEOF;
+}
+
+/** Queues OVS_PACKET_CMD_MISS for a packet that no flow covers. */
+export function upcallMiss(packet: usize): void {
+  produce(packet, OVS_PACKET_CMD_MISS, 0, 0, 0, 0);
+}
+
+/** Wakes whoever waits for upcalls; once a batch is enough. */
+export function ringBell(): void {
+  atomic.add<u32>(sb(SB_UPCALL_BELL), 1);
+  atomic.notify(sb(SB_UPCALL_BELL), -1);
+}
+
+/** Queues a message; USERDATA and ACTIONS are left out when their address is 0. */
+export function produce(packet: usize, command: u32, userdata: usize, userdataSize: u32, actions: usize, actionsSize: u32): void {
+  const port = load<u32>(packet, PACKET_IN_PORT);
+  if ((load<u32>(sb(SB_OPTIONS)) & OPTION_HANDLER) == 0) return lose(port, DROP_UPCALL_NO_HANDLER);
+  const ring = upcallRing;
+  const produced = load<u32>(ring, UPCALL_PRODUCED);
+  const frame = frameAt(ring, produced);
+  if (atomic.load<u32>(frame, NL_MMAP_STATUS) != NL_MMAP_STATUS_UNUSED) return lose(port, DROP_UPCALL_RING_FULL);
+  if (!mayTake(ring, produced, port)) return lose(port, DROP_UPCALL_PORT_SHARE);
+
+  let message = frame + NL_MMAP_HDRLEN;
+  let limit = message + UPCALL_MESSAGE_SIZE_MAX;
+  let chunk: u32 = 0;
+  let end = writeMessage(message, limit, packet, command, userdata, userdataSize, actions, actionsSize);
+  if (end == 0) {
+    chunk = takeChunk(ring);
+    if (chunk == 0) return lose(port, DROP_UPCALL_RING_FULL);
+    message = chunkAt(ring, chunk - 1);
+    limit = message + UPCALL_COPY_CHUNK_SIZE;
+    end = writeMessage(message, limit, packet, command, userdata, userdataSize, actions, actionsSize);
+    if (end == 0) {
+      giveChunk(ring, chunk);
+      return lose(port, DROP_UPCALL_TOO_LONG);
+    }
+  }
+  const messageSize = endMessage(message, end);
+  fillFrame(frame, packet, command, message, messageSize, chunk);
+  store<u32>(portWords(port), load<u32>(portWords(port), UPCALL_PORT_PRODUCED) + 1, UPCALL_PORT_PRODUCED);
+  atomic.store<u32>(frame, chunk == 0 ? NL_MMAP_STATUS_VALID : NL_MMAP_STATUS_COPY, NL_MMAP_STATUS);
+  atomic.store<u32>(ring, produced + 1, UPCALL_PRODUCED);
+  countPort(port, PORT_ROW_UPCALLS, 1);
+  count(COUNTER_UPCALLS, 1);
+  if (command == OVS_PACKET_CMD_ACTION) count(COUNTER_UPCALL_ACTIONS, 1);
+}
+
+function lose(port: u32, reason: u32): void {
+  countDrop(reason);
+  countPort(port, PORT_ROW_UPCALLS_LOST, 1);
+}
+
+/** The port has frames of its own share left, or enough are free for the shares of all others. */
+function mayTake(ring: usize, produced: u32, port: u32): bool {
+  const words = portWords(port);
+  const held = load<u32>(words, UPCALL_PORT_PRODUCED) - atomic.load<u32>(words, UPCALL_PORT_GIVEN);
+  if (held < <u32>UPCALL_PORT_SHARE) return true;
+  const free = upcallFrames - (produced - atomic.load<u32>(ring, UPCALL_GIVEN));
+  const others = load<u32>(area, WORKER_RX_COUNT) - 1;
+  return <i32>others <= 0 || free > min<u32>(others * UPCALL_PORT_SHARE, upcallFrames >> 1);
+}
+
+function takeChunk(ring: usize): u32 {
+  for (let chunk: u32 = 0; chunk < <u32>UPCALL_COPY_CHUNKS; chunk++) {
+    const busy = ring + UPCALL_COPY_BUSY + (chunk << 2);
+    if (atomic.load<u32>(busy) != 0) continue;
+    atomic.store<u32>(busy, 1);
+    return chunk + 1;
+  }
+  return 0;
+}
+
+export function giveChunk(ring: usize, chunk: u32): void {
+  if (chunk != 0) atomic.store<u32>(ring + UPCALL_COPY_BUSY + ((chunk - 1) << 2), 0);
+}
+
+/** Writes the message in the kernel's order: KEY, USERDATA, ACTIONS, PACKET (last, unpadded). Returns its end, 0 without room. */
+function writeMessage(
+  message: usize,
+  limit: usize,
+  packet: usize,
+  command: u32,
+  userdata: usize,
+  userdataSize: u32,
+  actions: usize,
+  actionsSize: u32,
+): usize {
+  const key: usize = load<u32>(packet, PACKET_KEY);
+  const packetSize = load<u32>(packet, PACKET_SIZE);
+  let at = beginMessage(message, limit, load<u32>(sb(SB_PACKET_FAMILY)), 0, command, OVS_PACKET_VERSION, load<i32>(sb(SB_DP_IFINDEX)));
+  const nested = at;
+  at = nestEnd(nested, putKey(nestStart(nested, limit, OVS_PACKET_ATTR_KEY), limit, key, key));
+  if (userdata != 0) at = putAttr(at, limit, OVS_PACKET_ATTR_USERDATA, userdata, userdataSize);
+  if (actions != 0) at = putAttr(at, limit, OVS_PACKET_ATTR_ACTIONS, actions, actionsSize);
+  if (at == 0 || packetSize > PACKET_SIZE_MAX || at + 4 + packetSize > limit) return 0;
+  store<u16>(at, <u16>(4 + packetSize));
+  store<u16>(at, OVS_PACKET_ATTR_PACKET, 2);
+  memory.copy(at + 4, load<u32>(packet, PACKET_DATA), packetSize);
+  return at + 4 + packetSize;
+}
+
+function fillFrame(frame: usize, packet: usize, command: u32, message: usize, messageSize: u32, chunk: u32): void {
+  const packetSize = load<u32>(packet, PACKET_SIZE);
+  store<u32>(frame, messageSize, NL_MMAP_LEN);
+  store<u64>(frame, 0, NL_MMAP_GROUP); // and nl_mmap_pid: messages of the kernel come from port id 0
+  store<u64>(frame, 0, NL_MMAP_UID);
+  const cold = load<u16>(packet, PACKET_FLAGS) & PACKET_FLAG_KEY_COLD;
+  memory.copy(frame + UPCALL_KEY, load<u32>(packet, PACKET_KEY), KEY_HOT_SIZE);
+  if (cold != 0) memory.copy(frame + UPCALL_KEY + KEY_HOT_SIZE, load<u32>(packet, PACKET_KEY) + KEY_HOT_SIZE, KEY_SIZE - KEY_HOT_SIZE);
+  else memory.fill(frame + UPCALL_KEY + KEY_HOT_SIZE, 0, KEY_SIZE - KEY_HOT_SIZE);
+  store<u32>(frame, load<u32>(packet, PACKET_IN_PORT), UPCALL_IN_PORT);
+  store<u32>(frame, command, UPCALL_COMMAND);
+  store<u32>(frame, <u32>(message + messageSize - packetSize), UPCALL_PACKET);
+  store<u32>(frame, packetSize, UPCALL_PACKET_SIZE);
+  store<u32>(frame, worker, UPCALL_WORKER);
+  store<u64>(frame, load<u64>(packet, PACKET_TIME_NS), UPCALL_TIME_NS);
+  store<u64>(frame, load<u64>(packet, PACKET_L3), UPCALL_OFFSETS);
+  store<u32>(frame, <u32>message, UPCALL_MESSAGE);
+  store<u32>(frame, load<u32>(packet, PACKET_WIRE_SIZE), UPCALL_WIRE_SIZE);
+  store<u32>(frame, chunk, UPCALL_COPY);
+  store<u64>(frame, 0, UPCALL_ANSWER_MASK); // and UPCALL_ANSWER_ACTIONS: an upcall that nobody answers is a drop
+  store<u32>(frame, userdataOf(frame, message, command), UPCALL_USERDATA);
+}
+
+/** Address of the attribute USERDATA behind the key, 0 when there is none. */
+function userdataOf(frame: usize, message: usize, command: u32): u32 {
+  if (command != OVS_PACKET_CMD_ACTION) return 0;
+  const key = message + 24;
+  const next = key + ((<u32>load<u16>(key) + 3) & ~3);
+  return load<u16>(next, 2) == OVS_PACKET_ATTR_USERDATA ? <u32>next : 0;
+}

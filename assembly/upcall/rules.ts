@@ -1,0 +1,70 @@
+/*
+ * The rule table: the decision of the static handler. Rules stand in the order of their priority; the first whose match covers the packet
+ * decides. Every packet it decides is installed under RULE_MEGAFLOW, the mask that the host computed for the rule: everything that this rule and
+ * those before it looked at, so that no packet which another rule would have decided is caught by the flow.
+ *
+ * Ownership: the table is an arena block of the host's, replaced as a whole and retired. Threads: the consumer of a ring, inside an epoch.
+ */
+import {
+  FLOW_ACTIONS,
+  FLOW_KEY_MORE,
+  FLOW_SUBTABLE,
+  RULES_COUNT,
+  RULES_FIRST,
+  RULE_HARD_MS,
+  RULE_HITS,
+  RULE_IDLE_MS,
+  RULE_MEGAFLOW,
+  RULE_SIZEOF,
+  SB_RULES,
+  SUBTABLE_LIST,
+  SUBTABLE_LIST_COUNT,
+  SUBTABLE_MASK,
+  UPCALL_ANSWER_ACTIONS,
+  UPCALL_ANSWER_MASK,
+  UPCALL_KEY,
+  UPCALL_LIST,
+  UPCALL_TAKE_MAX,
+} from '../constants';
+import { equalInline, equalList } from '../flow/hash';
+import { sb } from '../memory/layout';
+import { answer } from './answer';
+import { ringOf, take } from './consume';
+
+/** The rule that decides `key`, 0 none. */
+export function decide(rules: usize, key: usize): usize {
+  const end = rules + RULES_FIRST + load<u32>(rules, RULES_COUNT) * RULE_SIZEOF;
+  for (let rule = rules + RULES_FIRST; rule < end; rule += RULE_SIZEOF) {
+    const subtable: usize = load<u32>(rule, FLOW_SUBTABLE);
+    const a = v128.and(v128.load(key), v128.load(subtable, SUBTABLE_MASK));
+    const b = v128.and(v128.load(key, 16), v128.load(subtable, SUBTABLE_MASK + 16));
+    const c = v128.and(v128.load(key, 32), v128.load(subtable, SUBTABLE_MASK + 32));
+    if (!equalInline(a, b, c, rule)) continue;
+    const count = load<u32>(subtable, SUBTABLE_LIST_COUNT);
+    if (count == 0 || equalList(key, load<u32>(subtable, SUBTABLE_LIST), count, load<u32>(rule, FLOW_KEY_MORE))) return rule;
+  }
+  return 0;
+}
+
+/** Takes up to `max` frames of worker `slot`, decides them and carries the answers out. Returns how many. */
+export function answerByRules(slot: u32, max: u32): u32 {
+  const rules: usize = atomic.load<u32>(sb(SB_RULES));
+  if (rules == 0) return 0;
+  const ring = ringOf(slot);
+  const n = take(slot, min<u32>(max, UPCALL_TAKE_MAX));
+  for (let i: u32 = 0; i < n; i++) {
+    const frame: usize = load<u32>(ring + (i << 2), UPCALL_LIST);
+    const rule = decide(rules, frame + UPCALL_KEY);
+    let idleMs: u32 = 0;
+    let hardMs: u32 = 0;
+    if (rule != 0) {
+      atomic.add<u64>(rule, 1, RULE_HITS);
+      store<u32>(frame, load<u32>(rule, RULE_MEGAFLOW), UPCALL_ANSWER_MASK);
+      store<u32>(frame, load<u32>(rule, FLOW_ACTIONS), UPCALL_ANSWER_ACTIONS);
+      idleMs = load<u32>(rule, RULE_IDLE_MS);
+      hardMs = load<u32>(rule, RULE_HARD_MS);
+    }
+    answer(slot, frame, idleMs, hardMs);
+  }
+  return n;
+}
