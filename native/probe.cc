@@ -87,7 +87,7 @@ Napi::Object Answer(Napi::Env env, int error) {
 /** Bytes, or -1 for no limit. */
 double LimitSize(rlim_t limit) { return limit == RLIM_INFINITY ? -1 : static_cast<double>(limit); }
 
-/** Memory that may be locked: kernels before 5.11 charge AF_XDP and its BPF maps to it. */
+/** Memory that may be locked: AF_XDP buffers are charged to it unless CAP_IPC_LOCK is held. */
 Napi::Object Memlock(Napi::Env env) {
   rlimit limit = {};
   const int error = getrlimit(RLIMIT_MEMLOCK, &limit) == 0 ? 0 : errno;

@@ -27,7 +27,8 @@ export interface Check {
 
 const capNetAdmin = 12;
 const capNetRaw = 13;
-/** Locked memory that an AF_XDP port with its buffers needs where it is charged to the limit (before Linux 5.11). */
+const capIpcLock = 14;
+/** Locked memory that an AF_XDP port needs for its buffers. */
 const memlockSizeMin = 64 * 1024 * 1024;
 
 /** Compiler, make and Python: what building the native addon takes. */
@@ -139,10 +140,14 @@ function capabilityChecks(): Check[] {
     ['CAP_NET_RAW', capNetRaw, 'AF_PACKET and AF_XDP ports'],
   ];
   return wanted.map(([name, bit, use]) => {
-    const works = ((effective >> BigInt(bit)) & 1n) === 1n;
+    const works = holds(effective, bit);
     const mend = works ? undefined : `sudo setcap cap_net_admin,cap_net_raw+ep ${process.execPath}, or run as root`;
     return { name, required: false, works, detail: works ? use : `not held (${use})`, mend };
   });
+}
+
+function holds(capabilities: bigint, bit: number): boolean {
+  return ((capabilities >> BigInt(bit)) & 1n) === 1n;
 }
 
 function effectiveCapabilities(): bigint {
@@ -170,8 +175,8 @@ function probeQuestions(): [Question, string, string, string][] {
     [
       'ovsDatapath',
       'Open vSwitch kernel module',
-      'the kernel datapath (type system)',
-      `${asRoot()}modprobe openvswitch`,
+      'the kernel datapath, type system',
+      `${asRoot()}modprobe openvswitch, on a kernel that has it`,
     ],
   ];
 }
@@ -197,19 +202,17 @@ function probeLine(answer: ProbeAnswer, use: string, mend: string): Pick<Check, 
   };
 }
 
-/** Only kernels before 5.11 charge AF_XDP memory to the limit, and CAP_IPC_LOCK lifts it. */
+/** AF_XDP buffers are charged to the limit, unless CAP_IPC_LOCK is held. */
 function memlockCheck(probe: NativeProbe | undefined): Check {
   const size = probe ? probe.memlock.softSize : procMemlockSize();
-  const works = size < 0 || size >= memlockSizeMin;
-  const detail = size < 0 ? 'no limit' : `${Math.round(size / 1024)} KiB`;
-  const use = works ? '' : ' (AF_XDP before Linux 5.11 needs 64 MiB)';
-  return {
-    name: 'Locked memory limit',
-    required: false,
-    works,
-    detail: detail + use,
-    mend: works ? undefined : 'ulimit -l unlimited',
-  };
+  const exempt = holds(effectiveCapabilities(), capIpcLock);
+  const works = exempt || size < 0 || size >= memlockSizeMin;
+  const limit = size < 0 ? 'no limit' : `${Math.round(size / 1024)} KiB`;
+  const detail = exempt
+    ? `${limit}, lifted by CAP_IPC_LOCK`
+    : `${limit}${works ? '' : ' (AF_XDP buffers need 64 MiB)'}`;
+  const mend = works ? undefined : 'ulimit -l unlimited, or run as root';
+  return { name: 'Locked memory limit', required: false, works, detail, mend };
 }
 
 /** The soft limit in bytes from /proc, -1 for none, 0 when it cannot be read. */
