@@ -1,0 +1,337 @@
+/*
+ * The field table: every key attribute, where its fields stand in the flat key and in the Netlink attribute, and how they
+ * are written. The codecs (groups.ts, key.ts, match.ts, key-text.ts, key-parse.ts, actions.ts) are driven by it; VLAN tags and MPLS entries, whose
+ * fields are parts of a word, are in bitfields.ts.
+ *
+ * Offsets come from assembly/constants.ts, attribute numbers and layouts from linux/openvswitch.h. Attributes that a set
+ * action can carry as one flat structure have `wire`.
+ */
+
+import {
+  KEY_ARP_SHA,
+  KEY_ARP_THA,
+  KEY_CT_LABELS,
+  KEY_CT_MARK,
+  KEY_CT_ORIG_DST,
+  KEY_CT_ORIG_PROTO,
+  KEY_CT_ORIG_SRC,
+  KEY_CT_ORIG_TP_DST,
+  KEY_CT_ORIG_TP_SRC,
+  KEY_CT_STATE,
+  KEY_CT_ZONE,
+  KEY_DP_HASH,
+  KEY_ETH_DST,
+  KEY_ETH_SRC,
+  KEY_ETH_TYPE,
+  KEY_IN_PORT,
+  KEY_IP_FRAG,
+  KEY_IP_PROTO,
+  KEY_IP_TOS,
+  KEY_IP_TTL,
+  KEY_IPV4_DST,
+  KEY_IPV4_SRC,
+  KEY_IPV6_DST,
+  KEY_IPV6_LABEL,
+  KEY_IPV6_SRC,
+  KEY_ND_OPTIONS_TYPE,
+  KEY_ND_RESERVED,
+  KEY_ND_SLL,
+  KEY_ND_TARGET,
+  KEY_ND_TLL,
+  KEY_NSH_CONTEXT,
+  KEY_NSH_FLAGS,
+  KEY_NSH_MDTYPE,
+  KEY_NSH_NP,
+  KEY_NSH_PATH_HDR,
+  KEY_NSH_TTL,
+  KEY_PACKET_TYPE,
+  KEY_RECIRC_ID,
+  KEY_SKB_MARK,
+  KEY_SKB_PRIORITY,
+  KEY_TCP_FLAGS,
+  KEY_TP_DST,
+  KEY_TP_SRC,
+} from '../../assembly/constants.ts';
+import {
+  formatIpv4,
+  formatIpv6,
+  formatMac,
+  IPV4_SIZE,
+  IPV6_SIZE,
+  MAC_SIZE,
+  prefixMask,
+  tryIpv4,
+  tryIpv6,
+  tryMac,
+} from './addresses.ts';
+import { flagsKind } from './flags.ts';
+import { addressKind, fragmentKind, numberKind, type ValueKind } from './kinds.ts';
+import type { FieldName } from './types.ts';
+
+/** One field within a flat key or an attribute payload. */
+export interface Slot {
+  /** Name in the typed form. */
+  name: string;
+  /** Name in text. */
+  text: string;
+  /** Another name that text may use. */
+  alias?: string;
+  /** Byte offset. */
+  at: number;
+  kind: ValueKind;
+}
+
+export interface KeyAttribute {
+  name: FieldName;
+  /** Name in text; empty for what only the flat key knows. */
+  text: string;
+  /** OVS_KEY_ATTR_*; 0 for what only the flat key knows. */
+  number: number;
+  /** The one field of the attribute has no name of its own: `in_port(1)`. */
+  single: boolean;
+  flat: readonly Slot[];
+  /** Layout of the attribute payload, when it is one flat structure. */
+  wire?: readonly Slot[];
+  /** Bytes of the payload. */
+  wireSize: number;
+}
+
+const u8 = numberKind({ size: 1, order: 'be', base: 'dec' });
+const u8hex = numberKind({ size: 1, order: 'be', base: 'hex' });
+const be16 = numberKind({ size: 2, order: 'be', base: 'dec' });
+const be16hex = numberKind({ size: 2, order: 'be', base: 'hex' });
+const be32hex = numberKind({ size: 4, order: 'be', base: 'hex' });
+const u16hex = numberKind({ size: 2, order: 'le', base: 'hex' });
+const u32hex = numberKind({ size: 4, order: 'le', base: 'hex' });
+const port = numberKind({ size: 4, order: 'le', base: 'dec' });
+const ethType = numberKind({ size: 2, order: 'be', base: 'hex', digits: 4 });
+const flowLabel = numberKind({ size: 4, order: 'be', base: 'hex', width: 20 });
+const u128 = numberKind({ size: 16, order: 'le', base: 'hex', wide: true });
+/** ICMP type and code: a byte on the wire, the low byte of a port in the flat key; its full mask covers the whole port. */
+const icmpByte: ValueKind = narrow(numberKind({ size: 2, order: 'be', base: 'dec', width: 8 }));
+const nshByte = numberKind({ size: 1, order: 'be', base: 'dec', maskedDigits: 2 });
+const nshSpi = numberKind({ size: 3, order: 'be', base: 'hex', digits: 1 });
+const nshContext = numberKind({ size: 4, order: 'be', base: 'hex', digits: 1 });
+
+const mac = addressKind({
+  size: MAC_SIZE,
+  what: 'a MAC address',
+  format: formatMac,
+  parse: tryMac,
+  pattern: /[0-9a-fA-F:]+/y,
+});
+const ipv4 = addressKind({
+  size: IPV4_SIZE,
+  what: 'an IPv4 address',
+  format: formatIpv4,
+  parse: tryIpv4,
+  pattern: /[0-9.]+/y,
+  prefix: (bits) => prefixMask(bits, IPV4_SIZE),
+});
+const ipv6 = addressKind({
+  size: IPV6_SIZE,
+  what: 'an IPv6 address',
+  format: formatIpv6,
+  parse: tryIpv6,
+  pattern: /[0-9a-fA-F:.]+/y,
+  prefix: (bits) => prefixMask(bits, IPV6_SIZE),
+});
+const ctState = flagsKind({
+  size: 4,
+  order: 'le',
+  width: 32,
+  names: ['new', 'est', 'rel', 'rpl', 'inv', 'trk', 'snat', 'dnat'],
+  brackets: false,
+});
+const tcpFlags = flagsKind({
+  size: 2,
+  order: 'be',
+  width: 12,
+  names: ['fin', 'syn', 'rst', 'psh', 'ack', 'urg', 'ece', 'cwr', 'ns'],
+  brackets: true,
+});
+
+/** A kind of two bytes whose value fits the low one and whose full mask is both. */
+function narrow(kind: ValueKind): ValueKind {
+  const widen = (mask: Uint8Array) => (mask[1] === 0xff ? Uint8Array.of(0xff, 0xff) : mask);
+  const low = (mask: Uint8Array) => Uint8Array.of(0, mask[1]);
+  return {
+    ...kind,
+    full: Uint8Array.of(0xff, 0xff),
+    formatMasked: (value, mask) => kind.formatMasked(value, low(mask)),
+    toTypedMatch: (value, mask) => kind.toTypedMatch(value, low(mask)),
+    scan: (scanner) => {
+      const { value, mask } = kind.scan(scanner);
+      return { value, mask: widen(mask) };
+    },
+    fromTyped: (input, field) => {
+      const { value, mask } = kind.fromTyped(input, field);
+      return { value, mask: widen(mask) };
+    },
+  };
+}
+
+/** [name, text, flat offset, kind, offset in the attribute, kind there if it differs] */
+type Row = readonly [string, string, number, ValueKind, number, ValueKind?];
+
+function attribute(
+  name: FieldName,
+  text: string,
+  number: number,
+  wireSize: number,
+  rows: readonly Row[],
+): KeyAttribute {
+  return {
+    name,
+    text,
+    number,
+    single: rows.length === 1 && rows[0][0] === '',
+    flat: rows.map((row) => ({ name: row[0], text: row[1], at: row[2], kind: row[3] })),
+    wire:
+      wireSize === 0
+        ? undefined
+        : rows.map((row) => ({ name: row[0], text: row[1], at: row[4], kind: row[5] ?? row[3] })),
+    wireSize,
+  };
+}
+
+function single(name: FieldName, text: string, number: number, at: number, kind: ValueKind): KeyAttribute {
+  return attribute(name, text, number, kind.size, [['', '', at, kind, 0]]);
+}
+
+function ports(name: FieldName, number: number): KeyAttribute {
+  return attribute(name, name, number, 4, [
+    ['src', 'src', KEY_TP_SRC, be16, 0],
+    ['dst', 'dst', KEY_TP_DST, be16, 2],
+  ]);
+}
+
+function icmp(name: FieldName, text: string, number: number): KeyAttribute {
+  return attribute(name, text, number, number === 0 ? 0 : 2, [
+    ['type', 'type', KEY_TP_SRC, icmpByte, 0, u8],
+    ['code', 'code', KEY_TP_DST, icmpByte, 1, u8],
+  ]);
+}
+
+function ctTuple(name: FieldName, number: number, address: ValueKind, wireSize: number): KeyAttribute {
+  const { size } = address;
+  const tuple = attribute(name, name === 'ctTuple4' ? 'ct_tuple4' : 'ct_tuple6', number, wireSize, [
+    ['src', 'src', KEY_CT_ORIG_SRC, address, 0],
+    ['dst', 'dst', KEY_CT_ORIG_DST, address, size],
+    ['proto', 'proto', KEY_CT_ORIG_PROTO, u8, 2 * size + 4],
+    ['tpSrc', 'tp_src', KEY_CT_ORIG_TP_SRC, be16, 2 * size],
+    ['tpDst', 'tp_dst', KEY_CT_ORIG_TP_DST, be16, 2 * size + 2],
+  ]);
+  if (name === 'ctTuple4') return tuple;
+  // Open vSwitch prints other names for the ports of the IPv6 tuple than it reads.
+  const rename = (slot: Slot): Slot =>
+    slot.name === 'tpSrc'
+      ? { ...slot, text: 'src_port', alias: 'tp_src' }
+      : slot.name === 'tpDst'
+        ? { ...slot, text: 'dst_port', alias: 'tp_dst' }
+        : slot;
+  return { ...tuple, flat: tuple.flat.map(rename), wire: tuple.wire?.map(rename) };
+}
+
+/** Every attribute by its typed name. */
+export const ATTRIBUTES: { readonly [K in FieldName]: KeyAttribute } = {
+  recircId: single('recircId', 'recirc_id', 20, KEY_RECIRC_ID, u32hex),
+  dpHash: single('dpHash', 'dp_hash', 19, KEY_DP_HASH, u32hex),
+  skbPriority: single('skbPriority', 'skb_priority', 2, KEY_SKB_PRIORITY, u32hex),
+  inPort: single('inPort', 'in_port', 3, KEY_IN_PORT, port),
+  skbMark: single('skbMark', 'skb_mark', 15, KEY_SKB_MARK, u32hex),
+  ctState: single('ctState', 'ct_state', 22, KEY_CT_STATE, ctState),
+  ctZone: single('ctZone', 'ct_zone', 23, KEY_CT_ZONE, u16hex),
+  ctMark: single('ctMark', 'ct_mark', 24, KEY_CT_MARK, u32hex),
+  ctLabel: single('ctLabel', 'ct_label', 25, KEY_CT_LABELS, u128),
+  ctTuple4: ctTuple('ctTuple4', 26, ipv4, 16),
+  ctTuple6: ctTuple('ctTuple6', 27, ipv6, 40),
+  packetType: attribute('packetType', 'packet_type', 29, 4, [
+    ['ns', 'ns', KEY_PACKET_TYPE, be16, 0],
+    ['id', 'id', KEY_PACKET_TYPE + 2, be16hex, 2],
+  ]),
+  eth: attribute('eth', 'eth', 4, 12, [
+    ['src', 'src', KEY_ETH_SRC, mac, 0],
+    ['dst', 'dst', KEY_ETH_DST, mac, 6],
+  ]),
+  ethType: single('ethType', 'eth_type', 6, KEY_ETH_TYPE, ethType),
+  ipv4: attribute('ipv4', 'ipv4', 7, 12, [
+    ['src', 'src', KEY_IPV4_SRC, ipv4, 0],
+    ['dst', 'dst', KEY_IPV4_DST, ipv4, 4],
+    ['proto', 'proto', KEY_IP_PROTO, u8, 8],
+    ['tos', 'tos', KEY_IP_TOS, u8hex, 9],
+    ['ttl', 'ttl', KEY_IP_TTL, u8, 10],
+    ['frag', 'frag', KEY_IP_FRAG, fragmentKind, 11],
+  ]),
+  ipv6: attribute('ipv6', 'ipv6', 8, 40, [
+    ['src', 'src', KEY_IPV6_SRC, ipv6, 0],
+    ['dst', 'dst', KEY_IPV6_DST, ipv6, 16],
+    ['label', 'label', KEY_IPV6_LABEL, flowLabel, 32],
+    ['proto', 'proto', KEY_IP_PROTO, u8, 36],
+    ['tclass', 'tclass', KEY_IP_TOS, u8hex, 37],
+    ['hlimit', 'hlimit', KEY_IP_TTL, u8, 38],
+    ['frag', 'frag', KEY_IP_FRAG, fragmentKind, 39],
+  ]),
+  tcp: ports('tcp', 9),
+  tcpFlags: single('tcpFlags', 'tcp_flags', 18, KEY_TCP_FLAGS, tcpFlags),
+  udp: ports('udp', 10),
+  sctp: ports('sctp', 17),
+  icmp: icmp('icmp', 'icmp', 11),
+  icmpv6: icmp('icmpv6', 'icmpv6', 12),
+  igmp: icmp('igmp', '', 0),
+  arp: attribute('arp', 'arp', 13, 24, [
+    ['sip', 'sip', KEY_IPV4_SRC, ipv4, 0],
+    ['tip', 'tip', KEY_IPV4_DST, ipv4, 4],
+    ['op', 'op', KEY_IP_PROTO, u8, 8, be16],
+    ['sha', 'sha', KEY_ARP_SHA, mac, 10],
+    ['tha', 'tha', KEY_ARP_THA, mac, 16],
+  ]),
+  nd: attribute('nd', 'nd', 14, 28, [
+    ['target', 'target', KEY_ND_TARGET, ipv6, 0],
+    ['sll', 'sll', KEY_ND_SLL, mac, 16],
+    ['tll', 'tll', KEY_ND_TLL, mac, 22],
+  ]),
+  ndExt: attribute('ndExt', 'nd_ext', 30, 8, [
+    ['reserved', 'nd_reserved', KEY_ND_RESERVED, be32hex, 0],
+    ['optionsType', 'nd_options_type', KEY_ND_OPTIONS_TYPE, u8, 4],
+  ]),
+  nsh: attribute('nsh', 'nsh', 28, 0, [
+    ['flags', 'flags', KEY_NSH_FLAGS, nshByte, 0],
+    ['ttl', 'ttl', KEY_NSH_TTL, nshByte, 0],
+    ['mdtype', 'mdtype', KEY_NSH_MDTYPE, nshByte, 0],
+    ['np', 'np', KEY_NSH_NP, nshByte, 0],
+    ['spi', 'spi', KEY_NSH_PATH_HDR, nshSpi, 0],
+    ['si', 'si', KEY_NSH_PATH_HDR + 3, nshByte, 0],
+    ['c1', 'c1', KEY_NSH_CONTEXT, nshContext, 0],
+    ['c2', 'c2', KEY_NSH_CONTEXT + 4, nshContext, 0],
+    ['c3', 'c3', KEY_NSH_CONTEXT + 8, nshContext, 0],
+    ['c4', 'c4', KEY_NSH_CONTEXT + 12, nshContext, 0],
+  ]),
+};
+
+/** Metadata in the order of text and of the kernel's attributes. */
+export const METADATA: readonly KeyAttribute[] = [
+  ATTRIBUTES.recircId,
+  ATTRIBUTES.dpHash,
+  ATTRIBUTES.skbPriority,
+  ATTRIBUTES.inPort,
+  ATTRIBUTES.skbMark,
+  ATTRIBUTES.ctState,
+  ATTRIBUTES.ctZone,
+  ATTRIBUTES.ctMark,
+  ATTRIBUTES.ctLabel,
+];
+
+/** Attributes by their name in text. */
+export const ATTRIBUTES_BY_TEXT: ReadonlyMap<string, KeyAttribute> = new Map(
+  Object.values(ATTRIBUTES)
+    .filter((entry) => entry.text !== '')
+    .map((entry) => [entry.text, entry]),
+);
+
+/** Attributes that a set action can carry, by number. */
+export const ATTRIBUTES_BY_NUMBER: ReadonlyMap<number, KeyAttribute> = new Map(
+  Object.values(ATTRIBUTES)
+    .filter((entry) => entry.wire !== undefined)
+    .map((entry) => [entry.number, entry]),
+);

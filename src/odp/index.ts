@@ -1,0 +1,58 @@
+/*
+ * Flow keys, masks and actions: public names of this folder, in the order of a packet's life: key, match, mask, actions.
+ */
+
+export {
+  type Action,
+  type DropAction,
+  decodeActions,
+  encodeActions,
+  type OutputAction,
+  type PopVlanAction,
+  type PushVlanAction,
+  type SetAction,
+  type SetMaskedAction,
+  type TruncAction,
+  type UnknownAction,
+  type UserspaceAction,
+} from './actions.ts';
+export { formatActions, type ParseActionsOptions, parseActions } from './actions-text.ts';
+export {
+  formatIpv4,
+  formatIpv6,
+  formatMac,
+  parseIpv4,
+  parseIpv6,
+  parseMac,
+  prefixMask,
+} from './addresses.ts';
+export { OdpAttributeError, OdpFieldError, OdpSyntaxError } from './errors.ts';
+export { decodeKey, encodeKey } from './key.ts';
+export { parseKey, parseMatch } from './key-parse.ts';
+export { formatKey, formatMatch } from './key-text.ts';
+export { type ExactMaskOptions, exactMask, fieldsMask, type MaskFieldName } from './masks.ts';
+export { decodeMatch, encodeMatch, type FlatMatch, maskedKey } from './match.ts';
+export type { SetField, SetMaskedField } from './set-fields.ts';
+export {
+  type ArpKey,
+  type CtTupleKey,
+  ETH_TYPE_LLC,
+  type EthKey,
+  type FlowFields,
+  type FlowKey,
+  type FlowMatch,
+  type Fragment,
+  type IcmpKey,
+  type Ipv4Key,
+  type Ipv6Key,
+  type Masked,
+  type MplsEntry,
+  type NdExtKey,
+  type NdKey,
+  type NshKey,
+  type NumberMatch,
+  type PacketTypeKey,
+  type PortsKey,
+  type VlanKey,
+  type VlanMatch,
+} from './types.ts';

@@ -1,0 +1,201 @@
+/*
+ * Typed form of flow keys and matches.
+ *
+ * Numbers are in host order whatever their place on the wire; addresses are text. FlowKey is exact and says what a packet
+ * carried; FlowMatch is partial: what is absent is not matched.
+ */
+
+/** Fragment type: unfragmented, first fragment (has the transport header), any later fragment. */
+export type Fragment = 'no' | 'first' | 'later';
+
+/** `ethType` of a frame with an 802.2 header and no type (the kernel's ETH_P_802_2). */
+export const ETH_TYPE_LLC = 0x0004;
+
+export interface EthKey {
+  /** MAC text. */
+  src: string;
+  dst: string;
+}
+
+/** One VLAN tag. `cfi: false` only for a tag that the frame was too short for. */
+export interface VlanKey {
+  tpid: number;
+  /** 0-4095 */
+  vid: number;
+  /** 0-7 */
+  pcp: number;
+  cfi?: boolean;
+}
+
+export interface Ipv4Key {
+  src: string;
+  dst: string;
+  proto: number;
+  tos: number;
+  ttl: number;
+  frag: Fragment;
+}
+
+export interface Ipv6Key {
+  src: string;
+  dst: string;
+  /** Flow label, 20 bits. */
+  label: number;
+  proto: number;
+  tclass: number;
+  hlimit: number;
+  frag: Fragment;
+}
+
+/** Ports of TCP, UDP or SCTP. */
+export interface PortsKey {
+  src: number;
+  dst: number;
+}
+
+export interface IcmpKey {
+  type: number;
+  code: number;
+}
+
+export interface ArpKey {
+  sip: string;
+  tip: string;
+  op: number;
+  sha: string;
+  tha: string;
+}
+
+/** Neighbour discovery: target address, source and target link-layer address options (zero when absent). */
+export interface NdKey {
+  target: string;
+  sll: string;
+  tll: string;
+}
+
+/** What userspace Open vSwitch reads of ND beyond the kernel: reserved word and type of the first option. */
+export interface NdExtKey {
+  reserved: number;
+  optionsType: number;
+}
+
+/** One MPLS label stack entry. */
+export interface MplsEntry {
+  /** 20 bits */
+  label: number;
+  /** 3 bits */
+  tc: number;
+  ttl: number;
+  /** Bottom of stack, 0 or 1. */
+  bos: number;
+}
+
+export interface NshKey {
+  flags: number;
+  ttl: number;
+  mdtype: number;
+  np: number;
+  /** Service path id, 24 bits. */
+  spi: number;
+  /** Service index. */
+  si: number;
+  /** Context words of metadata type 1. */
+  c1: number;
+  c2: number;
+  c3: number;
+  c4: number;
+}
+
+/** Original direction tuple of a tracked connection; addresses are IPv4 in ctTuple4 and IPv6 in ctTuple6. */
+export interface CtTupleKey {
+  src: string;
+  dst: string;
+  proto: number;
+  tpSrc: number;
+  tpDst: number;
+}
+
+/** Namespace and type of a packet: 0, 0 is Ethernet. */
+export interface PacketTypeKey {
+  ns: number;
+  id: number;
+}
+
+/** Fields that have the same form in FlowKey and, with masks, in FlowMatch. */
+export interface FlowFields {
+  inPort: number;
+  recircId: number;
+  dpHash: number;
+  skbPriority: number;
+  skbMark: number;
+  ctState: number;
+  ctZone: number;
+  ctMark: number;
+  /** 128 bits. */
+  ctLabel: bigint;
+  ctTuple4: CtTupleKey;
+  ctTuple6: CtTupleKey;
+  packetType: PacketTypeKey;
+  eth: EthKey;
+  /** Type of the innermost Ethernet header: what follows the tags. ETH_TYPE_LLC: none. 0: the tag was cut. */
+  ethType: number;
+  ipv4: Ipv4Key;
+  ipv6: Ipv6Key;
+  tcp: PortsKey;
+  /** 12 bits; on the wire of every TCP packet. */
+  tcpFlags: number;
+  udp: PortsKey;
+  sctp: PortsKey;
+  icmp: IcmpKey;
+  icmpv6: IcmpKey;
+  igmp: IcmpKey;
+  arp: ArpKey;
+  nd: NdKey;
+  ndExt: NdExtKey;
+  nsh: NshKey;
+}
+
+/** The names of FlowFields. */
+export type FieldName = keyof FlowFields;
+
+type Required = 'inPort' | 'recircId' | 'eth' | 'ethType';
+
+/** An exact key. Metadata that is zero and headers that the packet does not have are absent. */
+export interface FlowKey extends Pick<FlowFields, Required>, Partial<Omit<FlowFields, Required>> {
+  /** Outer tag; absent: untagged. */
+  vlan?: VlanKey;
+  /** Inner tag. */
+  cvlan?: VlanKey;
+  /** Label stack, outermost first, at most three. */
+  mpls?: MplsEntry[];
+}
+
+/** A number, whole or under a mask. */
+export type NumberMatch = number | { value: number; mask: number };
+
+/** A field under a mask: numbers as NumberMatch, addresses as `address`, `address/mask` or (IP) `address/prefix`. */
+export type Masked<T> = T extends number
+  ? T | { value: T; mask: T }
+  : T extends bigint
+    ? T | { value: T; mask: T }
+    : T extends string
+      ? T
+      : { [K in keyof T]?: Masked<T[K]> };
+
+/** One tag: what is absent is not matched; `cfi` (presence of a tag) is true unless given. */
+export interface VlanMatch {
+  tpid?: NumberMatch;
+  vid?: NumberMatch;
+  pcp?: NumberMatch;
+  cfi?: boolean | 'any';
+}
+
+/**
+ * A partial key. `vlan` or `cvlan` `'none'` matches only frames without that tag; absent, tagged or not does not matter.
+ * Headers need what comes before them: `ipv4` needs `ethType: 0x0800`, `udp` needs `ipv4.proto` or `ipv6.proto` 17.
+ */
+export type FlowMatch = { [K in FieldName]?: Masked<FlowFields[K]> } & {
+  vlan?: 'none' | VlanMatch;
+  cvlan?: 'none' | VlanMatch;
+  mpls?: Masked<MplsEntry>[];
+};
