@@ -170,13 +170,14 @@ async function makeNative(requireNative) {
 
 // ------------------------------------------------------------------------------------------------ command line
 
-/** Runs `work`; a SetupError becomes one line and exit status 1. */
-export async function orExit(work) {
+/** Runs `work`; a SetupError becomes one line, then `last`, then exit status 1. */
+export async function orExit(work, last = () => {}) {
   try {
     await work();
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     say(error.message);
+    last();
     process.exit(1);
   }
 }

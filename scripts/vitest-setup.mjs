@@ -1,9 +1,9 @@
 /*
- * Vitest's global setup: builds whatever is stale before the first test file is loaded. With REQUIRE_ALL=1 the native
- * addon must be there too.
+ * Vitest's global setup: builds whatever is stale before the first test file is loaded. `npm test` has done it already
+ * and says so in WDP_SETUP; `npx vitest` comes here straight.
  */
 import { setup } from './setup.mjs';
 
 export default async function globalSetup() {
-  await setup({ requireNative: process.env.REQUIRE_ALL === '1' });
+  if (process.env.WDP_SETUP !== 'done') await setup({ requireNative: process.env.REQUIRE_ALL === '1' });
 }

@@ -33,18 +33,9 @@ const memlockSizeMin = 64 * 1024 * 1024;
 
 /** Compiler, make and Python: what building the native addon takes. */
 export function checkBuildTools(env: NodeJS.ProcessEnv): Check[] {
-  const compilers = env.CXX ? [env.CXX.split(' ')[0]] : ['c++', 'g++', 'clang++'];
-  return [
-    programCheck('C++ compiler', compilers, 'for the native addon', 'g++', env),
-    programCheck('make', [env.MAKE || 'make'], 'for the native addon', 'make', env),
-    programCheck(
-      'python3',
-      [env.PYTHON || 'python3', 'python'],
-      'for node-gyp, which builds the native addon',
-      'python3',
-      env,
-    ),
-  ];
+  return buildTools(env).map(([name, programs, use, packageName]) =>
+    programCheck(name, programs, use, packageName, env),
+  );
 }
 
 /** The addon and everything that only works through it, or, without it, what /proc can tell. */
@@ -57,7 +48,7 @@ export function checkNative(env: NodeJS.ProcessEnv): Check[] {
     detail: addon ? 'loaded' : `${nativeUnavailableReason()}: no real interfaces, no kernel Netlink`,
     mend: addon ? undefined : addonMend(env),
   };
-  return [check, ...capabilityChecks(), ...probeChecks(addon, env)];
+  return [check, ...capabilityChecks(), ...probeChecks(addon)];
 }
 
 /** Open vSwitch's own programs and tshark: optional, the tests compare with them. */
@@ -81,7 +72,13 @@ function programCheck(
 ): Check {
   const found = findProgram(programs, env);
   if (found) return { name, required: false, works: true, detail: found };
-  return { name, required: false, works: false, detail: `not found (${use})`, mend: installCommand(packageName, env) };
+  return {
+    name,
+    required: false,
+    works: false,
+    detail: `not found (${use})`,
+    mend: installCommand([packageName], env),
+  };
 }
 
 /** The first of the programs that is an executable file: by its path, or in a folder of PATH. */
@@ -101,8 +98,8 @@ export function findProgram(programs: readonly string[], env: NodeJS.ProcessEnv)
   return undefined;
 }
 
-/** The command that installs a package, with the names of the package managers that differ from Debian's. */
-function installCommand(packageName: string, env: NodeJS.ProcessEnv): string {
+/** The command that installs packages, with the names of the package managers that differ from Debian's. */
+function installCommand(packages: readonly string[], env: NodeJS.ProcessEnv): string {
   const names: Record<string, Record<string, string>> = {
     'g++': { dnf: 'gcc-c++', pacman: 'gcc' },
     python3: { pacman: 'python' },
@@ -118,18 +115,30 @@ function installCommand(packageName: string, env: NodeJS.ProcessEnv): string {
   ];
   const host = { PATH: `${env.PATH ?? ''}:/usr/bin:/sbin` };
   const [manager, command] = managers.find(([program]) => findProgram([program], host)) ?? managers[0];
-  return `${asRoot()}${command} ${names[packageName]?.[manager] ?? packageName}`;
+  const local = packages.map((name) => names[name]?.[manager] ?? name);
+  return `${asRoot()}${command} ${local.join(' ')}`;
 }
 
 function asRoot(): string {
   return process.getuid?.() === 0 ? '' : 'sudo ';
 }
 
+/** What building the addon takes, as [name, programs that will do, what it is for, Debian's package]. */
+function buildTools(env: NodeJS.ProcessEnv): [string, string[], string, string][] {
+  return [
+    ['C++ compiler', env.CXX ? [env.CXX.split(' ')[0]] : ['c++', 'g++', 'clang++'], 'for the native addon', 'g++'],
+    ['make', [env.MAKE || 'make'], 'for the native addon', 'make'],
+    ['python3', [env.PYTHON || 'python3', 'python'], 'for node-gyp, which builds the native addon', 'python3'],
+  ];
+}
+
 function addonMend(env: NodeJS.ProcessEnv): string {
-  const missing = checkBuildTools(env).filter((check) => !check.works);
-  return missing.length === 0
-    ? 'npm run build:native'
-    : `${missing.map((check) => check.mend).join(' && ')} && npm run build:native`;
+  const missing = buildTools(env).filter(([, programs]) => !findProgram(programs, env));
+  const install = installCommand(
+    missing.map(([, , , packageName]) => packageName),
+    env,
+  );
+  return missing.length === 0 ? 'npm run build:native' : `${install} && npm run build:native`;
 }
 
 /** CAP_NET_ADMIN and CAP_NET_RAW from /proc/self/status, which needs no addon. */
@@ -181,12 +190,12 @@ function probeQuestions(): [Question, string, string, string][] {
   ];
 }
 
-function probeChecks(addon: NativeAddon | undefined, env: NodeJS.ProcessEnv): Check[] {
+function probeChecks(addon: NativeAddon | undefined): Check[] {
   const probe = addon?.probe();
   const checks = probeQuestions().map(([question, name, use, mend]) => {
-    if (!probe)
-      return { name, required: false, works: false, detail: 'unknown without the native addon', mend: addonMend(env) };
-    return { name, required: false, ...probeLine(probe[question], use, mend) };
+    const check = { name, required: false };
+    if (probe) return { ...check, ...probeLine(probe[question], use, mend) };
+    return { ...check, works: false, detail: 'unknown without the native addon', mend: 'npm run build:native' };
   });
   return [...checks, memlockCheck(probe)];
 }

@@ -5,7 +5,6 @@
  * With REQUIRE_ALL=1 a skipped test is a failed one: where everything is said to be installed, a skip hides a hole.
  * What did not run because of a name filter (-t) is not a skip.
  */
-import { writeSync } from 'node:fs';
 import type { Reporter, SerializedError, TestCase, TestModule, TestRunEndReason, Vitest } from 'vitest/node';
 
 const requireAll = process.env.REQUIRE_ALL === '1';
@@ -48,6 +47,6 @@ export class Tally implements Reporter {
   private close(code: number): void {
     if (code !== 0 && this.failed === 0) this.failed = 1;
     const skipped = this.skips.map((skip) => `${requireAll ? 'FAILED, skipped' : 'skipped'}: ${skip}\n`).join('');
-    writeSync(1, `${skipped}${this.passed} passed, ${this.failed} failed\n`);
+    process.stdout.write(`${skipped}${this.passed} passed, ${this.failed} failed\n`);
   }
 }
