@@ -2,10 +2,10 @@
  * Checksums that follow a change of a few bytes, without a look at the rest of the packet.
  *
  * Before it: the set actions, which know what a field was and what it becomes. After it: nothing. Pure arithmetic on values,
- * no memory but the two addresses of addressDelta; any thread.
+ * no memory; any thread.
  *
  * Internet checksum (RFC 1624, equation 3): a delta collects, for each changed word, the complement of the old one plus the
- * new one; applyDelta folds it into the checksum. Words may be of 16 or 32 bits, and in either byte order so long as all of
+ * new one; applyDelta folds it into the checksum. Words may be of 16, 32 or 64 bits, and in either byte order so long as all of
  * a packet's are in the same: the one's complement sum does not mind. An error that was in the checksum stays in it.
  *
  * CRC32c (SCTP): the CRC of a difference is the difference of the CRCs, and the bytes behind the changed ones are zeros in
@@ -27,16 +27,9 @@ export function delta32(before: u32, after: u32): u64 {
   return <u64>~before + <u64>after;
 }
 
-/** Sixteen bytes: an IPv6 address at `before` that becomes the one in `after`. */
-export function addressDelta(before: usize, after: v128): u64 {
-  const old = load<u64>(before);
-  const oldHigh = load<u64>(before, 8);
-  const low = v128.extract_lane<u64>(after, 0);
-  const high = v128.extract_lane<u64>(after, 1);
-  return delta32(<u32>old, <u32>low)
-    + delta32(<u32>(old >> 32), <u32>(low >> 32))
-    + delta32(<u32>oldHigh, <u32>high)
-    + delta32(<u32>(oldHigh >> 32), <u32>(high >> 32));
+@inline
+export function delta64(before: u64, after: u64): u64 {
+  return delta32(<u32>before, <u32>after) + delta32(<u32>(before >> 32), <u32>(after >> 32));
 }
 
 /** The checksum that `check` becomes. */

@@ -1,0 +1,85 @@
+/*
+ * set(tcp), set(udp) and set(sctp): the two ports.
+ *
+ * Before it: set.ts. After it: nothing. `value` is the address of the structure in the action, `mask` that of its mask or 0;
+ * source and destination are one 32-bit word everywhere: action, frame and key. Changes the frame and the packet's key
+ * alike and mends the checksum. The worker that owns the packet calls it.
+ *
+ * SCTP's CRC covers what the IP header calls payload, not padding behind it.
+ */
+import {
+  KEY_ETH_TYPE,
+  KEY_IP_FRAG,
+  KEY_IP_PROTO,
+  KEY_TP_SRC,
+  PACKET_L3,
+  PACKET_L4,
+} from '../constants';
+import { applyCrcDifference, delta32 } from '../packet/checksum';
+import { ETH_P_IP_WIRE } from '../packet/ethernet';
+import { FRAG_LATER, IPV4_TOTAL_SIZE } from '../packet/ipv4';
+import { IPV6_PAYLOAD_SIZE, IPV6_SIZE } from '../packet/ipv6';
+import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, SCTP_SIZE, TCP_SIZE_MIN, UDP_SIZE } from '../packet/l4';
+import { dataOf, hasHeader, keyOf, masked32, sizeOf } from './packet';
+import { mendChecksum, mendUdpChecksum, TCP_CHECKSUM, UDP_CHECKSUM } from './set-ip';
+
+const SCTP_CHECKSUM: usize = 8;
+
+/** Address of the transport header, or 0 if this packet has none of the protocol, or not enough of it. */
+@inline
+function transportOf(packet: usize, proto: u32, size: u32): usize {
+  const l4 = <u32>load<u16>(packet, PACKET_L4);
+  const key = keyOf(packet);
+  if (load<u8>(key, KEY_IP_PROTO) != proto || load<u8>(key, KEY_IP_FRAG) == FRAG_LATER) return 0;
+  return hasHeader(packet, l4, size) ? dataOf(packet) + l4 : 0;
+}
+
+@inline
+function storePorts(packet: usize, header: usize, ports: u32): void {
+  store<u32>(header, ports);
+  store<u32>(keyOf(packet), ports, KEY_TP_SRC);
+}
+
+export function setTcp(packet: usize, value: usize, mask: usize): bool {
+  const header = transportOf(packet, IPPROTO_TCP, TCP_SIZE_MIN);
+  if (header == 0) return false;
+  const before = load<u32>(header);
+  const ports = masked32(before, value, mask, 0);
+  if (ports == before) return true;
+  storePorts(packet, header, ports);
+  mendChecksum(header + TCP_CHECKSUM, delta32(before, ports));
+  return true;
+}
+
+export function setUdp(packet: usize, value: usize, mask: usize): bool {
+  const header = transportOf(packet, IPPROTO_UDP, UDP_SIZE);
+  if (header == 0) return false;
+  const before = load<u32>(header);
+  const ports = masked32(before, value, mask, 0);
+  if (ports == before) return true;
+  storePorts(packet, header, ports);
+  mendUdpChecksum(header + UDP_CHECKSUM, delta32(before, ports));
+  return true;
+}
+
+export function setSctp(packet: usize, value: usize, mask: usize): bool {
+  const header = transportOf(packet, IPPROTO_SCTP, SCTP_SIZE);
+  if (header == 0) return false;
+  const before = load<u32>(header);
+  const ports = masked32(before, value, mask, 0);
+  storePorts(packet, header, ports);
+  const crc = applyCrcDifference(load<u32>(header, SCTP_CHECKSUM), before ^ ports, sctpSize(packet));
+  store<u32>(header, crc, SCTP_CHECKSUM);
+  return true;
+}
+
+/** Bytes from the SCTP header to the end of the IP payload; to the end of the frame if the IP header lies about it. */
+function sctpSize(packet: usize): u32 {
+  const l3 = <u32>load<u16>(packet, PACKET_L3);
+  const l4 = <u32>load<u16>(packet, PACKET_L4);
+  const header = dataOf(packet) + l3;
+  const end = load<u16>(keyOf(packet), KEY_ETH_TYPE) == ETH_P_IP_WIRE
+    ? l3 + <u32>bswap<u16>(load<u16>(header, IPV4_TOTAL_SIZE))
+    : l3 + IPV6_SIZE + <u32>bswap<u16>(load<u16>(header, IPV6_PAYLOAD_SIZE));
+  return (end >= l4 + SCTP_SIZE && end <= sizeOf(packet) ? end : sizeOf(packet)) - l4;
+}

@@ -1,0 +1,134 @@
+/*
+ * Numbers of linux/openvswitch.h that both sides of a message need: attributes, commands, lengths of their structures.
+ *
+ * Used by everything that reads or writes messages of the ovs_* families. Holds no memory and no code; also compiled by tsc.
+ * Names are the kernel's, so that they can be looked up there.
+ */
+
+// enum ovs_packet_cmd
+export const OVS_PACKET_CMD_MISS = 1;
+export const OVS_PACKET_CMD_ACTION = 2;
+export const OVS_PACKET_CMD_EXECUTE = 3;
+
+// enum ovs_packet_attr
+export const OVS_PACKET_ATTR_PACKET = 1;
+export const OVS_PACKET_ATTR_KEY = 2;
+export const OVS_PACKET_ATTR_ACTIONS = 3;
+export const OVS_PACKET_ATTR_USERDATA = 4;
+export const OVS_PACKET_ATTR_EGRESS_TUN_KEY = 5;
+export const OVS_PACKET_ATTR_PROBE = 8;
+export const OVS_PACKET_ATTR_MRU = 9;
+export const OVS_PACKET_ATTR_LEN = 10;
+export const OVS_PACKET_ATTR_HASH = 11;
+
+// enum ovs_key_attr
+export const OVS_KEY_ATTR_ENCAP = 1;
+export const OVS_KEY_ATTR_PRIORITY = 2;
+export const OVS_KEY_ATTR_IN_PORT = 3;
+export const OVS_KEY_ATTR_ETHERNET = 4;
+export const OVS_KEY_ATTR_VLAN = 5;
+export const OVS_KEY_ATTR_ETHERTYPE = 6;
+export const OVS_KEY_ATTR_IPV4 = 7;
+export const OVS_KEY_ATTR_IPV6 = 8;
+export const OVS_KEY_ATTR_TCP = 9;
+export const OVS_KEY_ATTR_UDP = 10;
+export const OVS_KEY_ATTR_ICMP = 11;
+export const OVS_KEY_ATTR_ICMPV6 = 12;
+export const OVS_KEY_ATTR_ARP = 13;
+export const OVS_KEY_ATTR_ND = 14;
+export const OVS_KEY_ATTR_SKB_MARK = 15;
+export const OVS_KEY_ATTR_TUNNEL = 16;
+export const OVS_KEY_ATTR_SCTP = 17;
+export const OVS_KEY_ATTR_TCP_FLAGS = 18;
+export const OVS_KEY_ATTR_DP_HASH = 19;
+export const OVS_KEY_ATTR_RECIRC_ID = 20;
+export const OVS_KEY_ATTR_MPLS = 21;
+export const OVS_KEY_ATTR_CT_STATE = 22;
+export const OVS_KEY_ATTR_CT_ZONE = 23;
+export const OVS_KEY_ATTR_CT_MARK = 24;
+export const OVS_KEY_ATTR_CT_LABELS = 25;
+export const OVS_KEY_ATTR_CT_ORIG_TUPLE_IPV4 = 26;
+export const OVS_KEY_ATTR_CT_ORIG_TUPLE_IPV6 = 27;
+export const OVS_KEY_ATTR_NSH = 28;
+export const OVS_KEY_ATTR_IPV6_EXTHDRS = 32;
+
+// Structures that are attribute payloads; sizes include the compiler's padding at their end, as on the wire.
+export const OVS_KEY_ETHERNET_SIZEOF = 12;
+export const OVS_KEY_IPV4_SIZEOF = 12;
+export const OVS_KEY_IPV6_SIZEOF = 40;
+export const OVS_KEY_PORTS_SIZEOF = 4; // ovs_key_tcp, ovs_key_udp, ovs_key_sctp
+export const OVS_KEY_MPLS_SIZEOF = 4;
+export const OVS_KEY_ICMP_SIZEOF = 2; // ovs_key_icmp, ovs_key_icmpv6
+export const OVS_KEY_ARP_SIZEOF = 24;
+export const OVS_KEY_ND_SIZEOF = 28;
+export const OVS_KEY_CT_LABELS_SIZEOF = 16;
+export const OVS_KEY_CT_TUPLE_IPV4_SIZEOF = 16;
+export const OVS_KEY_CT_TUPLE_IPV6_SIZEOF = 40;
+export const OVS_NSH_KEY_BASE_SIZEOF = 8;
+export const OVS_NSH_KEY_MD1_SIZEOF = 16;
+
+// enum ovs_tunnel_key_attr
+export const OVS_TUNNEL_KEY_ATTR_ID = 0;
+export const OVS_TUNNEL_KEY_ATTR_IPV4_SRC = 1;
+export const OVS_TUNNEL_KEY_ATTR_IPV4_DST = 2;
+export const OVS_TUNNEL_KEY_ATTR_TOS = 3;
+export const OVS_TUNNEL_KEY_ATTR_TTL = 4;
+export const OVS_TUNNEL_KEY_ATTR_DONT_FRAGMENT = 5;
+export const OVS_TUNNEL_KEY_ATTR_CSUM = 6;
+export const OVS_TUNNEL_KEY_ATTR_OAM = 7;
+export const OVS_TUNNEL_KEY_ATTR_GENEVE_OPTS = 8;
+export const OVS_TUNNEL_KEY_ATTR_TP_SRC = 9;
+export const OVS_TUNNEL_KEY_ATTR_TP_DST = 10;
+export const OVS_TUNNEL_KEY_ATTR_VXLAN_OPTS = 11;
+export const OVS_TUNNEL_KEY_ATTR_IPV6_SRC = 12;
+export const OVS_TUNNEL_KEY_ATTR_IPV6_DST = 13;
+export const OVS_TUNNEL_KEY_ATTR_ERSPAN_OPTS = 15;
+
+export const OVS_VXLAN_EXT_GBP = 1;
+export const ERSPAN_METADATA_SIZEOF = 12;
+
+// KEY_TUN_FLAGS: the TUNNEL_* bits of linux/if_tunnel.h, in host order
+export const TUNNEL_CSUM = 0x0001;
+export const TUNNEL_KEY = 0x0004;
+export const TUNNEL_DONT_FRAGMENT = 0x0100;
+export const TUNNEL_OAM = 0x0200;
+export const TUNNEL_GENEVE_OPT = 0x0800;
+export const TUNNEL_VXLAN_OPT = 0x1000;
+export const TUNNEL_ERSPAN_OPT = 0x4000;
+
+// enum ovs_nsh_key_attr
+export const OVS_NSH_KEY_ATTR_BASE = 1;
+export const OVS_NSH_KEY_ATTR_MD1 = 2;
+export const NSH_M_TYPE1 = 1;
+
+// enum ovs_action_attr
+export const OVS_ACTION_ATTR_OUTPUT = 1;
+export const OVS_ACTION_ATTR_USERSPACE = 2;
+export const OVS_ACTION_ATTR_SET = 3;
+export const OVS_ACTION_ATTR_PUSH_VLAN = 4;
+export const OVS_ACTION_ATTR_POP_VLAN = 5;
+export const OVS_ACTION_ATTR_SAMPLE = 6;
+export const OVS_ACTION_ATTR_RECIRC = 7;
+export const OVS_ACTION_ATTR_HASH = 8;
+export const OVS_ACTION_ATTR_PUSH_MPLS = 9;
+export const OVS_ACTION_ATTR_POP_MPLS = 10;
+export const OVS_ACTION_ATTR_SET_MASKED = 11;
+export const OVS_ACTION_ATTR_CT = 12;
+export const OVS_ACTION_ATTR_TRUNC = 13;
+export const OVS_ACTION_ATTR_PUSH_ETH = 14;
+export const OVS_ACTION_ATTR_POP_ETH = 15;
+export const OVS_ACTION_ATTR_CT_CLEAR = 16;
+export const OVS_ACTION_ATTR_PUSH_NSH = 17;
+export const OVS_ACTION_ATTR_POP_NSH = 18;
+export const OVS_ACTION_ATTR_METER = 19;
+export const OVS_ACTION_ATTR_CLONE = 20;
+export const OVS_ACTION_ATTR_CHECK_PKT_LEN = 21;
+export const OVS_ACTION_ATTR_ADD_MPLS = 22;
+export const OVS_ACTION_ATTR_DEC_TTL = 23;
+export const OVS_ACTION_ATTR_DROP = 24;
+
+// enum ovs_userspace_attr
+export const OVS_USERSPACE_ATTR_PID = 1;
+export const OVS_USERSPACE_ATTR_USERDATA = 2;
+export const OVS_USERSPACE_ATTR_EGRESS_TUN_PORT = 3;
+export const OVS_USERSPACE_ATTR_ACTIONS = 4;
