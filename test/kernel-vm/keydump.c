@@ -1,16 +1,23 @@
 /*
  * keydump: asks the kernel's Open vSwitch datapath which flow key it gives to each frame.
  *
- *   keydump FRAMES KEYS
+ *   keydump FRAMES TAP-KEYS EXECUTE-KEYS
  *
- * FRAMES holds records of u32 size and that many bytes. For each of them KEYS receives u32 index, u32 size and the bytes
- * of the OVS_PACKET_ATTR_KEY attribute (its nested attributes, as the kernel sent them), size 0 when there was no upcall:
- * the tap device refuses less than an Ethernet header, the kernel drops a frame whose VLAN tag is cut off before the
- * datapath sees it, and an upcall cannot carry more than 65531 bytes. Numbers are in host order.
+ * FRAMES holds records of u32 size and that many bytes. For each of them both outputs receive u32 index, u32 size and the
+ * bytes of the OVS_PACKET_ATTR_KEY attribute (its nested attributes, as the kernel sent them), size 0 when there was no
+ * upcall. Numbers are in host order.
  *
- * It makes a datapath without flows and a tap device as its port, so that every frame written to the tap is a miss. The
- * kernel handles a frame inside the write(), therefore its upcall, if any, waits in the socket when write() returns; that
- * each upcall carries the very frame just written is checked, and anything else ends the program with an error.
+ * It makes a datapath without flows and a tap device as its port 1. There are two ways into the datapath, and both end in
+ * an upcall with a key; first all frames go one way, then all the other:
+ *
+ *   tap      the frame is written to the tap device and misses. The device refuses less than an Ethernet header, and the
+ *            kernel drops a frame with a cut VLAN tag before the datapath sees it.
+ *   execute  the frame comes with a Netlink message, OVS_PACKET_CMD_EXECUTE, whose action is an upcall. Nothing but the
+ *            datapath touches the frame.
+ *
+ * An upcall carries at most 65531 bytes; longer frames are refused here. The kernel handles a frame inside write() or
+ * send(), so its upcall, if any, waits in the socket when the call returns; that each upcall carries the very frame just
+ * given is checked, and anything else ends the program with an error.
  *
  * Runs as root inside the guest of ./boot, with openvswitch and tun loaded. One thread; linked statically.
  */
@@ -35,28 +42,37 @@
 
 #define DATAPATH "oracle"
 #define TAP "frames"
-#define REPLY_SIZE_MAX 131072
-#define REQUEST_SIZE_MAX 1024
-#define FRAME_SIZE_MAX 65535
+#define IN_PORT 1
+#define FRAME_SIZE_MAX 262144
+#define ATTRIBUTE_SIZE_MAX (65535 - NLA_HDRLEN)
+#define MESSAGE_SIZE_MAX 131072
 #define RECEIVE_BUFFER_SIZE (4 << 20)
+#define FILE_BUFFER_SIZE (1 << 20)
 
 /* One reply at a time; attributes point into it until the next receive. */
 static union {
     struct nlmsghdr header;
-    uint8_t bytes[REPLY_SIZE_MAX];
+    uint8_t bytes[MESSAGE_SIZE_MAX];
 } reply;
 
-/* A request under construction. */
-struct request {
-    union {
-        struct nlmsghdr header;
-        uint8_t bytes[REQUEST_SIZE_MAX];
-    };
-};
+/* The one request under construction. */
+static union {
+    struct nlmsghdr header;
+    uint8_t bytes[MESSAGE_SIZE_MAX];
+} request;
 
 struct attribute {
     const uint8_t *data;
     size_t size;
+};
+
+/* What stands between this program and the kernel. */
+struct datapath {
+    int control;      /* Netlink socket for requests */
+    int upcalls;      /* Netlink socket that receives upcalls */
+    int tap;          /* the port */
+    int ifindex;      /* of the datapath */
+    uint16_t packets; /* id of the family of OVS_PACKET_CMD_EXECUTE */
 };
 
 static void die(const char *format, ...)
@@ -74,44 +90,61 @@ static void die(const char *format, ...)
 
 /* ------------------------------------------------------------------------------------------------- Netlink messages */
 
-static void begin(struct request *request, uint16_t family, uint8_t command, uint8_t version)
+static void begin(uint16_t family, uint16_t flags, uint8_t command, uint8_t version)
 {
-    memset(request, 0, sizeof *request);
-    request->header.nlmsg_type = family;
-    request->header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-    request->header.nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN);
-    struct genlmsghdr *generic = NLMSG_DATA(&request->header);
-    generic->cmd = command;
-    generic->version = version;
-}
+    struct genlmsghdr generic = { .cmd = command, .version = version };
 
-static void put(struct request *request, uint16_t type, const void *data, size_t size)
-{
-    struct nlattr *attribute = (struct nlattr *)(request->bytes + request->header.nlmsg_len);
-
-    attribute->nla_type = type;
-    attribute->nla_len = NLA_HDRLEN + size;
-    memcpy((uint8_t *)attribute + NLA_HDRLEN, data, size);
-    request->header.nlmsg_len += NLA_ALIGN(attribute->nla_len);
-}
-
-static void put_u32(struct request *request, uint16_t type, uint32_t value)
-{
-    put(request, type, &value, sizeof value);
-}
-
-static void put_string(struct request *request, uint16_t type, const char *text)
-{
-    put(request, type, text, strlen(text) + 1);
+    request.header = (struct nlmsghdr){
+        .nlmsg_type = family,
+        .nlmsg_flags = NLM_F_REQUEST | flags,
+        .nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN),
+    };
+    memcpy(NLMSG_DATA(&request.header), &generic, sizeof generic);
 }
 
 /* The user header of the Open vSwitch families follows the generic one. */
-static void put_dp_ifindex(struct request *request, int ifindex)
+static void begin_ovs(uint16_t family, uint16_t flags, uint8_t command, uint8_t version, int ifindex)
 {
     struct ovs_header header = { .dp_ifindex = ifindex };
 
-    memcpy(request->bytes + request->header.nlmsg_len, &header, sizeof header);
-    request->header.nlmsg_len += sizeof header;
+    begin(family, flags, command, version);
+    memcpy(request.bytes + request.header.nlmsg_len, &header, sizeof header);
+    request.header.nlmsg_len += sizeof header;
+}
+
+static void put(uint16_t type, const void *data, size_t size)
+{
+    uint8_t *at = request.bytes + request.header.nlmsg_len;
+    struct nlattr attribute = { .nla_type = type, .nla_len = NLA_HDRLEN + size };
+
+    memcpy(at, &attribute, sizeof attribute);
+    memset(at + NLA_HDRLEN + size, 0, NLA_ALIGN(size) - size);
+    memcpy(at + NLA_HDRLEN, data, size);
+    request.header.nlmsg_len += NLA_ALIGN(NLA_HDRLEN + size);
+}
+
+static void put_u32(uint16_t type, uint32_t value)
+{
+    put(type, &value, sizeof value);
+}
+
+static void put_string(uint16_t type, const char *text)
+{
+    put(type, text, strlen(text) + 1);
+}
+
+/* Opens an attribute that holds attributes; close_nest() wants what it returns. */
+static uint32_t open_nest(uint16_t type)
+{
+    uint32_t start = request.header.nlmsg_len;
+
+    put(type, "", 0);
+    return start;
+}
+
+static void close_nest(uint32_t start)
+{
+    ((struct nlattr *)(request.bytes + start))->nla_len = request.header.nlmsg_len - start;
 }
 
 /* The first attribute of a type in the received message, after `user_size` bytes of user header; data NULL if absent. */
@@ -157,14 +190,14 @@ static uint32_t port_id(int fd)
 }
 
 /* Sends a request and waits for its acknowledgement; the reply before it, if there is one, stays in `reply`. */
-static void transact(int fd, struct request *request, const char *what)
+static void transact(int fd, const char *what)
 {
     static union {
         struct nlmsghdr header;
         uint8_t bytes[4096];
     } acknowledgement;
 
-    if (send(fd, request, request->header.nlmsg_len, 0) < 0) {
+    if (send(fd, &request, request.header.nlmsg_len, 0) < 0) {
         die("%s: send", what);
     }
     for (;;) {
@@ -186,11 +219,9 @@ static void transact(int fd, struct request *request, const char *what)
 
 static uint16_t family_id(int fd, const char *name)
 {
-    struct request request;
-
-    begin(&request, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 1);
-    put_string(&request, CTRL_ATTR_FAMILY_NAME, name);
-    transact(fd, &request, name);
+    begin(GENL_ID_CTRL, NLM_F_ACK, CTRL_CMD_GETFAMILY, 1);
+    put_string(CTRL_ATTR_FAMILY_NAME, name);
+    transact(fd, name);
     struct attribute id = find(0, CTRL_ATTR_FAMILY_ID);
     if (id.size != sizeof(uint16_t)) {
         die("%s: no family id in the reply", name);
@@ -229,31 +260,77 @@ static int open_tap(void)
     return fd;
 }
 
-static void make_datapath(int control, uint32_t upcall_port_id)
+static struct datapath make_datapath(void)
 {
-    struct request request;
-    uint16_t datapaths = family_id(control, OVS_DATAPATH_FAMILY);
-    uint16_t vports = family_id(control, OVS_VPORT_FAMILY);
+    struct datapath dp = { .control = open_netlink(), .upcalls = open_netlink(), .tap = open_tap() };
+    uint16_t datapaths = family_id(dp.control, OVS_DATAPATH_FAMILY);
+    uint16_t vports = family_id(dp.control, OVS_VPORT_FAMILY);
 
-    begin(&request, datapaths, OVS_DP_CMD_NEW, OVS_DATAPATH_VERSION);
-    put_dp_ifindex(&request, 0);
-    put_string(&request, OVS_DP_ATTR_NAME, DATAPATH);
-    put_u32(&request, OVS_DP_ATTR_UPCALL_PID, upcall_port_id);
-    put_u32(&request, OVS_DP_ATTR_USER_FEATURES, OVS_DP_F_UNALIGNED);
-    transact(control, &request, "new datapath");
+    dp.packets = family_id(dp.control, OVS_PACKET_FAMILY);
+    begin_ovs(datapaths, NLM_F_ACK, OVS_DP_CMD_NEW, OVS_DATAPATH_VERSION, 0);
+    put_string(OVS_DP_ATTR_NAME, DATAPATH);
+    put_u32(OVS_DP_ATTR_UPCALL_PID, port_id(dp.upcalls));
+    put_u32(OVS_DP_ATTR_USER_FEATURES, OVS_DP_F_UNALIGNED);
+    transact(dp.control, "new datapath");
 
-    begin(&request, vports, OVS_VPORT_CMD_NEW, OVS_VPORT_VERSION);
-    put_dp_ifindex(&request, if_nametoindex(DATAPATH));
-    put_string(&request, OVS_VPORT_ATTR_NAME, TAP);
-    put_u32(&request, OVS_VPORT_ATTR_TYPE, OVS_VPORT_TYPE_NETDEV);
-    put_u32(&request, OVS_VPORT_ATTR_UPCALL_PID, upcall_port_id);
-    transact(control, &request, "new vport");
+    dp.ifindex = if_nametoindex(DATAPATH);
+    begin_ovs(vports, NLM_F_ACK, OVS_VPORT_CMD_NEW, OVS_VPORT_VERSION, dp.ifindex);
+    put_u32(OVS_VPORT_ATTR_PORT_NO, IN_PORT);
+    put_string(OVS_VPORT_ATTR_NAME, TAP);
+    put_u32(OVS_VPORT_ATTR_TYPE, OVS_VPORT_TYPE_NETDEV);
+    put_u32(OVS_VPORT_ATTR_UPCALL_PID, port_id(dp.upcalls));
+    transact(dp.control, "new vport");
+    return dp;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- frames */
 
+/* Both give one frame to the kernel and return whether it was accepted. */
+
+static bool send_to_tap(const struct datapath *dp, const uint8_t *frame, uint32_t size, uint32_t index)
+{
+    if (write(dp->tap, frame, size) == (ssize_t)size) {
+        return true;
+    }
+    if (errno != EINVAL) {
+        die("frame %u: write to the tap device", index);
+    }
+    return false;
+}
+
+static bool send_to_execute(const struct datapath *dp, const uint8_t *frame, uint32_t size, uint32_t index)
+{
+    union {
+        struct nlmsghdr header;
+        uint8_t bytes[256];
+    } error;
+
+    begin_ovs(dp->packets, 0, OVS_PACKET_CMD_EXECUTE, OVS_PACKET_VERSION, dp->ifindex);
+    put(OVS_PACKET_ATTR_PACKET, frame, size);
+    uint32_t key = open_nest(OVS_PACKET_ATTR_KEY);
+    put_u32(OVS_KEY_ATTR_IN_PORT, IN_PORT);
+    close_nest(key);
+    uint32_t actions = open_nest(OVS_PACKET_ATTR_ACTIONS);
+    uint32_t upcall = open_nest(OVS_ACTION_ATTR_USERSPACE);
+    put_u32(OVS_USERSPACE_ATTR_PID, port_id(dp->upcalls));
+    close_nest(upcall);
+    close_nest(actions);
+    if (send(dp->control, &request, request.header.nlmsg_len, 0) < 0) {
+        die("frame %u: send", index);
+    }
+    if (recv(dp->control, &error, sizeof error, MSG_DONTWAIT | MSG_TRUNC) < 0) {
+        return true;
+    }
+    const struct nlmsgerr *answer = NLMSG_DATA(&error.header);
+    errno = -answer->error;
+    if (errno != EINVAL && errno != ERANGE) {
+        die("frame %u: execute", index);
+    }
+    return false;
+}
+
 /* The key of the upcall that waits in the socket; data NULL when none waits. */
-static struct attribute receive_key(int upcalls, const uint8_t *frame, size_t size, uint32_t index)
+static struct attribute receive_key(int upcalls, uint8_t command, const uint8_t *frame, size_t size, uint32_t index)
 {
     ssize_t received = recv(upcalls, reply.bytes, sizeof reply, MSG_DONTWAIT);
 
@@ -265,15 +342,26 @@ static struct attribute receive_key(int upcalls, const uint8_t *frame, size_t si
     }
     errno = 0;
     const struct genlmsghdr *generic = NLMSG_DATA(&reply.header);
-    if (generic->cmd != OVS_PACKET_CMD_MISS) {
-        die("frame %u: command %u instead of a miss", index, generic->cmd);
+    if (generic->cmd != command) {
+        die("frame %u: command %u instead of %u", index, generic->cmd, command);
     }
     struct attribute key = find(sizeof(struct ovs_header), OVS_PACKET_ATTR_KEY);
     struct attribute packet = find(sizeof(struct ovs_header), OVS_PACKET_ATTR_PACKET);
-    if (!key.data || packet.size != size || memcmp(packet.data, frame, size)) {
+    if (!key.data || !packet.data || packet.size != size || memcmp(packet.data, frame, size)) {
         die("frame %u: the upcall carries another frame, or no key", index);
     }
     return key;
+}
+
+static FILE *open_file(const char *path, const char *mode)
+{
+    FILE *file = fopen(path, mode);
+
+    if (!file) {
+        die("%s", path);
+    }
+    setvbuf(file, NULL, _IOFBF, FILE_BUFFER_SIZE);
+    return file;
 }
 
 static void write_record(FILE *keys, uint32_t index, struct attribute key)
@@ -297,52 +385,43 @@ static bool read_frame(FILE *frames, uint8_t *frame, uint32_t *size)
     return true;
 }
 
-static void dump_keys(FILE *frames, FILE *keys, int tap, int upcalls)
+static void dump_keys(const struct datapath *dp, bool execute, FILE *frames, const char *keys_path)
 {
+    FILE *keys = open_file(keys_path, "wb");
     static uint8_t frame[FRAME_SIZE_MAX];
-    uint32_t size, count = 0, upcall_count = 0, refused_count = 0;
+    uint8_t command = execute ? OVS_PACKET_CMD_ACTION : OVS_PACKET_CMD_MISS;
+    uint32_t size, count = 0, key_count = 0, refused_count = 0;
     struct timespec start, end;
 
+    rewind(frames);
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (; read_frame(frames, frame, &size); count++) {
-        if (write(tap, frame, size) != (ssize_t)size) {
-            if (errno != EINVAL) {
-                die("frame %u: write to the tap device", count);
-            }
-            refused_count++;
-        }
-        struct attribute key = receive_key(upcalls, frame, size, count);
-        upcall_count += key.data != NULL;
+        bool accepted = size <= ATTRIBUTE_SIZE_MAX && (execute ? send_to_execute : send_to_tap)(dp, frame, size, count);
+        struct attribute key = receive_key(dp->upcalls, command, frame, size, count);
         write_record(keys, count, key);
+        key_count += key.data != NULL;
+        refused_count += !accepted;
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
-    usleep(100000);
-    receive_key(upcalls, NULL, 0, count);
+    if (fclose(keys)) {
+        die("writing %s", keys_path);
+    }
     double seconds = (end.tv_sec - start.tv_sec) + (end.tv_nsec - start.tv_nsec) / 1e9;
-    printf("frames %u keys %u refused %u seconds %.3f\n", count, upcall_count, refused_count, seconds);
+    const char *way = execute ? "execute" : "tap";
+    printf("%s: %u frames, %u keys, %u refused, %.3f s\n", way, count, key_count, refused_count, seconds);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fputs("usage: keydump FRAMES KEYS\n", stderr);
+    if (argc != 4) {
+        fputs("usage: keydump FRAMES TAP-KEYS EXECUTE-KEYS\n", stderr);
         return 2;
     }
-    FILE *frames = fopen(argv[1], "rb");
-    FILE *keys = fopen(argv[2], "wb");
-    if (!frames || !keys) {
-        die("opening %s and %s", argv[1], argv[2]);
-    }
-    setvbuf(frames, NULL, _IOFBF, 1 << 20);
-    setvbuf(keys, NULL, _IOFBF, 1 << 20);
+    FILE *frames = open_file(argv[1], "rb");
 
     disable_ipv6();
-    int upcalls = open_netlink();
-    int tap = open_tap();
-    make_datapath(open_netlink(), port_id(upcalls));
-    dump_keys(frames, keys, tap, upcalls);
-    if (fclose(keys)) {
-        die("writing the keys");
-    }
+    struct datapath dp = make_datapath();
+    dump_keys(&dp, false, frames, argv[2]);
+    dump_keys(&dp, true, frames, argv[3]);
     return 0;
 }

@@ -1,0 +1,110 @@
+/*
+ * The real kernel as a function: frames in, the flow keys of its Open vSwitch datapath out.
+ *
+ * For tests only. Before it: whoever has frames. After it: the comparison with our own keys. Runs ./boot (a virtual machine,
+ * some five seconds) and in it keydump.c; both say more. Frames and keys travel as files in a temporary folder.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+
+const FOLDER = import.meta.dirname;
+const BOOT = path.join(FOLDER, 'boot');
+/** What ./boot answers when something it needs is not there. */
+const EXIT_MISSING = 77;
+
+/** The port number that the tap device has in the datapath. */
+export const KERNEL_IN_PORT = 1;
+
+/** Why the kernel cannot be asked on this machine; undefined when it can. Downloads the kernel the first time. */
+export function whyNoKernel(): string | undefined {
+  if (process.platform !== 'linux' || process.arch !== 'x64') return 'the kernel image is for Linux on x64';
+  if (spawnSync('gcc', ['--version']).status !== 0) return 'gcc is not installed';
+  const prepared = spawnSync(BOOT, ['--prepare'], { encoding: 'utf8' });
+  if (prepared.status === 0) return undefined;
+  const reason = prepared.stderr.trim() || String(prepared.error);
+  if (prepared.status === EXIT_MISSING) return reason;
+  throw new Error(`${BOOT} --prepare failed: ${reason}`);
+}
+
+/** Runs a program to its end; resolves to what it printed, rejects with that if it fails. */
+function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+    let printed = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      printed += chunk.toString();
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      printed += chunk.toString();
+    });
+    child.on('error', reject);
+    child.on('close', (status) => {
+      if (status === 0) resolve(printed);
+      else reject(new Error(`${path.basename(command)} failed with exit status ${status}:\n${printed}`));
+    });
+  });
+}
+
+/** The frames as the records of keydump.c: u32 size, bytes. */
+export function packFrames(frames: readonly Uint8Array[]): Uint8Array {
+  const packed = new Uint8Array(frames.reduce((sum, frame) => sum + 4 + frame.length, 0));
+  const view = new DataView(packed.buffer);
+  let at = 0;
+  for (const frame of frames) {
+    view.setUint32(at, frame.length, true);
+    packed.set(frame, at + 4);
+    at += 4 + frame.length;
+  }
+  return packed;
+}
+
+/** The keys in records of u32 index, u32 size, bytes; empty where there was none. Views into `packed`. */
+export function unpackKeys(packed: Uint8Array): Uint8Array[] {
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+  const keys: Uint8Array[] = [];
+  for (let at = 0; at < packed.length; ) {
+    const size = view.getUint32(at + 4, true);
+    if (view.getUint32(at, true) !== keys.length) throw new Error(`key ${keys.length} is missing`);
+    keys.push(packed.subarray(at + 8, at + 8 + size));
+    at += 8 + size;
+  }
+  return keys;
+}
+
+/** Enough for a machine that is busy with other things: both ways together take about 0.15 ms a frame on an idle one. */
+function timeoutSeconds(frameCount: number): string {
+  return String(60 + Math.ceil(frameCount / 1000));
+}
+
+/** What the kernel said; `tap` and `execute` are the two ways of keydump.c, one key a frame. */
+export interface KernelKeys {
+  tap: Uint8Array[];
+  execute: Uint8Array[];
+  /** keydump's own account of its run. */
+  summary: string;
+}
+
+/** The key attributes that the kernel gives to each frame that comes from port KERNEL_IN_PORT; empty where it gave none. */
+export async function kernelKeys(frames: readonly Uint8Array[]): Promise<KernelKeys> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'kernel-keys-'));
+  try {
+    const program = path.join(folder, 'keydump');
+    const source = path.join(FOLDER, 'keydump.c');
+    await run('gcc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static', '-o', program, source]);
+    const input = path.join(folder, 'frames');
+    await writeFile(input, packFrames(frames));
+    const command = './keydump frames out/tap out/execute';
+    const args = ['--copy', program, '--copy', input, '--out', folder, '--', command];
+    const summary = await run(BOOT, args, { KERNEL_VM_TIMEOUT: timeoutSeconds(frames.length) });
+    const tap = unpackKeys(await readFile(path.join(folder, 'tap')));
+    const execute = unpackKeys(await readFile(path.join(folder, 'execute')));
+    if (tap.length !== frames.length || execute.length !== frames.length) {
+      throw new Error(`${frames.length} frames gave ${tap.length} and ${execute.length} keys`);
+    }
+    return { tap, execute, summary: summary.trim() };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
