@@ -321,7 +321,7 @@ describe('bad files', () => {
     const missing = join(folder, 'missing.pcap');
     await expect(PcapReader.open(missing)).rejects.toMatchObject({ code: 'ERR_PCAP_FILE', file: missing });
     await expect(PcapReader.open(folder)).rejects.toMatchObject({ code: 'ERR_PCAP_FILE' });
-    expect(() => PcapWriter.open(join(folder, 'no', 'such.pcap'))).toThrow(/cannot be created/);
+    expect(() => PcapWriter.create(join(folder, 'no', 'such.pcap'))).toThrow(/cannot be created/);
   });
 
   test('20,000 files with random damage give packets or a PcapError, nothing else', () => {
@@ -336,12 +336,16 @@ describe('bad files', () => {
   });
 });
 
+function packet(timeNs: bigint, size: number): PcapRecord {
+  return { timeNs, wireSize: size, data: new Uint8Array(size).fill(size) };
+}
+
 describe('the writer', () => {
   test.each(['ns', 'us'] as const)('reads back what it wrote, in %s', async (precision) => {
     const path = join(folder, `written-${precision}.pcap`);
     const many = samplePackets(5000);
-    const writer = PcapWriter.open(path, { precision });
-    for (const { timeNs, data, wireSize } of many) writer.write(timeNs, data, wireSize);
+    const writer = PcapWriter.create(path, { precision });
+    for (const record of many) writer.write(record);
     writer.close();
     writer.close();
     expect(writer.recordCount).toBe(5000);
@@ -351,11 +355,11 @@ describe('the writer', () => {
 
   test('what was flushed can be read while the file is still open', async () => {
     const path = join(folder, 'open.pcap');
-    using writer = PcapWriter.open(path);
-    writer.write(1n, Uint8Array.of(1, 2, 3));
+    using writer = PcapWriter.create(path);
+    writer.write(packet(1n, 3));
     writer.flush();
-    writer.write(2n, Uint8Array.of(4));
-    expect(await readFilePlain(path)).toEqual([{ timeNs: 1n, wireSize: 3, data: Uint8Array.of(1, 2, 3) }]);
+    writer.write(packet(2n, 1));
+    expect(await readFilePlain(path)).toEqual([packet(1n, 3)]);
   });
 
   test('cuts packets to snapSize and notes the size on the wire', () => {
@@ -368,18 +372,16 @@ describe('the writer', () => {
 
   test('refuses what the format cannot hold', () => {
     const path = join(folder, 'refused.pcap');
-    const writer = PcapWriter.open(path);
-    writer.write(0n, new Uint8Array(262144));
-    writer.write((1n << 32n) * 1_000_000_000n - 1n, new Uint8Array(0));
-    expect(() => writer.write(0n, new Uint8Array(262145))).toThrow(
-      expect.objectContaining({ code: 'ERR_PCAP_RECORD' }),
-    );
-    expect(() => writer.write((1n << 32n) * 1_000_000_000n, new Uint8Array(1))).toThrow(/1970 to 2106/);
-    expect(() => writer.write(-1n, new Uint8Array(1))).toThrow(/1970 to 2106/);
-    expect(() => writer.write(0n, new Uint8Array(2), 1)).toThrow(/2 bytes \(1 on the wire\)/);
+    const writer = PcapWriter.create(path);
+    writer.write(packet(0n, 262144));
+    writer.write(packet((1n << 32n) * 1_000_000_000n - 1n, 0));
+    expect(() => writer.write(packet(0n, 262145))).toThrow(expect.objectContaining({ code: 'ERR_PCAP_RECORD' }));
+    expect(() => writer.write(packet((1n << 32n) * 1_000_000_000n, 1))).toThrow(/1970 to 2106/);
+    expect(() => writer.write(packet(-1n, 1))).toThrow(/1970 to 2106/);
+    expect(() => writer.write({ ...packet(0n, 2), wireSize: 1 })).toThrow(/2 bytes \(1 on the wire\)/);
     writer.close();
-    expect(() => writer.write(0n, new Uint8Array(1))).toThrow(TypeError);
-    expect(() => PcapWriter.open(path, { snapSize: 0 })).toThrow(TypeError);
+    expect(() => writer.write(packet(0n, 1))).toThrow(TypeError);
+    expect(() => PcapWriter.create(path, { snapSize: 0 })).toThrow(TypeError);
     expect(readPcap(new Uint8Array(readFileSync(path))).records.length).toBe(2);
   });
 });

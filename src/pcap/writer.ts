@@ -72,7 +72,7 @@ class RecordEncoder {
     return PCAP_RECORD_HEADER_SIZE + Math.min(data.length, this.snapSize);
   }
 
-  putRecord(timeNs: bigint, data: Uint8Array, wireSize: number): void {
+  putRecord({ timeNs, data, wireSize }: PcapRecord): void {
     if (data.length > RECORD_SIZE_MAX || wireSize < data.length) {
       const what = `cannot hold a packet of ${data.length} bytes (${wireSize} on the wire)`;
       throw new PcapError('ERR_PCAP_RECORD', { file: this.file }, what, `the limit is ${RECORD_SIZE_MAX}`);
@@ -112,7 +112,7 @@ export class PcapWriter implements Disposable {
   }
 
   /** Creates the file, or empties the one that is there. */
-  static open(path: string, options: PcapWriteOptions = {}): PcapWriter {
+  static create(path: string, options: PcapWriteOptions = {}): PcapWriter {
     const encoder = new RecordEncoder(new Uint8Array(BUFFER_SIZE), path, options);
     const fd = attempt(path, 'cannot be created', () => openSync(path, 'w'));
     return new PcapWriter(path, fd, encoder);
@@ -123,11 +123,11 @@ export class PcapWriter implements Disposable {
     return this.records;
   }
 
-  /** Appends a packet; `wireSize` is what it had on the wire when `data` is only its beginning. */
-  write(timeNs: bigint, data: Uint8Array, wireSize: number = data.length): void {
+  /** Appends a packet. Throws PcapError for one that the format cannot hold. */
+  write(record: PcapRecord): void {
     if (this.closed) throw new TypeError(`${this.path}: write after close`);
-    if (this.encoder.used + this.encoder.sizeOf(data) > BUFFER_SIZE) this.flush();
-    this.encoder.putRecord(timeNs, data, wireSize);
+    if (this.encoder.used + this.encoder.sizeOf(record.data) > BUFFER_SIZE) this.flush();
+    this.encoder.putRecord(record);
     this.records += 1;
   }
 
@@ -164,7 +164,7 @@ export function encodePcap(records: readonly PcapRecord[], options: PcapWriteOpt
   for (const record of records) size += PCAP_RECORD_HEADER_SIZE + record.data.length;
   const encoder = new RecordEncoder(new Uint8Array(size), 'capture', options);
   encoder.putHeader();
-  for (const record of records) encoder.putRecord(record.timeNs, record.data, record.wireSize);
+  for (const record of records) encoder.putRecord(record);
   return encoder.bytes.subarray(0, encoder.used);
 }
 
