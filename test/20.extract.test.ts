@@ -1,7 +1,7 @@
 /*
- * Flow key extraction against the slow model: every size of every protocol's frame, the malformed frames, and random ones.
- * Each frame is extracted twice a build: once ending at the last byte of the memory, once with other bytes around it; both
- * must give the model's key. SEED sets the seed, FRAMES the number of random frames.
+ * Flow key extraction against the slow model: every size of every protocol's frame, the malformed frames, and random
+ * ones. Each frame is extracted twice a build: once ending at the last byte of the memory, once with other bytes
+ * around it; both must give the model's key. SEED sets the seed, FRAMES the number of random frames.
  */
 import { beforeAll, describe, expect, it } from 'vitest';
 import * as K from '../assembly/constants.ts';

@@ -4,24 +4,27 @@
  * Before it: a receiver filled the packet descriptor (PACKET_DATA, PACKET_SIZE, PACKET_KEY, PACKET_IN_PORT,
  * PACKET_RECIRC_ID, PACKET_FLAGS). After it: flow/hash.ts.
  *
- * Concepts. The key is the one that the kernel's openvswitch module gives, also for truncated and lying headers; the two
- * exceptions (IGMP, a refused NSH header) stand in their files and, with all differences to Open vSwitch's userspace, in
- * docs/extraction.md. Untagged IPv4 with TCP or UDP and without options or fragments takes a way of its own: a few wide
- * loads, all behind one size check, and as few wide stores. Everything else goes header by header through packet/.
+ * Concepts. The key is the one that the kernel's openvswitch module gives, also for truncated and lying headers; the
+ * two exceptions (IGMP, a refused NSH header) stand in their files and, with all differences to Open vSwitch's
+ * userspace, in docs/extraction.md. Untagged IPv4 with TCP or UDP and without options or fragments takes a way of its
+ * own: a few wide loads, all behind one size check, and as few wide stores. Everything else goes header by header
+ * through packet/.
  *
- * Ownership. The frame is only read, and never outside [data, data + size). The key belongs to the caller. Its hot words
- * are all written; its cold words must be zero unless PACKET_FLAG_KEY_COLD is set, and are left zero, with the flag clear,
- * unless the frame has fields there. Metadata in the cold part (skb_mark, conntrack, tunnel) is the caller's, to be put in
- * afterwards.
+ * Ownership. The frame is only read, and never outside [data, data + size). The key belongs to the caller. Its hot
+ * words are all written; its cold words must be zero unless PACKET_FLAG_KEY_COLD is set, and are left zero, with the
+ * flag clear, unless the frame has fields there. Metadata in the cold part (skb_mark, conntrack, tunnel) is the
+ * caller's, to be put in afterwards.
  *
  * Threads. Any worker, on its own packets.
  */
 import {
   FRAME_SIZE_MIN,
   KEY_ETH_DST,
+  KEY_ETH_SRC,
   KEY_ETH_TYPE,
   KEY_HOT_SIZE,
   KEY_IN_PORT,
+  KEY_IPV4_SRC,
   KEY_IPV6_DST,
   KEY_IPV6_LABEL,
   KEY_IPV6_SRC,
@@ -77,10 +80,10 @@ const STATE_COLD: u64 = (<u64>PACKET_FLAG_KEY_COLD) << STATE_FLAGS_SHIFT;
 const STATE_PLAIN: u64 = ((<u64>OFFSET_NONE) << 32) | ((<u64>PLAIN_L4) << 16) | <u64>PLAIN_L3;
 
 /**
- * Writes the flow key of the packet whose descriptor is at `packet`, and the offsets of its headers: PACKET_L3 is where the
- * network header begins (always set; behind LLC/SNAP and at most two tags), PACKET_L4 where the transport header begins
- * (set when an IP header is whole and this is not a later fragment; the transport header itself may be cut off),
- * PACKET_MPLS where the first label is (it is PACKET_L3 then).
+ * Writes the flow key of the packet whose descriptor is at `packet`, and the offsets of its headers: PACKET_L3 is
+ * where the network header begins (always set; behind LLC/SNAP and at most two tags), PACKET_L4 where the transport
+ * header begins (set when an IP header is whole and this is not a later fragment; the transport header itself may be
+ * cut off), PACKET_MPLS where the first label is (it is PACKET_L3 then).
  *
  * Returns 0, or -1 if the frame is shorter than an Ethernet header; nothing is written then.
  */
@@ -164,10 +167,7 @@ function extractCold(packet: usize, data: usize, size: u32, key: usize, flags: u
 
 /** The general way: zeroes the hot words but the first, then goes header by header. */
 function extractAny(packet: usize, data: usize, size: u32, key: usize, flags: u64): i32 {
-  const zero = i64x2.splat(0);
-  store<u64>(key, 0, KEY_ETH_DST);
-  for (let offset: usize = 16; offset < <usize>KEY_HOT_SIZE; offset += 16) v128.store(key + offset, zero);
-
+  clearHot(key);
   const l3 = parseEthernet(data, size, key);
   const header = data + l3;
   const rest = size - l3;
@@ -193,6 +193,19 @@ function extractAny(packet: usize, data: usize, size: u32, key: usize, flags: u6
   const l4 = l4Size != 0 && l3 + l4Size < <u32>OFFSET_NONE ? l3 + l4Size : <u32>OFFSET_NONE;
   store<u64>(packet, flags | ((<u64>mpls) << 32) | ((<u64>l4) << 16) | <u64>l3, PACKET_L3);
   return 0;
+}
+
+/** Zeroes the hot words from KEY_ETH_SRC on; parseEthernet writes the word before it whole. */
+@inline
+function clearHot(key: usize): void {
+  const zero = i64x2.splat(0);
+  v128.store(key, zero, KEY_ETH_SRC);
+  v128.store(key, zero, KEY_IPV4_SRC);
+  v128.store(key, zero, KEY_IPV6_SRC);
+  v128.store(key, zero, KEY_IPV6_DST);
+  v128.store(key, zero, KEY_IPV6_LABEL);
+  v128.store(key, zero, KEY_ARP_SHA);
+  v128.store(key, zero, KEY_ND_TARGET);
 }
 
 /** Returns true if the cold part of the key was written. */

@@ -1,8 +1,8 @@
 /*
  * ARP and RARP for IPv4 over Ethernet.
  *
- * Before it: flow/extract.ts, by Ethernet type. After it: nothing, the key is complete. Reads the frame, writes the key;
- * owns no memory; any worker may call it. Anything but a whole Ethernet/IPv4 message leaves the key as it was.
+ * Before it: flow/extract.ts, by Ethernet type. After it: nothing, the key is complete. Reads the frame, writes the
+ * key; owns no memory; any worker may call it. Anything but a whole Ethernet/IPv4 message leaves the key as it was.
  */
 import { KEY_ARP_SHA, KEY_ARP_THA, KEY_IPV4_DST, KEY_IPV4_SRC, KEY_IP_PROTO } from '../constants';
 

@@ -2,11 +2,12 @@
  * Ethernet: addresses, up to two VLAN tags (802.1Q or 802.1ad), and the type, looked up behind LLC/SNAP when the frame
  * carries a length instead.
  *
- * Before it: flow/extract.ts, which made sure of the 14 bytes of a bare header and zeroed the key's hot words. After it:
- * the module of whatever header the type names. Reads the frame, writes the link-layer words of the key; owns no memory;
- * any worker may call it.
+ * Before it: flow/extract.ts, which made sure of the 14 bytes of a bare header and zeroed the key's hot words. After
+ * it: the module of whatever header the type names. Reads the frame, writes the link-layer words of the key; owns no
+ * memory; any worker may call it.
  *
- * As in the kernel, a third tag, or a tag with fewer than two bytes behind it, is not a tag any more: its TPID is the type.
+ * As in the kernel, a third tag, or a tag with fewer than two bytes behind it, is not a tag any more: its TPID is the
+ * type.
  */
 import {
   KEY_CVLAN_TCI,
@@ -44,7 +45,7 @@ const ETH_P_802_3_MIN: u32 = 0x0600;
 /** VLAN_CFI_MASK of the kernel in wire order: the bit that says "there is a tag". */
 const VLAN_PRESENT_WIRE: u32 = 0x0010;
 
-/** DSAP and SSAP 0xaa and, two bytes further, three zero bytes of organisation code. The control byte is not looked at. */
+/** DSAP and SSAP 0xaa, any control byte, three zero bytes of organisation code. */
 const SNAP_MASK: u64 = 0x0000ffffff00ffff;
 const SNAP_VALUE: u64 = 0x000000000000aaaa;
 const ADDRESS_MASK: u64 = 0x0000ffffffffffff;
@@ -98,7 +99,7 @@ export function parseEthernet(data: usize, size: u32, key: usize): u32 {
   return offset;
 }
 
-/** The type of a frame whose type field was a length; a SNAP header is skipped even if its own type is a length again. */
+/** The type of a frame whose type field was a length; SNAP is skipped even if its own type is a length again. */
 function parseLlc(data: usize, offset: u32, size: u32, key: usize): u32 {
   store<u16>(key, ETH_P_802_2_WIRE, KEY_ETH_TYPE);
   if (size - offset < LLC_SNAP_SIZE) return offset;

@@ -1,8 +1,8 @@
 /*
  * ICMPv6, with neighbour discovery: solicitation and advertisement and their link-layer address options.
  *
- * Before it: ipv6.ts. After it: nothing, the key is complete. Reads the frame, writes the key; owns no memory; any worker
- * may call it.
+ * Before it: ipv6.ts. After it: nothing, the key is complete. Reads the frame, writes the key; owns no memory; any
+ * worker may call it.
  *
  * The message ends where the frame ends: the payload length of the IPv6 header is not looked at, so padding is read as
  * options, as in the kernel. The reserved word and the type of the first link-layer option are fields of Open vSwitch's

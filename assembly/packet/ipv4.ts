@@ -1,8 +1,8 @@
 /*
  * IPv4, with options and fragments.
  *
- * Before it: flow/extract.ts, by Ethernet type. After it: l4.ts, unless this is a later fragment. Reads the frame, writes
- * the key; owns no memory; any worker may call it.
+ * Before it: flow/extract.ts, by Ethernet type. After it: l4.ts, unless this is a later fragment. Reads the frame,
+ * writes the key; owns no memory; any worker may call it.
  *
  * As in the kernel, version, total length and checksum are not looked at: what the frame holds is what counts.
  */

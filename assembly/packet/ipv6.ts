@@ -1,14 +1,14 @@
 /*
  * IPv6, with extension headers and fragments.
  *
- * Before it: flow/extract.ts, by Ethernet type. After it: l4.ts or icmpv6.ts, unless this is a later fragment or the chain
- * is broken. Reads the frame, writes the key; owns no memory; any worker may call it.
+ * Before it: flow/extract.ts, by Ethernet type. After it: l4.ts or icmpv6.ts, unless this is a later fragment or the
+ * chain is broken. Reads the frame, writes the key; owns no memory; any worker may call it.
  *
  * Two walks over the chain, because the kernel has two and they differ: the one that looks for the transport protocol
- * measures every header properly and refuses one that the frame cuts off; the one that sums up which headers were seen
- * (KEY_IPV6_EXTHDRS) takes every length field for a count of 8-byte units, also those of AH and of the fragment header, and
- * goes on behind a later fragment. Both take at least 8 bytes a step, so they end with the frame. As in the kernel, version
- * and payload length are not looked at.
+ * measures every header properly and refuses one that the frame cuts off; the one that sums up which headers were
+ * seen (KEY_IPV6_EXTHDRS) takes every length field for a count of 8-byte units, also those of AH and of the fragment
+ * header, and goes on behind a later fragment. Both take at least 8 bytes a step, so they end with the frame. As in
+ * the kernel, version and payload length are not looked at.
  */
 import {
   KEY_IPV6_DST,

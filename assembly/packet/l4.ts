@@ -1,11 +1,12 @@
 /*
  * The small transport headers: TCP, UDP, SCTP, ICMP, IGMP.
  *
- * Before them: ipv4.ts or ipv6.ts, which put the protocol into the key (ICMPv6 has its own file). After them: nothing, the
- * key is complete. They read the frame, write the transport fields of the key, own no memory; any worker may call them.
+ * Before them: ipv4.ts or ipv6.ts, which put the protocol into the key (ICMPv6 has its own file). After them:
+ * nothing, the key is complete. They read the frame, write the transport fields of the key, own no memory; any worker
+ * may call them.
  *
- * A header that the frame cuts off leaves the fields zero. Length fields inside the headers are not looked at, except the
- * TCP data offset, which must lie between the fixed header and the end of the frame.
+ * A header that the frame cuts off leaves the fields zero. Length fields inside the headers are not looked at, except
+ * the TCP data offset, which must lie between the fixed header and the end of the frame.
  */
 import { KEY_TCP_FLAGS, KEY_TP_DST, KEY_TP_SRC } from '../constants';
 

@@ -1,8 +1,8 @@
 /*
  * MPLS label stack.
  *
- * Before it: flow/extract.ts, by Ethernet type. After it: nothing; what the labels carry is not looked at before they are
- * popped. Reads the frame, writes the key; owns no memory; any worker may call it.
+ * Before it: flow/extract.ts, by Ethernet type. After it: nothing; what the labels carry is not looked at before they
+ * are popped. Reads the frame, writes the key; owns no memory; any worker may call it.
  *
  * The stack is walked to its bottom, however deep, but only the outermost MPLS_DEPTH_MAX entries are kept. A frame that
  * ends before a bottom-of-stack entry leaves the entries it has and a count of zero: that is the kernel's key.

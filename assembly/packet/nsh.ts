@@ -1,11 +1,12 @@
 /*
  * Network service header (RFC 8300).
  *
- * Before it: flow/extract.ts, by Ethernet type. After it: nothing; what the header carries is not looked at before it is
- * popped. Reads the frame, writes the cold part of the key; owns no memory; any worker may call it.
+ * Before it: flow/extract.ts, by Ethernet type. After it: nothing; what the header carries is not looked at before it
+ * is popped. Reads the frame, writes the cold part of the key; owns no memory; any worker may call it.
  *
- * The kernel refuses to give a key for a header with another version, one that the frame cuts off, a type 1 header that is
- * not 24 bytes long, or a metadata type other than 1 and 2. Here such a frame keeps its key, with every NSH field zero.
+ * The kernel refuses to give a key for a header with another version, one that the frame cuts off, a type 1 header
+ * that is not 24 bytes long, or a metadata type other than 1 and 2. Here such a frame keeps its key, with every NSH
+ * field zero.
  */
 import {
   KEY_NSH_CONTEXT,

@@ -1,8 +1,8 @@
 /*
  * The slow, obvious model of flow key extraction: what assembly/flow/extract.ts must give for any frame.
  *
- * Written from the rules (docs/extraction.md), a rule a line, over a DataView that throws when a read leaves the frame. It
- * shares nothing with the datapath but the offsets of the key. Used by the tests as the second opinion.
+ * Written from the rules (docs/extraction.md), a rule a line, over a DataView that throws when a read leaves the
+ * frame. It shares nothing with the datapath but the offsets of the key. Used by the tests as the second opinion.
  */
 import * as K from '../../assembly/constants.ts';
 

@@ -1,6 +1,6 @@
 /*
- * The extraction alone as a WASM module, for tests: assembly/flow/extract.ts compiled as the entry, in the two builds, with
- * a memory laid out here. The frame ends exactly where the memory ends, so a read behind it traps.
+ * The extraction alone as a WASM module, for tests: assembly/flow/extract.ts compiled as the entry, in the two
+ * builds, with a memory laid out here. The frame ends exactly where the memory ends, so a read behind it traps.
  */
 import asc from 'assemblyscript/asc';
 import * as K from '../../assembly/constants.ts';

@@ -1,6 +1,6 @@
 /*
- * Random frames from a seed: headers of all kinds on top of each other with random fields, then, for most of them, one to
- * three mutations. The same seed gives the same frames.
+ * Random frames from a seed: headers of all kinds on top of each other with random fields, then, for most of them,
+ * one to three mutations. The same seed gives the same frames.
  */
 import {
   arp,

@@ -1,9 +1,9 @@
 /*
  * Frames, built a layer at a time.
  *
- * Each builder returns the bytes of its header and everything behind it; the caller says which header it is to the layer
- * in front: ethernet(0x0800, ipv4({ proto: 17 }, udp({}, data))). Sizes, counts and checksums are right unless the caller
- * overrides them.
+ * Each builder returns the bytes of its header and everything behind it; the caller says which header it is to the
+ * layer in front: ethernet(0x0800, ipv4({ proto: 17 }, udp({}, data))). Sizes, counts and checksums are right unless
+ * the caller overrides them.
  */
 export type Bytes = Uint8Array;
 
@@ -93,11 +93,11 @@ export function ethernet(type: number, payload: Bytes, fields: EthernetFields = 
 }
 
 /** LLC and SNAP behind an 802.3 length field. */
-export function llcSnap(type: number, payload: Bytes, llc: readonly number[] = [0xaa, 0xaa, 3, 0, 0, 0]): Bytes {
+export function llcSnap(type: number, payload: Bytes, llc: ArrayLike<number> = [0xaa, 0xaa, 3, 0, 0, 0]): Bytes {
   return bytes(llc, be16(type), payload);
 }
 
-export function arp(opcode = 1, fixed: readonly number[] = [0, 1, 8, 0, 6, 4]): Bytes {
+export function arp(opcode = 1, fixed: ArrayLike<number> = [0, 1, 8, 0, 6, 4]): Bytes {
   return bytes(fixed, be16(opcode), MAC_A, 10, 0, 0, 1, MAC_B, 10, 0, 0, 2);
 }
 

@@ -69,8 +69,25 @@ export function samples(): NamedFrame[] {
     ['rarp', ethernet(0x8035, arp(3))],
     ['vlan-udp', ethernet(0x0800, ipv4({}, ports), { tags: [[0x8100, 0x6005]] })],
     ['vlan-ad', ethernet(0x0800, ipv4({}, ports), { tags: [[0x88a8, 100]] })],
-    ['qinq-tcp', ethernet(0x86dd, ipv6({ next: 6 }, tcp({}, data)), { tags: [[0x88a8, 100], [0x8100, 0xf00a]] })], // biome-ignore format: one sample a line
-    ['vlan-three', ethernet(0x0800, ipv4({}, ports), { tags: [[0x88a8, 1], [0x8100, 2], [0x8100, 3]] })], // biome-ignore format: one sample a line
+    [
+      'qinq-tcp',
+      ethernet(0x86dd, ipv6({ next: 6 }, tcp({}, data)), {
+        tags: [
+          [0x88a8, 100],
+          [0x8100, 0xf00a],
+        ],
+      }),
+    ],
+    [
+      'vlan-three',
+      ethernet(0x0800, ipv4({}, ports), {
+        tags: [
+          [0x88a8, 1],
+          [0x8100, 2],
+          [0x8100, 3],
+        ],
+      }),
+    ],
     ['llc', ethernet(46, bytes(0x42, 0x42, 3, data))],
     ['llc-snap-ipv4', ethernet(8 + 28 + data.length, llcSnap(0x0800, ipv4({}, ports)))],
     ['vlan-llc-snap', ethernet(8 + 28 + data.length, llcSnap(0x0800, ipv4({}, ports)), { tags: [[0x8100, 7]] })],
