@@ -95,11 +95,7 @@ export function extract(packet: usize): i32 {
   const flags = load<u64>(packet, PACKET_L3) & STATE_FLAGS_MASK;
   if (flags & STATE_COLD) return extractCold(packet, data, size, key, flags & ~STATE_COLD);
 
-  store<u64>(
-    key,
-    <u64>load<u32>(packet, PACKET_IN_PORT) | ((<u64>load<u32>(packet, PACKET_RECIRC_ID)) << 32),
-    KEY_IN_PORT,
-  );
+  storePort(packet, key);
   if (size < PLAIN_SIZE_MIN) return extractAny(packet, data, size, key, flags);
 
   const sourceType = load<u64>(data, 6);
@@ -119,6 +115,21 @@ export function extract(packet: usize): i32 {
     return extractAny(packet, data, size, key, flags);
   }
 
+  storePlain(data, key, sourceType, tcpFlags);
+  store<u64>(packet, flags | STATE_PLAIN, PACKET_L3);
+  return 0;
+}
+
+/** The word that does not come from the frame. */
+@inline
+function storePort(packet: usize, key: usize): void {
+  const recircId = <u64>load<u32>(packet, PACKET_RECIRC_ID);
+  store<u64>(key, <u64>load<u32>(packet, PACKET_IN_PORT) | (recircId << 32), KEY_IN_PORT);
+}
+
+/** All words but the first, of an untagged IPv4 frame with a plain header; `sourceType` is bytes 6 to 13 of the frame. */
+@inline
+function storePlain(data: usize, key: usize, sourceType: u64, tcpFlags: u64): void {
   // Header bytes 0-15 and 8-23: proto, tos, ttl, a zero (the low byte of the fragment offset), ports, addresses.
   const v = i8x16.shuffle(
     v128.load(data, <usize>PLAIN_L3),
@@ -150,18 +161,12 @@ export function extract(packet: usize): i32 {
   v128.store(key, zero, KEY_IPV6_LABEL);
   v128.store(key, zero, KEY_ARP_SHA);
   v128.store(key, zero, KEY_ND_TARGET);
-  store<u64>(packet, flags | STATE_PLAIN, PACKET_L3);
-  return 0;
 }
 
 /** The way of a packet whose key slot was left with cold words: clears them first. */
 function extractCold(packet: usize, data: usize, size: u32, key: usize, flags: u64): i32 {
   memory.fill(key + KEY_HOT_SIZE, 0, KEY_SIZE - KEY_HOT_SIZE);
-  store<u64>(
-    key,
-    <u64>load<u32>(packet, PACKET_IN_PORT) | ((<u64>load<u32>(packet, PACKET_RECIRC_ID)) << 32),
-    KEY_IN_PORT,
-  );
+  storePort(packet, key);
   return extractAny(packet, data, size, key, flags);
 }
 
