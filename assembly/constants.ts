@@ -170,6 +170,7 @@ export const DROP_TX_FULL = 11; // the output port's ring is full
 export const DROP_ACTION = 12; // an action could not be applied (no headroom, header missing)
 export const DROP_WORKER_LOST = 13; // in the hands of a worker that trapped
 export const DROP_UPCALL_TOO_LONG = 14; // a message of 64 KiB and more: an attribute cannot hold the packet
+export const DROP_TX_LONG = 15; // longer than what the output port takes
 export const DROP_REASONS = 16;
 
 // ---------------------------------------------------------------------------------------------------- statuses

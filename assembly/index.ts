@@ -6,6 +6,7 @@
 // a datapath and its workers
 export { create } from './control';
 export { attach, detach, recoverWorker } from './memory/worker';
+export { enter, leave } from './memory/epoch';
 export { allocateBlock, releaseBlock, retireBlock } from './control';
 
 // ports
@@ -20,13 +21,13 @@ export { execute } from './actions/execute';
 
 // flows
 export { dropActionList, dropMask, findFlow, holdActionList, holdMask } from './control';
-export { flushFlows, nextFlow, putFlow, readMatch, removeFlowAt, sweepFlows } from './flow/table';
+export { flushFlows, nextFlow, putFlow, readMatch, removeFlowAt, removeWhere, sweepFlows } from './flow/table';
 export { sortSubtables } from './control';
 export { validateActions } from './actions/validate';
 
 // upcalls
 export { answer, answerTaken, executeFrame } from './upcall/answer';
-export { give, outstanding, purge, take } from './upcall/consume';
+export { dropTaken, give, outstanding, purge, ringOf, take } from './upcall/consume';
 export { answerByRules, decide } from './upcall/rules';
 export { setRules } from './control';
 

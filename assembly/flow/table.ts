@@ -207,6 +207,29 @@ export function flushFlows(): u32 {
 }
 
 /**
+ * Removes every flow whose match says the same as `key` in all bits of `mask` (KEY_SIZE bytes each; a flow that does not look at one of these
+ * bits is not removed). `scratch`: 2 * KEY_SIZE bytes. Returns how many.
+ */
+export function removeWhere(key: usize, mask: usize, scratch: usize): u32 {
+  const fresh = load<u32>(sb(SB_FLOW_FRESH));
+  let removed: u32 = 0;
+  for (let i: u32 = 0; i < fresh; i++) {
+    const flow = flows + i * FLOW_SIZEOF;
+    if (readMatch(flow, scratch, scratch + KEY_SIZE) == 0 && saysTheSame(key, mask, scratch)) removed += u32(removeFlowAt(flow) == 0);
+  }
+  return removed;
+}
+
+function saysTheSame(key: usize, mask: usize, flowMatch: usize): bool {
+  let difference: u64 = 0;
+  for (let at: u32 = 0; at < <u32>KEY_SIZE; at += 8) {
+    const bits = load<u64>(mask + at);
+    difference |= ((load<u64>(key + at) ^ load<u64>(flowMatch + at)) | ~load<u64>(flowMatch + KEY_SIZE + at)) & bits;
+  }
+  return difference == 0;
+}
+
+/**
  * Ageing: looks at `slots` slots from `first` on and removes the flows that are past their timeouts at `nowMs` (0 = no timeout; a flow's
  * own timeouts go before the defaults). Returns how many were removed. The lock is taken for each removal alone.
  */

@@ -9,6 +9,7 @@ import {
   COUNTER_TRANSMITTED,
   DROP_NO_PORT,
   DROP_TX_FULL,
+  DROP_TX_LONG,
   PACKET_CUT,
   PACKET_DATA,
   PACKET_SIZE,
@@ -30,7 +31,7 @@ import {
 } from '../constants';
 import { portRows, ports, worker } from '../memory/layout';
 import { count, countDrop, countPort } from '../flow/counters';
-import { pushFrame, queued } from './ring';
+import { frameCapacity, pushFrame, queued } from './ring';
 
 @inline
 export function portAt(portNo: u32): usize {
@@ -49,7 +50,7 @@ export function transmit(packet: usize, portNo: u32): void {
   if (cut != 0 && cut < size) size = cut;
   if (load<u32>(port, PORT_TX_KIND) == TX_RING && !pushTo(port, packet, size)) {
     countPort(portNo, PORT_ROW_TX_DROPPED, 1);
-    countDrop(DROP_TX_FULL);
+    countDrop(size > frameCapacity(ringOf(port)) ? DROP_TX_LONG : DROP_TX_FULL);
     return;
   }
   const row = portRows + portNo * PORT_ROW_SIZEOF;

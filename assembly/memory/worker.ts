@@ -26,7 +26,6 @@ import {
   WORKER_RX_COUNT,
   WORKER_RX_NEXT,
   WORKER_STATE,
-  WORKER_STOP,
 } from '../constants';
 import { portAt } from '../io/transmit';
 import { initBatch } from '../pipeline';
@@ -40,7 +39,6 @@ export function attach(slot: u32): i32 {
   memory.fill(emc, 0, (emcBucketMask + 1) << 6);
   initBatch();
   store<u32>(area, load<u32>(area, WORKER_GENERATION) + 1, WORKER_GENERATION);
-  store<u32>(area, 0, WORKER_STOP);
   atomic.store<u32>(area, WORKER_ATTACHED, WORKER_STATE);
   return 0;
 }

@@ -128,16 +128,21 @@ export function give(slot: u32, frame: usize): void {
   atomic.store<u32>(ring, load<u32>(ring, UPCALL_GIVEN) + 1, UPCALL_GIVEN);
 }
 
+/** Gives back the first `n` frames of the last take unanswered; misses among them are counted as `reason`. */
+export function dropTaken(slot: u32, n: u32, reason: u32): void {
+  const ring = ringOf(slot);
+  for (let i: u32 = 0; i < n; i++) {
+    const frame: usize = load<u32>(ring + (i << 2), UPCALL_LIST);
+    if (load<u32>(frame, UPCALL_COMMAND) == OVS_PACKET_CMD_MISS) countDrop(reason);
+    give(slot, frame);
+  }
+}
+
 /** Gives back everything that is queued and not taken; misses among it are counted as DROP_UPCALL_STALE. Returns how many frames. */
 export function purge(slot: u32): u32 {
-  const ring = ringOf(slot);
   let purged: u32 = 0;
   for (let n = take(slot, UPCALL_TAKE_MAX); n != 0; n = take(slot, UPCALL_TAKE_MAX)) {
-    for (let i: u32 = 0; i < n; i++) {
-      const frame: usize = load<u32>(ring + (i << 2), UPCALL_LIST);
-      if (load<u32>(frame, UPCALL_COMMAND) == OVS_PACKET_CMD_MISS) countDrop(DROP_UPCALL_STALE);
-      give(slot, frame);
-    }
+    dropTaken(slot, n, DROP_UPCALL_STALE);
     purged += n;
   }
   return purged;

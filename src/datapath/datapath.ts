@@ -1,0 +1,251 @@
+/*
+ * A datapath: ports, flows, upcalls, and the threads that move packets between them.
+ *
+ * Concepts. Two ways to run. Without workers the calling thread does everything when it calls `poll` (or `process`): receive, look up, act,
+ * and have the handler answer the misses. With workers `start` sets pollers going, each over its own ports, and the owner thread
+ * answers their misses, ages flows, and writes what ports with files or sockets have to write, in the background.
+ *
+ * Ownership. `open` makes the memory; `close` (or `await using`) stops the threads, closes the ports and lets it go. Threads. One object on the
+ * thread that opened it, the owner thread; workers are inside. What can be lost: see DatapathStats, which names it.
+ */
+import * as C from '../../assembly/constants.ts';
+import { DatapathError } from '../errors.ts';
+import type { MemoryPort } from '../ports/memory.ts';
+import { Ports } from '../ports/ports.ts';
+import { Dispatcher } from '../upcall/dispatcher.ts';
+import type { UpcallHandler } from '../upcall/handler.ts';
+import { perPacket, type UpcallFunction } from '../upcall/per-packet.ts';
+import { monotonicMs, tellTime } from '../wasm/clock.ts';
+import { loadModule } from '../wasm/load.ts';
+import { DatapathMemory } from '../wasm/memory.ts';
+import { WorkerPool } from '../worker/pool.ts';
+import { Ageing } from './ageing.ts';
+import { Flows } from './flows.ts';
+import { type ActionsContext, type ActionsHandle, type ActionsInput, holdActions, holdMask, type MaskHandle } from './handles.ts';
+import { capacityOf, type DatapathEvent, type DatapathOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { type DatapathStats, StatsReader } from './stats.ts';
+
+const POLL_BREATHS = 64;
+/** Background work: how often ports are served and slices aged, and how often subtables are sorted and handlers ticked. */
+const SERVICE_MS = 5;
+const AGEING_MS = 50;
+const HOUSEKEEPING_MS = 1000;
+
+export class Datapath implements AsyncDisposable {
+  readonly name: string;
+  readonly options: Readonly<ResolvedOptions>;
+  readonly ports: Ports;
+  readonly flows: Flows;
+  readonly ageing: Ageing;
+  readonly #memory: DatapathMemory;
+  readonly #stats: StatsReader;
+  readonly #dispatcher: Dispatcher;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #pool: WorkerPool | undefined;
+  #started = false;
+  #closed: Promise<void> | undefined;
+  #lastAgeingMs = 0;
+  #lastHousekeepingMs = 0;
+
+  /** Opens a datapath. Throws RangeError for impossible sizes, DatapathError ERR_OUT_OF_MEMORY, ERR_WASM. */
+  static async open(options: DatapathOptions = {}): Promise<Datapath> {
+    options.signal?.throwIfAborted();
+    const resolved = resolveOptions(options);
+    const memory = DatapathMemory.create(loadModule(resolved.build), capacityOf(resolved));
+    const datapath = new Datapath(resolved, memory);
+    options.signal?.addEventListener('abort', () => void datapath.close(), { once: true });
+    return datapath;
+  }
+
+  private constructor(options: ResolvedOptions, memory: DatapathMemory) {
+    const slots = options.workers + 1;
+    this.name = options.name;
+    this.options = options;
+    this.#memory = memory;
+    memory.setOption(C.OPTION_EMC, options.emc);
+    this.#stats = new StatsReader(memory, slots);
+    this.flows = new Flows(memory);
+    this.ageing = new Ageing(memory, options);
+    this.ports = new Ports(memory, this.#stats, slots, () => this.#portsChanged());
+    const rings = Array.from({ length: slots }, (_, slot) => memory.upcallRing(slot));
+    this.#dispatcher = new Dispatcher(memory, { rings, timeoutMs: options.upcallTimeoutMs, onEvent: (event) => this.#event(event) });
+    this.#stats.markHostBlocks();
+    this.#tellTime();
+  }
+
+  /** The memory and the instance of the calling thread: for handlers and ports that live inside this package, and for tests. */
+  get memory(): DatapathMemory {
+    return this.#memory;
+  }
+
+  /**
+   * Sets who answers upcalls: a handler, or a function that is called with one packet at a time. Replaces the one before; undefined: misses are
+   * dropped (upcallNoHandler).
+   */
+  async onUpcall(handler: UpcallHandler | UpcallFunction | undefined): Promise<void> {
+    this.#assertOpen();
+    this.#dispatcher.handler?.close?.();
+    this.#dispatcher.handler = undefined;
+    this.#memory.setOption(C.OPTION_HANDLER, false);
+    this.#memory.setOption(C.OPTION_RULES, false);
+    if (handler === undefined) return;
+    const next = typeof handler === 'function' ? perPacket(handler) : handler;
+    await next.attach?.(this);
+    next.portsChanged?.([...this.ports]);
+    this.#dispatcher.handler = next;
+    this.#memory.setOption(C.OPTION_HANDLER, true);
+  }
+
+  get handler(): UpcallHandler | undefined {
+    return this.#dispatcher.handler;
+  }
+
+  /** Holds an action list for answers; see ActionsHandle. */
+  actions(actions: ActionsInput, context?: ActionsContext): ActionsHandle {
+    return holdActions(this.#memory, actions, context);
+  }
+
+  /** Holds a mask for answers: flat, or what `fieldsMask` and `exactMask` make. */
+  mask(mask: Uint8Array): MaskHandle {
+    return holdMask(this.#memory, mask);
+  }
+
+  /**
+   * One turn on the calling thread: up to `breaths` batches of its ports, then the answers to their misses, then the ports' own work. Returns the
+   * number of packets received.
+   */
+  poll(breaths = POLL_BREATHS): number {
+    this.#assertOpen();
+    this.#tellTime();
+    const received = this.#memory.wasm.poll(breaths);
+    this.#dispatcher.dispatch();
+    this.ports.service();
+    this.#maintain();
+    return received;
+  }
+
+  /**
+   * Processes frames that arrive on a memory port, on the calling thread, to the end: when this returns (and the handler answers at once), every
+   * frame is forwarded or accounted for.
+   */
+  process(port: MemoryPort, frames: Iterable<Uint8Array>): void {
+    if (port.worker !== 0) throw new TypeError(`port ${port.name} is polled by worker ${port.worker}, not by the calling thread`);
+    for (const frame of frames) {
+      while (!port.send(frame)) this.poll();
+    }
+    while (port.pending > 0) this.poll();
+  }
+
+  /** Starts the pollers and the background work. Without workers: the background work, which polls too. */
+  async start(): Promise<void> {
+    this.#assertOpen();
+    if (this.#started) return;
+    this.#started = true;
+    if (this.options.workers > 0) {
+      this.#pool ??= new WorkerPool(this.#memory, {
+        pollers: this.options.workers,
+        affinity: this.options.affinity,
+        onEvent: (event) => this.#event(event),
+      });
+      await this.#pool.start();
+    }
+    this.#dispatcher.start();
+    this.#schedule();
+  }
+
+  /** Background work, in turns: soon again when there was some, else after SERVICE_MS. */
+  #schedule(): void {
+    const turn = (): void => {
+      if (!this.#started) return;
+      if (this.poll() > 0 || this.ports.service()) setImmediate(turn);
+      else this.#timers[0] = setTimeout(turn, SERVICE_MS);
+    };
+    turn();
+  }
+
+  /** Stops the pollers; flows, ports and queued upcalls stay. */
+  async stop(): Promise<void> {
+    if (!this.#started) return;
+    this.#started = false;
+    clearTimeout(this.#timers[0]);
+    await this.#pool?.stop();
+    await this.#dispatcher.stop();
+    this.#dispatcher.dispatch();
+    this.ports.service();
+  }
+
+  get running(): boolean {
+    return this.#started;
+  }
+
+  /** Every replaying port has delivered all it had, and no upcall waits. */
+  get exhausted(): boolean {
+    if (this.#dispatcher.waiting || this.stats().upcallsPending > 0) return false;
+    for (const port of this.ports) if (!port.exhausted) return false;
+    return true;
+  }
+
+  stats(): DatapathStats {
+    return this.#stats.read();
+  }
+
+  /** Walks the flow table and verifies its invariants; 0 when all hold. See assembly/check.ts. */
+  check(): number {
+    return this.#memory.wasm.check();
+  }
+
+  /** The worker pool, once started: for tests of lost workers. */
+  get pool(): WorkerPool | undefined {
+    return this.#pool;
+  }
+
+  /** Stops, closes the ports, and counts what was still queued as upcallStale. May be called more than once. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    await this.stop();
+    this.#dispatcher.handler?.close?.();
+    this.#dispatcher.handler = undefined;
+    this.#dispatcher.abandon();
+    for (const port of [...this.ports]) await this.ports.remove(port.portNo);
+    await this.#pool?.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #assertOpen(): void {
+    if (this.#closed !== undefined) throw new DatapathError('ERR_DATAPATH_CLOSED', `datapath ${this.name} is closed`);
+  }
+
+  #tellTime(): void {
+    tellTime(this.#memory, this.#memory.workerArea(0));
+    this.#memory.setU64(C.SUPERBLOCK + C.SB_TIME_MS, Math.floor(monotonicMs()));
+  }
+
+  #maintain(): void {
+    const now = monotonicMs();
+    if (now - this.#lastAgeingMs > AGEING_MS) {
+      this.#lastAgeingMs = now;
+      this.ageing.step();
+    }
+    if (now - this.#lastHousekeepingMs > HOUSEKEEPING_MS) {
+      this.#lastHousekeepingMs = now;
+      this.#memory.wasm.sortSubtables();
+      this.#dispatcher.handler?.tick?.(now);
+    }
+  }
+
+  #portsChanged(): void {
+    this.#stats.markHostBlocks();
+    this.#dispatcher.handler?.portsChanged?.([...this.ports]);
+  }
+
+  #event(event: DatapathEvent): void {
+    this.options.onEvent?.(event);
+  }
+}

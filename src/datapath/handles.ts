@@ -1,0 +1,94 @@
+/*
+ * Handles: masks and action lists that the host holds in the datapath, so that a handler can answer with two numbers. Equal ones are the
+ * same block in the datapath; a handle is one reference to it.
+ *
+ * Threads: the owner thread. A handle that is never released is freed with the datapath.
+ */
+import * as C from '../../assembly/constants.ts';
+import { DatapathError, errnoError } from '../errors.ts';
+import { type Action, encodeActions, parseActions } from '../odp/index.ts';
+import type { DatapathMemory } from '../wasm/memory.ts';
+
+/** Actions in any of their forms: typed, `ovs-dpctl` text, or Netlink attributes. */
+export type ActionsInput = readonly Action[] | string | Uint8Array;
+
+/** A key and a mask to validate actions against, KEY_SIZE bytes each. */
+export interface ActionsContext {
+  key: Uint8Array;
+  mask: Uint8Array;
+}
+
+export class ActionsHandle {
+  readonly address: number;
+  readonly #memory: DatapathMemory;
+  #held = true;
+
+  constructor(memory: DatapathMemory, address: number) {
+    this.#memory = memory;
+    this.address = address;
+  }
+
+  release(): void {
+    if (this.#held) this.#memory.wasm.dropActionList(this.address);
+    this.#held = false;
+  }
+}
+
+export class MaskHandle {
+  readonly address: number;
+  readonly #memory: DatapathMemory;
+  #held = true;
+
+  constructor(memory: DatapathMemory, address: number) {
+    this.#memory = memory;
+    this.address = address;
+  }
+
+  release(): void {
+    if (this.#held) this.#memory.wasm.dropMask(this.address);
+    this.#held = false;
+  }
+}
+
+export function actionBytes(actions: ActionsInput): Uint8Array {
+  if (actions instanceof Uint8Array) return actions;
+  return encodeActions(typeof actions === 'string' ? parseActions(actions) : [...actions]);
+}
+
+/** Validates and holds an action list. Throws ERR_INVALID_ACTIONS, ERR_OUT_OF_MEMORY. */
+export function holdActions(memory: DatapathMemory, actions: ActionsInput, context?: ActionsContext): ActionsHandle {
+  const bytes = actionBytes(actions);
+  if (bytes.length > C.ACTIONS_SIZE_MAX) throw errnoError(C.EMSGSIZE, 'actions');
+  const scratch = memory.allocate(2 * C.KEY_SIZE + bytes.length + 16, 'an action list');
+  try {
+    const attrs = scratch + 2 * C.KEY_SIZE;
+    memory.bytes.set(bytes, attrs);
+    if (context !== undefined) {
+      memory.bytes.set(context.key, scratch);
+      memory.bytes.set(context.mask, scratch + C.KEY_SIZE);
+    }
+    const key = context === undefined ? 0 : scratch;
+    const mask = context === undefined ? 0 : scratch + C.KEY_SIZE;
+    const result = memory.wasm.holdActionList(attrs, bytes.length, key, mask) >>> 0;
+    if (result < C.SUPERBLOCK) throw errnoError(result, 'actions');
+    return new ActionsHandle(memory, result);
+  } finally {
+    memory.wasm.releaseBlock(scratch);
+  }
+}
+
+/** Holds a mask (KEY_SIZE bytes). Throws ERR_MASKS_EXHAUSTED. */
+export function holdMask(memory: DatapathMemory, mask: Uint8Array): MaskHandle {
+  if (mask.length !== C.KEY_SIZE) throw new TypeError(`a mask has ${C.KEY_SIZE} bytes, not ${mask.length}`);
+  const scratch = memory.allocate(C.KEY_SIZE, 'a mask');
+  memory.bytes.set(mask, scratch);
+  const address = memory.wasm.holdMask(scratch) >>> 0;
+  memory.wasm.releaseBlock(scratch);
+  if (address === 0) {
+    throw new DatapathError('ERR_MASKS_EXHAUSTED', `no room for another mask (${C.SUBTABLES_MAX} at most, or the arena is full)`, {
+      errno: C.ENOSPC,
+      operation: 'mask',
+    });
+  }
+  return new MaskHandle(memory, address);
+}

@@ -1,0 +1,153 @@
+/*
+ * Statistics of the datapath: the counters of all workers, summed, by name. Two equations hold whenever the workers stand still:
+ *
+ *     received = hits.emc + hits.megaflow + misses + drops.rxShort + drops.workerLost
+ *     misses   = answered + upcallsPending + the drops whose name begins with `upcall`
+ */
+import * as C from '../../assembly/constants.ts';
+import type { DatapathMemory } from '../wasm/memory.ts';
+
+/** Names of the drop reasons, by number. */
+export const DROP_NAMES = [
+  'rxShort',
+  'rxLong',
+  'flow',
+  'upcallRingFull',
+  'upcallPortShare',
+  'upcallNoHandler',
+  'upcallHandler',
+  'upcallError',
+  'upcallTimeout',
+  'upcallStale',
+  'noPort',
+  'txFull',
+  'action',
+  'workerLost',
+  'upcallTooLong',
+  'txLong',
+] as const;
+
+export type DropName = (typeof DROP_NAMES)[number];
+
+export interface DatapathStats {
+  /** Packets received from ports. */
+  received: number;
+  hits: { emc: number; megaflow: number };
+  misses: number;
+  /** Subtables that the classifier visited, summed over packets. */
+  subtableLookups: number;
+  emcInserts: number;
+  /** Upcalls queued: misses, and those of userspace actions. */
+  upcalls: { miss: number; action: number };
+  /** Misses that were answered with actions. */
+  answered: number;
+  /** Misses waiting for an answer now. */
+  upcallsPending: number;
+  /** Flows installed by answers. */
+  installed: number;
+  /** Frames handed to ports. */
+  transmitted: number;
+  batches: number;
+  /** By reason, zeros included. */
+  drops: Record<DropName, number>;
+  flows: number;
+  masks: number;
+  /** Distinct action lists. */
+  actionLists: number;
+  /** Workers that were replaced after a trap or a kill. */
+  workersLost: number;
+  memory: {
+    /** Bytes of the linear memory; untouched pages are not resident. */
+    size: number;
+    /** Bytes of live blocks in the arena. */
+    arenaUsed: number;
+    /** Bytes of the arena that were ever in use. */
+    arenaTouched: number;
+    arenaSize: number;
+    /** Bytes that the resident flows take: slots, statistics rows of all workers, tables, keys and action lists. */
+    flowTable: number;
+  };
+}
+
+export interface PortStats {
+  rxPackets: number;
+  rxBytes: number;
+  rxDropped: number;
+  txPackets: number;
+  txBytes: number;
+  txDropped: number;
+  upcalls: number;
+  upcallsLost: number;
+}
+
+const OUT_SIZE = (C.COUNTERS + C.DROP_REASONS) * 8;
+
+export class StatsReader {
+  readonly #memory: DatapathMemory;
+  readonly #workers: number;
+  readonly #out: number;
+  #hostBlocks = 0;
+
+  constructor(memory: DatapathMemory, workers: number) {
+    this.#memory = memory;
+    this.#workers = workers;
+    this.#out = memory.allocate(OUT_SIZE, 'statistics');
+  }
+
+  /** Arena bytes that belong to ports and to the host, not to flows: set once they stand. */
+  markHostBlocks(): void {
+    this.#hostBlocks = this.#memory.superblock(C.SB_ARENA_USED);
+  }
+
+  read(): DatapathStats {
+    const memory = this.#memory;
+    memory.wasm.sumCounters(this.#out);
+    const counter = (index: number): number => memory.u64(this.#out + index * 8);
+    const drops = Object.fromEntries(DROP_NAMES.map((name, i) => [name, counter(C.COUNTERS + i)])) as Record<DropName, number>;
+    const flows = memory.superblock(C.SB_FLOW_COUNT);
+    const arenaUsed = memory.superblock(C.SB_ARENA_USED);
+    const actionUpcalls = counter(C.COUNTER_UPCALL_ACTIONS);
+    const upcallDrops = DROP_NAMES.filter((name) => name.startsWith('upcall')).reduce((sum, name) => sum + drops[name], 0);
+    return {
+      received: counter(C.COUNTER_RECEIVED),
+      hits: { emc: counter(C.COUNTER_EMC_HITS), megaflow: counter(C.COUNTER_MEGAFLOW_HITS) },
+      misses: counter(C.COUNTER_MISSES),
+      subtableLookups: counter(C.COUNTER_SUBTABLE_LOOKUPS),
+      emcInserts: counter(C.COUNTER_EMC_INSERTS),
+      upcalls: { miss: counter(C.COUNTER_UPCALLS) - actionUpcalls, action: actionUpcalls },
+      answered: counter(C.COUNTER_ANSWERED),
+      upcallsPending: counter(C.COUNTER_MISSES) - counter(C.COUNTER_ANSWERED) - upcallDrops,
+      installed: counter(C.COUNTER_INSTALLED),
+      transmitted: counter(C.COUNTER_TRANSMITTED),
+      batches: counter(C.COUNTER_BATCHES),
+      drops,
+      flows,
+      masks: memory.superblock(C.SB_SUBTABLE_COUNT),
+      actionLists: memory.superblock(C.SB_ACTION_COUNT),
+      workersLost: memory.superblock(C.SB_WORKERS_LOST),
+      memory: {
+        size: memory.bytes.length,
+        arenaUsed,
+        arenaTouched: memory.superblock(C.SB_ARENA_NEXT) - memory.superblock(C.SB_ARENA),
+        arenaSize: memory.superblock(C.SB_ARENA_SIZE),
+        flowTable: flows * (C.FLOW_SIZEOF + C.FLOW_COLD_SIZEOF + this.#workers * C.FLOW_ROW_SIZEOF) + arenaUsed - this.#hostBlocks,
+      },
+    };
+  }
+
+  port(portNo: number): PortStats {
+    const memory = this.#memory;
+    memory.wasm.sumPort(portNo, this.#out);
+    const at = (offset: number): number => memory.u64(this.#out + offset);
+    return {
+      rxPackets: at(C.PORT_ROW_RX_PACKETS),
+      rxBytes: at(C.PORT_ROW_RX_BYTES),
+      rxDropped: at(C.PORT_ROW_RX_DROPPED),
+      txPackets: at(C.PORT_ROW_TX_PACKETS),
+      txBytes: at(C.PORT_ROW_TX_BYTES),
+      txDropped: at(C.PORT_ROW_TX_DROPPED),
+      upcalls: at(C.PORT_ROW_UPCALLS),
+      upcallsLost: at(C.PORT_ROW_UPCALLS_LOST),
+    };
+  }
+}

@@ -1,0 +1,63 @@
+/*
+ * The one error class of the library. Traffic conditions are not errors (a full ring counts a drop); misuse by the caller is a TypeError or
+ * RangeError before anything is touched; everything else that goes wrong is a DatapathError with a stable code.
+ */
+import * as C from '../assembly/constants.ts';
+
+export type DatapathErrorCode =
+  | 'ERR_DATAPATH_CLOSED'
+  | 'ERR_OUT_OF_MEMORY'
+  | 'ERR_TABLE_FULL'
+  | 'ERR_MASKS_EXHAUSTED'
+  | 'ERR_FLOW_EXISTS'
+  | 'ERR_NO_SUCH_FLOW'
+  | 'ERR_INVALID_ACTIONS'
+  | 'ERR_PORT_EXISTS'
+  | 'ERR_NO_SUCH_PORT'
+  | 'ERR_PORTS_EXHAUSTED'
+  | 'ERR_PORT_TYPE'
+  | 'ERR_PORT_OPTION'
+  | 'ERR_HANDLER'
+  | 'ERR_RULE'
+  | 'ERR_CONFIG'
+  | 'ERR_WORKER'
+  | 'ERR_WASM'
+  | 'ERR_OPERATION';
+
+export interface DatapathErrorDetails {
+  /** Positive errno of linux/errno.h, when the datapath gave one. */
+  errno?: number;
+  /** What was being done: 'flow put', 'port add', ... */
+  operation?: string;
+  cause?: unknown;
+}
+
+export class DatapathError extends Error {
+  override readonly name = 'DatapathError';
+  readonly code: DatapathErrorCode;
+  readonly errno: number | undefined;
+  readonly operation: string | undefined;
+
+  constructor(code: DatapathErrorCode, message: string, details: DatapathErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.errno = details.errno;
+    this.operation = details.operation;
+  }
+}
+
+const ERRNO: ReadonlyMap<number, [DatapathErrorCode, string]> = new Map([
+  [C.ENOENT, ['ERR_NO_SUCH_FLOW', 'no such flow']],
+  [C.EEXIST, ['ERR_FLOW_EXISTS', 'the flow exists already']],
+  [C.ENOMEM, ['ERR_OUT_OF_MEMORY', 'the arena of the datapath is full: open it with a larger `arenaSize`']],
+  [C.ENOSPC, ['ERR_TABLE_FULL', 'all flow slots are in use: open the datapath with a larger `flows`']],
+  [C.EINVAL, ['ERR_INVALID_ACTIONS', 'invalid argument']],
+  [C.EMSGSIZE, ['ERR_INVALID_ACTIONS', 'the action list is too long']],
+  [C.EOPNOTSUPP, ['ERR_INVALID_ACTIONS', 'not supported']],
+]);
+
+/** The error for an errno that the datapath returned. */
+export function errnoError(errno: number, operation: string): DatapathError {
+  const [code, text] = ERRNO.get(errno) ?? ['ERR_OPERATION', `errno ${errno}`];
+  return new DatapathError(code, `${operation}: ${text}`, { errno, operation });
+}

@@ -1,0 +1,19 @@
+/*
+ * The public names of wasm-datapath.
+ */
+export { Ageing } from './datapath/ageing.ts';
+export { Datapath } from './datapath/datapath.ts';
+export { type FlatMatch, Flow, type FlowPutOptions, Flows, type FlowStats, type MatchInput } from './datapath/flows.ts';
+export type { ActionsHandle, ActionsInput, MaskHandle } from './datapath/handles.ts';
+export type { DatapathEvent, DatapathOptions } from './datapath/options.ts';
+export { DROP_NAMES, type DatapathStats, type DropName, type PortStats } from './datapath/stats.ts';
+export { DatapathError, type DatapathErrorCode } from './errors.ts';
+export * from './odp/index.ts';
+export * from './pcap/index.ts';
+export { MemoryPort, type MemoryPortOptions } from './ports/memory.ts';
+export type { PcapPortOptions } from './ports/pcap.ts';
+export { Port } from './ports/port.ts';
+export type { Ports } from './ports/ports.ts';
+export { UpcallBatch } from './upcall/batch.ts';
+export type { UpcallHandler } from './upcall/handler.ts';
+export type { Upcall, UpcallFunction, Verdict } from './upcall/per-packet.ts';

@@ -1,0 +1,106 @@
+/*
+ * A port: where packets come from and go to. What all kinds have in common is here; each kind is one file. Before it: `datapath.ports.add`.
+ * After it: the descriptor in memory (assembly/io/port.ts), which workers read.
+ *
+ * Concepts. A kind says how it receives (a ring in memory, a replay, not at all) and how it transmits (a ring a worker, or counting only).
+ * Rings are arena blocks that belong to the port and are retired when it closes. Kinds that own a file or a socket drain their
+ * transmit rings in `service`, which the datapath calls regularly on the owner thread.
+ */
+import * as C from '../../assembly/constants.ts';
+import type { PortStats } from '../datapath/stats.ts';
+import type { DatapathMemory, SharedBytes } from '../wasm/memory.ts';
+import { FrameRing } from './ring.ts';
+
+/** Port number, name and what the kind needs to set itself up. */
+export interface PortContext {
+  readonly memory: DatapathMemory;
+  readonly portNo: number;
+  readonly name: string;
+  /** Worker slots of the datapath, the calling thread's included. */
+  readonly workerSlots: number;
+  /** Worker that polls this port. */
+  readonly worker: number;
+  readonly stats: (portNo: number) => PortStats;
+}
+
+/** A frame on its way out. `data` is a view into the ring, valid until the callback returns. */
+export type FrameSink = (data: SharedBytes, timeNs: number, wireSize: number) => void;
+
+export abstract class Port {
+  abstract readonly type: string;
+  readonly portNo: number;
+  readonly name: string;
+  readonly worker: number;
+  protected readonly context: PortContext;
+  #txRings: FrameRing[] = [];
+
+  constructor(context: PortContext) {
+    this.context = context;
+    this.portNo = context.portNo;
+    this.name = context.name;
+    this.worker = context.worker;
+  }
+
+  stats(): PortStats {
+    return this.context.stats(this.portNo);
+  }
+
+  /** True when this port will receive nothing more (a replay that has ended). */
+  get exhausted(): boolean {
+    return false;
+  }
+
+  /** Regular work on the owner thread. Returns true when there was some, so that the caller comes again soon. */
+  service(): boolean {
+    return false;
+  }
+
+  /** Everything that is left to do before the port goes: files are written to their ends. */
+  async close(): Promise<void> {}
+
+  /** How the kind appears in `wdp show`: its options as text, '' when there are none. */
+  describe(): string {
+    return '';
+  }
+
+  /** Makes a transmit ring for each worker and returns the block of their addresses. */
+  protected makeTxRings(slots: number, frameSize: number): number {
+    const { memory, workerSlots } = this.context;
+    const table = memory.allocate(workerSlots * 4, `port ${this.name}`);
+    for (let worker = 0; worker < workerSlots; worker++) {
+      const ring = FrameRing.allocate(memory, slots, frameSize, `port ${this.name}`);
+      memory.setU32(table + worker * 4, ring.address);
+      this.#txRings.push(ring);
+    }
+    return table;
+  }
+
+  /** Opens the descriptor: from here on workers see the port. */
+  protected open(rxKind: number, rx: number, txKind: number, txRings: number, flags = 0): void {
+    const { memory, portNo, worker } = this.context;
+    const status = memory.wasm.openPort(portNo, rxKind, rx, txKind, txRings, worker, flags);
+    if (status !== 0) throw new RangeError(`port ${portNo} cannot be opened: errno ${-status}`);
+  }
+
+  /** Takes up to `max` frames from the transmit rings. Returns how many. */
+  protected drainTx(max: number, sink: FrameSink): number {
+    let taken = 0;
+    for (const ring of this.#txRings) taken += ring.drain(max - taken, sink);
+    return taken;
+  }
+
+  /** Frames waiting in the transmit rings. */
+  protected get txQueued(): number {
+    return this.#txRings.reduce((sum, ring) => sum + ring.queued, 0);
+  }
+}
+
+/** Opens a port that only counts what it is sent. */
+export class NullPort extends Port {
+  readonly type = 'null';
+
+  constructor(context: PortContext) {
+    super(context);
+    this.open(C.RX_NONE, 0, C.TX_NULL, 0);
+  }
+}

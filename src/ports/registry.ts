@@ -1,0 +1,108 @@
+/*
+ * Kinds of ports by name, with the options that each takes in a SPEC of the command line: `NAME[,type=KIND][,key=value]...`.
+ * Before it: `wdp run --port`, configuration files. After it: the kind's own file.
+ */
+import * as v from 'valibot';
+import { DatapathError } from '../errors.ts';
+import { GeneratorPort } from './generator.ts';
+import { MemoryPort } from './memory.ts';
+import { PcapPort } from './pcap.ts';
+import { NullPort, type Port, type PortContext } from './port.ts';
+
+export interface PortSpec {
+  name: string;
+  type: string;
+  options: Record<string, string>;
+}
+
+interface PortKind {
+  readonly options: v.GenericSchema<unknown, object>;
+  readonly keys: readonly string[];
+  open(context: PortContext, options: object): Port | Promise<Port>;
+}
+
+const integer = v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.integer(), v.minValue(0));
+const speed = v.union([v.picklist(['recorded', 'max']), v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.minValue(1))]);
+const rate = v.union([v.literal('max'), v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.minValue(1))]);
+
+function kind<T extends v.ObjectEntries>(
+  entries: T,
+  open: (context: PortContext, options: v.InferOutput<v.StrictObjectSchema<T, undefined>>) => Port | Promise<Port>,
+): PortKind {
+  const options = v.strictObject(entries) as unknown as v.GenericSchema<unknown, object>;
+  return { options, keys: Object.keys(entries), open: open as PortKind['open'] };
+}
+
+/** The kinds, in the order in which `wdp run --help` lists them. */
+export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
+  [
+    'memory',
+    kind({ slots: v.optional(integer), frameSize: v.optional(integer) }, (context, options) => new MemoryPort(context, options)),
+  ],
+  [
+    'pcap',
+    kind(
+      {
+        rx: v.optional(v.string()),
+        tx: v.optional(v.string()),
+        speed: v.optional(speed),
+        loop: v.optional(integer),
+        timeline: v.optional(v.object({ originNs: v.bigint(), spanNs: v.bigint() })),
+      },
+      (context, options) => PcapPort.open(context, options),
+    ),
+  ],
+  [
+    'generator',
+    kind(
+      {
+        flows: v.optional(v.pipe(integer, v.minValue(1), v.maxValue(16777216))),
+        size: v.optional(v.string()),
+        rate: v.optional(rate),
+        loop: v.optional(integer),
+        seed: v.optional(integer),
+        first: v.optional(integer),
+      },
+      (context, options) => new GeneratorPort(context, options),
+    ),
+  ],
+  ['null', kind({}, (context) => new NullPort(context))],
+]);
+
+/** Parses `NAME[,type=KIND][,key=value]...`. Throws ERR_PORT_OPTION. */
+export function parsePortSpec(text: string): PortSpec {
+  const [name, ...rest] = text.split(',');
+  const options: Record<string, string> = {};
+  for (const item of rest) {
+    const at = item.indexOf('=');
+    if (at <= 0) throw new DatapathError('ERR_PORT_OPTION', `port "${text}": "${item}" is not key=value`);
+    options[item.slice(0, at)] = item.slice(at + 1);
+  }
+  if (name === '') throw new DatapathError('ERR_PORT_OPTION', `port "${text}": a port needs a name`);
+  const { type = 'memory', ...others } = options;
+  return { name, type, options: others };
+}
+
+/** Opens a port. Throws ERR_PORT_TYPE, ERR_PORT_OPTION, and what the kind throws. */
+export async function openPort(context: PortContext, type: string, options: object): Promise<Port> {
+  const found = PORT_KINDS.get(type);
+  if (found === undefined) {
+    const known = [...PORT_KINDS.keys()].join(', ');
+    throw new DatapathError('ERR_PORT_TYPE', `port ${context.name}: no port type "${type}"; there are ${known}`);
+  }
+  const parsed = v.safeParse(found.options, options);
+  if (!parsed.success) throw optionError(context.name, type, found, parsed.issues[0]);
+  try {
+    return await found.open(context, parsed.output);
+  } catch (cause) {
+    if (cause instanceof RangeError) throw new DatapathError('ERR_PORT_OPTION', `port ${context.name}: ${cause.message}`, { cause });
+    throw cause;
+  }
+}
+
+function optionError(name: string, type: string, found: PortKind, issue: v.BaseIssue<unknown>): DatapathError {
+  const key = v.getDotPath(issue) ?? '';
+  const known = found.keys.length === 0 ? 'it takes none' : `it takes ${found.keys.join(', ')}`;
+  const what = found.keys.includes(key) ? `option ${key}: ${issue.message}` : `type ${type} has no option "${key}"; ${known}`;
+  return new DatapathError('ERR_PORT_OPTION', `port ${name}: ${what}`);
+}

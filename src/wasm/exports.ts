@@ -1,0 +1,62 @@
+/*
+ * What the module exports, typed. The names and the order are those of assembly/index.ts, where each is explained; addresses come back
+ * signed and are made unsigned by whoever reads them (`>>> 0`).
+ */
+
+export interface DatapathExports {
+  create(flows: number, workers: number, emcEntries: number, upcallFrames: number, arenaSize: number, seed: bigint, dpIfindex: number): number;
+  attach(worker: number): number;
+  detach(): void;
+  recoverWorker(worker: number): number;
+  enter(): void;
+  leave(): void;
+  allocateBlock(size: number): number;
+  releaseBlock(block: number): void;
+  retireBlock(block: number): void;
+
+  initRing(ring: number, slots: number, frameSize: number): void;
+  pushFrame(ring: number, data: number, size: number, wireSize: number, timeNs: bigint): number;
+  ringSize(slots: number, frameSize: number): number;
+  closePort(portNo: number): number;
+  openPort(portNo: number, rxKind: number, rx: number, txKind: number, txRings: number, worker: number, flags: number): number;
+
+  poll(breaths: number): number;
+  extractKey(data: number, size: number, inPort: number): number;
+  sparePacket(): number;
+  putKey(at: number, limit: number, key: number, mask: number): number;
+  execute(packet: number, attrs: number, size: number): void;
+
+  dropActionList(actions: number): void;
+  dropMask(subtable: number): void;
+  findFlow(key: number): number;
+  holdActionList(attrs: number, size: number, key: number, mask: number): number;
+  holdMask(mask: number): number;
+  flushFlows(): number;
+  nextFlow(index: number): number;
+  putFlow(key: number, subtable: number, actions: number, flags: number, idleMs: number, hardMs: number): number;
+  readMatch(flow: number, key: number, mask: number): number;
+  removeFlowAt(flow: number): number;
+  removeWhere(key: number, mask: number, scratch: number): number;
+  sweepFlows(first: number, slots: number, nowMs: bigint, idleMs: number, hardMs: number, all: number): number;
+  sortSubtables(): void;
+  validateActions(attrs: number, size: number, key: number, mask: number): number;
+
+  answer(worker: number, frame: number, idleMs: number, hardMs: number): number;
+  answerTaken(worker: number, count: number, idleMs: number, hardMs: number): number;
+  executeFrame(frame: number, attrs: number, size: number): void;
+  dropTaken(worker: number, count: number, reason: number): void;
+  give(worker: number, frame: number): void;
+  outstanding(worker: number): number;
+  purge(worker: number): number;
+  ringOf(worker: number): number;
+  take(worker: number, max: number): number;
+  answerByRules(worker: number, max: number): number;
+  decide(rules: number, key: number): number;
+  setRules(rules: number): void;
+
+  sumCounters(out: number): void;
+  sumFlow(flow: number, out: number): void;
+  sumPort(port: number, out: number): void;
+
+  check(): number;
+}

@@ -1,0 +1,77 @@
+/*
+ * What runs in a pool thread: a poller, one long task that polls a worker slot's ports until it is told to stop, or a batch, one short task
+ * that empties the rings of a slot once. Before it: worker/pool.ts. After it: assembly/pipeline.ts.
+ *
+ * A thread that traps writes WORKER_TRAPPED into its slot and rejects its task; the pool repairs the slot and starts another.
+ * Nothing here runs per packet, and nothing is allocated per turn.
+ */
+import { workerData } from 'node:worker_threads';
+import * as C from '../../assembly/constants.ts';
+import { nativeAddon } from '../native/load.ts';
+import { tellTime } from '../wasm/clock.ts';
+import { DatapathMemory } from '../wasm/memory.ts';
+
+export interface PoolData {
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+}
+
+export interface PoolTask {
+  kind: 'poll' | 'batch';
+  slot: number;
+  /** CPU to stay on; -1: any. */
+  cpu: number;
+}
+
+/** Batches a call into the module: between calls the time is told and the stop word looked at. */
+const BREATHS = 64;
+/** Turns without a packet after which the thread naps instead of spinning. */
+const IDLE_TURNS = 256;
+const NAP_MS = 0.2;
+
+/** The task of the pool. A poller resolves with the packets it received when it was stopped; a batch when its rings are empty. */
+export default function run(task: PoolTask): number {
+  const { module, memory } = workerPoolData();
+  if (task.cpu >= 0) nativeAddon()?.setAffinity([task.cpu]);
+  const datapath = DatapathMemory.attach(module, memory, task.slot);
+  const area = datapath.workerArea(task.slot);
+  const state = (area + C.WORKER_STATE) >>> 2;
+  try {
+    Atomics.store(datapath.int32, state, C.WORKER_POLLING);
+    const received = task.kind === 'poll' ? poll(datapath, area) : drain(datapath, area);
+    datapath.wasm.detach();
+    return received;
+  } catch (error) {
+    Atomics.store(datapath.int32, state, C.WORKER_TRAPPED);
+    throw error;
+  }
+}
+
+/** Piscina hands a pool's own workerData on as the second element of the thread's. */
+function workerPoolData(): PoolData {
+  return (Array.isArray(workerData) ? workerData[1] : workerData) as PoolData;
+}
+
+function poll(datapath: DatapathMemory, area: number): number {
+  const stop = (area + C.WORKER_STOP) >>> 2;
+  let received = 0;
+  let idle = 0;
+  while (Atomics.load(datapath.int32, stop) === 0) {
+    tellTime(datapath, area);
+    const n = datapath.wasm.poll(BREATHS);
+    received += n;
+    idle = n === 0 ? idle + 1 : 0;
+    if (idle > IDLE_TURNS) Atomics.wait(datapath.int32, stop, 0, NAP_MS);
+  }
+  return received;
+}
+
+function drain(datapath: DatapathMemory, area: number): number {
+  let received = 0;
+  for (;;) {
+    tellTime(datapath, area);
+    const n = datapath.wasm.poll(BREATHS);
+    if (n === 0) return received;
+    received += n;
+  }
+}

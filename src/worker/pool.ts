@@ -1,0 +1,124 @@
+/*
+ * The worker pool: a piscina pool whose threads share the datapath's memory. Before it: Datapath.start. After it: worker/poller.ts.
+ *
+ * Concepts. One poller a slot, each one long task; batches from the embedding program are short tasks on a slot of their own. A poller that traps or
+ * whose thread is killed has its slot repaired (its epoch withdrawn, its packets accounted for, its lock freed) and is started
+ * again; flows, statistics and queued upcalls are all in the shared memory and stay.
+ *
+ * Threads: the owner thread. `atomics: 'disabled'` because a poller never returns to piscina's own waiting; `stop` is a word in memory,
+ * because aborting a running task would kill its thread.
+ */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import * as C from '../../assembly/constants.ts';
+import type { DatapathEvent } from '../datapath/options.ts';
+import { DatapathError } from '../errors.ts';
+import { packageRoot } from '../native/package-root.ts';
+import type { DatapathMemory } from '../wasm/memory.ts';
+import type { PoolData, PoolTask } from './poller.ts';
+
+export interface PoolOptions {
+  /** Worker slots that pollers take: 1 .. pollers. */
+  pollers: number;
+  affinity: readonly number[];
+  onEvent: (event: DatapathEvent) => void;
+}
+
+export class WorkerPool {
+  readonly #memory: DatapathMemory;
+  readonly #options: PoolOptions;
+  readonly #piscina: Piscina<PoolTask, number>;
+  readonly #pollers = new Map<number, Promise<void>>();
+  #stopping = false;
+
+  constructor(memory: DatapathMemory, options: PoolOptions) {
+    this.#memory = memory;
+    this.#options = options;
+    const workerData: PoolData = { module: memory.module, memory: memory.memory };
+    this.#piscina = new Piscina<PoolTask, number>({
+      filename: workerFile(),
+      minThreads: options.pollers,
+      maxThreads: options.pollers,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      atomics: 'disabled',
+      workerData,
+    });
+    // a killed thread rejects its task, where it is dealt with
+    this.#piscina.on('error', () => {});
+  }
+
+  /** Starts a poller in every slot; resolves when all of them poll. */
+  async start(): Promise<void> {
+    this.#stopping = false;
+    const slots = Array.from({ length: this.#options.pollers }, (_, i) => i + 1);
+    for (const slot of slots) Atomics.store(this.#memory.int32, this.#stopWord(slot), 0);
+    for (const slot of slots) this.#pollers.set(slot, this.#keepPolling(slot));
+    await Promise.all(slots.map((slot) => this.#waitUntilPolling(slot)));
+  }
+
+  async #keepPolling(slot: number): Promise<void> {
+    while (!this.#stopping) {
+      try {
+        await this.#piscina.run({ kind: 'poll', slot, cpu: this.#cpuOf(slot) });
+      } catch (reason) {
+        const packetsLost = this.#memory.wasm.recoverWorker(slot);
+        this.#options.onEvent({ type: 'worker-lost', worker: slot, packetsLost, reason });
+      }
+    }
+  }
+
+  #stopWord(slot: number): number {
+    return (this.#memory.workerArea(slot) + C.WORKER_STOP) >>> 2;
+  }
+
+  #cpuOf(slot: number): number {
+    const { affinity } = this.#options;
+    return affinity.length === 0 ? -1 : affinity[(slot - 1) % affinity.length];
+  }
+
+  async #waitUntilPolling(slot: number): Promise<void> {
+    const state = (this.#memory.workerArea(slot) + C.WORKER_STATE) >>> 2;
+    const deadline = performance.now() + 10_000;
+    while (Atomics.load(this.#memory.int32, state) !== C.WORKER_POLLING) {
+      if (performance.now() > deadline) throw new DatapathError('ERR_WORKER', `worker ${slot} did not start within 10 s`);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  /** Packets that the task received; the slot must be free. */
+  batch(slot: number): Promise<number> {
+    return this.#piscina.run({ kind: 'batch', slot, cpu: -1 });
+  }
+
+  /** Kills the thread that polls `slot`, as a crash would: for tests of what happens then. */
+  async kill(slot: number): Promise<void> {
+    const index = (slot - 1) % this.#piscina.threads.length;
+    await this.#piscina.threads[index].terminate();
+  }
+
+  /** Stops all pollers after their batch and waits for them. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const slot of this.#pollers.keys()) {
+      Atomics.store(this.#memory.int32, this.#stopWord(slot), 1);
+      Atomics.notify(this.#memory.int32, this.#stopWord(slot));
+    }
+    await Promise.all(this.#pollers.values());
+    this.#pollers.clear();
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    await this.#piscina.close({ force: true });
+  }
+}
+
+/** Threads run the built JavaScript: Node 20 cannot load TypeScript in a worker. */
+function workerFile(): string {
+  const beside = fileURLToPath(new URL('./poller.js', import.meta.url));
+  const file = existsSync(beside) ? beside : path.join(packageRoot(), 'dist', 'src', 'worker', 'poller.js');
+  if (!existsSync(file)) throw new DatapathError('ERR_WORKER', `${file} is missing: run \`npm run build\``);
+  return file;
+}
