@@ -155,7 +155,7 @@ export class Dispatcher {
 
   /** The timer does two things: it bounds the wait, and it keeps the event loop alive, which a pending waitAsync does not. */
   async #waitForBell(bell: number, rung: number): Promise<void> {
-    const wait = Atomics.waitAsync(this.#memory.int32, bell, rung);
+    const wait = Atomics.waitAsync(this.#memory.int32, bell, rung, BELL_WAIT_MS);
     if (!wait.async) return;
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise((resolve) => {
