@@ -67,7 +67,7 @@ function parseOptions(header: usize, size: u32, key: usize): i32 {
   let offset = ND_SIZE;
   while (size - offset >= ND_OPTION_SIZE_MIN) {
     const option = header + offset;
-    const optionSize = <u32>load<u8>(option, 1) << 3;
+    const optionSize = (<u32>load<u8>(option, 1)) << 3;
     if (optionSize == 0 || optionSize > size - offset) return ND_KEEP;
     if (optionSize == ND_OPTION_SIZE_MIN) {
       const type = <u32>load<u8>(option);

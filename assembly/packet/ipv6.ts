@@ -69,7 +69,7 @@ export function checkIpv6(size: u32): bool {
 /** Traffic class: the four low bits of the first byte and the four high bits of the second. */
 @inline
 export function ipv6TrafficClass(header: usize): u32 {
-  return ((<u32>load<u8>(header) << 4) | (<u32>load<u8>(header, 1) >> 4)) & 255;
+  return (((<u32>load<u8>(header)) << 4) | (<u32>load<u8>(header, 1) >> 4)) & 255;
 }
 
 @inline
