@@ -49,7 +49,7 @@ export const KEY_HOT_SIZE = 128;
 export const KEY_IN_PORT = 0; // u32
 export const KEY_RECIRC_ID = 4; // u32
 export const KEY_ETH_DST = 8; // [6]
-export const KEY_ETH_TYPE = 14; // BE16, innermost; 0 = truncated tag; ETH_P_802_2 (0x0004) = LLC frame without a type, as in the kernel
+export const KEY_ETH_TYPE = 14; // BE16, innermost, the TPID behind a truncated or third tag; ETH_P_802_2 (0x0004) = LLC frame without a type, as in the kernel
 export const KEY_ETH_SRC = 16; // [6]
 export const KEY_VLAN_TCI = 22; // BE16, outer tag, VLAN_CFI_MASK 0x1000 set when present
 export const KEY_IP_PROTO = 24; // u8; ARP: low byte of the opcode

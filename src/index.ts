@@ -17,3 +17,8 @@ export type { Ports } from './ports/ports.ts';
 export { UpcallBatch } from './upcall/batch.ts';
 export type { UpcallHandler } from './upcall/handler.ts';
 export type { Upcall, UpcallFunction, Verdict } from './upcall/per-packet.ts';
+export { drop, flood } from './upcall/flood.ts';
+export { learning, type LearningOptions } from './upcall/learning.ts';
+export { makeHandler } from './upcall/registry.ts';
+export type { Rule } from './upcall/rule-table.ts';
+export { staticFile, staticRules } from './upcall/static.ts';

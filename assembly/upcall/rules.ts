@@ -22,12 +22,14 @@ import {
   SUBTABLE_MASK,
   UPCALL_ANSWER_ACTIONS,
   UPCALL_ANSWER_MASK,
+  UPCALL_COMMAND,
   UPCALL_KEY,
   UPCALL_LIST,
   UPCALL_TAKE_MAX,
 } from '../constants';
 import { equalInline, equalList } from '../flow/hash';
 import { sb } from '../memory/layout';
+import { OVS_PACKET_CMD_MISS } from '../netlink/openvswitch';
 import { answer } from './answer';
 import { ringOf, take } from './consume';
 
@@ -46,7 +48,10 @@ export function decide(rules: usize, key: usize): usize {
   return 0;
 }
 
-/** Takes up to `max` frames of worker `slot`, decides them and carries the answers out. Returns how many. */
+/**
+ * Takes up to `max` frames of worker `slot`, decides them and carries the answers out. Upcalls of userspace actions are for nobody here and are
+ * given back. Returns how many frames.
+ */
 export function answerByRules(slot: u32, max: u32): u32 {
   const rules: usize = atomic.load<u32>(sb(SB_RULES));
   if (rules == 0) return 0;
@@ -54,7 +59,8 @@ export function answerByRules(slot: u32, max: u32): u32 {
   const n = take(slot, min<u32>(max, UPCALL_TAKE_MAX));
   for (let i: u32 = 0; i < n; i++) {
     const frame: usize = load<u32>(ring + (i << 2), UPCALL_LIST);
-    const rule = decide(rules, frame + UPCALL_KEY);
+    const isMiss = load<u32>(frame, UPCALL_COMMAND) == OVS_PACKET_CMD_MISS;
+    const rule = isMiss ? decide(rules, frame + UPCALL_KEY) : 0;
     let idleMs: u32 = 0;
     let hardMs: u32 = 0;
     if (rule != 0) {

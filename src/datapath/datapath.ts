@@ -42,6 +42,7 @@ export class Datapath implements AsyncDisposable {
   readonly #dispatcher: Dispatcher;
   readonly #timers: NodeJS.Timeout[] = [];
   #pool: WorkerPool | undefined;
+  #handler: UpcallHandler | undefined;
   #started = false;
   #closed: Promise<void> | undefined;
   #lastAgeingMs = 0;
@@ -84,20 +85,32 @@ export class Datapath implements AsyncDisposable {
    */
   async onUpcall(handler: UpcallHandler | UpcallFunction | undefined): Promise<void> {
     this.#assertOpen();
-    this.#dispatcher.handler?.close?.();
-    this.#dispatcher.handler = undefined;
-    this.#memory.setOption(C.OPTION_HANDLER, false);
-    this.#memory.setOption(C.OPTION_RULES, false);
-    if (handler === undefined) return;
-    const next = typeof handler === 'function' ? perPacket(handler) : handler;
-    await next.attach?.(this);
-    next.portsChanged?.([...this.ports]);
-    this.#dispatcher.handler = next;
+    const wasRunning = this.#started;
+    await this.stop(); // a ring changes its consumer only while no worker polls
+    this.#retireHandler();
+    if (handler !== undefined) await this.#install(typeof handler === 'function' ? perPacket(handler) : handler);
+    if (wasRunning) await this.start();
+  }
+
+  async #install(handler: UpcallHandler): Promise<void> {
+    await handler.attach?.(this);
+    handler.portsChanged?.([...this.ports]);
+    this.#handler = handler;
+    if (handler.answersInWorkers) this.#memory.setOption(C.OPTION_RULES, true);
+    else this.#dispatcher.handler = handler;
     this.#memory.setOption(C.OPTION_HANDLER, true);
   }
 
+  #retireHandler(): void {
+    this.#memory.setOption(C.OPTION_HANDLER, false);
+    this.#memory.setOption(C.OPTION_RULES, false);
+    this.#dispatcher.handler = undefined;
+    this.#handler?.close?.();
+    this.#handler = undefined;
+  }
+
   get handler(): UpcallHandler | undefined {
-    return this.#dispatcher.handler;
+    return this.#handler;
   }
 
   /** Holds an action list for answers; see ActionsHandle. */
@@ -207,8 +220,7 @@ export class Datapath implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.stop();
-    this.#dispatcher.handler?.close?.();
-    this.#dispatcher.handler = undefined;
+    this.#retireHandler();
     this.#dispatcher.abandon();
     for (const port of [...this.ports]) await this.ports.remove(port.portNo);
     await this.#pool?.close();
@@ -236,13 +248,13 @@ export class Datapath implements AsyncDisposable {
     if (now - this.#lastHousekeepingMs > HOUSEKEEPING_MS) {
       this.#lastHousekeepingMs = now;
       this.#memory.wasm.sortSubtables();
-      this.#dispatcher.handler?.tick?.(now);
+      this.#handler?.tick?.(now);
     }
   }
 
   #portsChanged(): void {
     this.#stats.markHostBlocks();
-    this.#dispatcher.handler?.portsChanged?.([...this.ports]);
+    this.#handler?.portsChanged?.([...this.ports]);
   }
 
   #event(event: DatapathEvent): void {

@@ -83,7 +83,7 @@ export class Dispatcher {
   #carryOut(ring: Ring): void {
     const { count, worker } = ring.batch;
     ring.batch.end();
-    const errno = this.#memory.wasm.answerTaken(worker, count, 0, 0);
+    const errno = this.#memory.wasm.answerTaken(worker, count, this.#handler?.idleTimeoutMs ?? 0, this.#handler?.hardTimeoutMs ?? 0);
     if (errno !== 0) this.#options.onEvent({ type: 'flow-put-failed', worker, errno });
   }
 

@@ -12,6 +12,11 @@ import type { UpcallBatch } from './batch.ts';
 
 export interface UpcallHandler {
   readonly name: string;
+  /** Workers answer by themselves, from the rule table that `attach` installed; `handle` is never called. */
+  readonly answersInWorkers?: boolean;
+  /** Timeouts of the flows that its answers install, ms. Default: the datapath's. */
+  readonly idleTimeoutMs?: number;
+  readonly hardTimeoutMs?: number;
   /** Called once before the first batch: hold masks and action lists here. */
   attach?(datapath: Datapath): void | Promise<void>;
   /** Decides each upcall of the batch with `batch.answer` or `batch.drop`; what is left undecided is dropped. */
