@@ -4,25 +4,13 @@
  */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  KEY_FLAG_ND_EXT,
-  KEY_FLAGS,
-  KEY_IN_PORT,
-  KEY_IPV4_DST,
-  KEY_SIZE,
-  KEY_TCP_FLAGS,
-  KEY_TP_SRC,
-  KEY_VLAN_TCI,
-} from '../assembly/constants.ts';
+import { KEY_FLAG_ND_EXT, KEY_FLAGS, KEY_IPV4_DST, KEY_SIZE, KEY_TP_SRC, KEY_VLAN_TCI } from '../assembly/constants.ts';
 import {
   decodeKey,
   decodeMatch,
-  ETH_TYPE_LLC,
   encodeKey,
   encodeMatch,
-  exactMask,
   type FlowKey,
-  fieldsMask,
   formatIpv6,
   formatKey,
   formatMac,
@@ -37,7 +25,7 @@ import {
   parseMatch,
   prefixMask,
 } from '../src/odp/index.ts';
-import { anyKey, anyMatch, nshKey, ovsNormalize, ovsParseActions, plainKey, seed } from './support/odp.ts';
+import { anyKey, anyMatch, ovsNormalize, ovsParseActions, plainKey, seed } from './support/odp.ts';
 import { requireProgram } from './support/require.ts';
 
 console.log(`30.odp-key: SEED=${seed}`);
