@@ -8,7 +8,6 @@ import fc from 'fast-check';
 import { type Action, type SetField, withRightChecksums } from '../reference/actions.ts';
 import {
   arp,
-  be16,
   bytes,
   DEST,
   ethernet,
@@ -197,8 +196,3 @@ export const cases = packets.chain(({ frame, cut }) =>
       }),
   }),
 );
-
-/** A port pair in wire order. */
-export function portPair(src: number, dst: number): Uint8Array {
-  return bytes(be16(src), be16(dst));
-}
