@@ -82,11 +82,32 @@ export abstract class Port {
     if (status !== 0) throw new RangeError(`port ${portNo} cannot be opened: errno ${-status}`);
   }
 
-  /** Takes up to `max` frames from the transmit rings. Returns how many. */
+  /**
+   * Takes up to `max` of the frames that wait in the transmit rings now, earliest received first: a packet that a worker sent out and one that
+   * an answer sent out, on another thread, leave in the order in which they came. Returns how many.
+   */
   protected drainTx(max: number, sink: FrameSink): number {
+    const wanted = Math.min(max, this.txQueued);
     let taken = 0;
-    for (const ring of this.#txRings) taken += ring.drain(max - taken, sink);
+    while (taken < wanted) {
+      const [ring, untilNs] = this.#earliest();
+      if (ring === undefined) break;
+      taken += ring.drain(wanted - taken, sink, untilNs);
+    }
     return taken;
+  }
+
+  /** The ring whose first frame is the earliest (the first such), and the time of the earliest in the others. */
+  #earliest(): [FrameRing | undefined, number] {
+    let found: FrameRing | undefined;
+    let foundNs = Number.POSITIVE_INFINITY;
+    let untilNs = Number.POSITIVE_INFINITY;
+    for (const ring of this.#txRings) {
+      const headNs = ring.headTimeNs;
+      if (headNs < foundNs) [found, foundNs, untilNs] = [ring, headNs, foundNs];
+      else untilNs = Math.min(untilNs, headNs);
+    }
+    return [found, untilNs];
   }
 
   /** Frames waiting in the transmit rings. */
@@ -102,5 +123,9 @@ export class NullPort extends Port {
   constructor(context: PortContext) {
     super(context);
     this.open(C.RX_NONE, 0, C.TX_NULL, 0);
+  }
+
+  override get exhausted(): boolean {
+    return true;
   }
 }

@@ -53,15 +53,26 @@ export class FrameRing {
     return true;
   }
 
-  /** Takes up to `max` frames out; each is given back when `sink` has returned. Returns how many. */
-  drain(max: number, sink: FrameSink): number {
+  /** Receive time of the first frame that waits, infinity when none does. */
+  get headTimeNs(): number {
+    if (this.queued === 0) return Number.POSITIVE_INFINITY;
+    return this.#memory.u64(this.#slot(this.#load(C.RING_CONSUMER)) + C.SLOT_TIME_NS);
+  }
+
+  /**
+   * Takes up to `max` frames out, the first and those after it that were received before `untilNs`; each is given back when `sink` has
+   * returned. Returns how many.
+   */
+  drain(max: number, sink: FrameSink, untilNs = Number.POSITIVE_INFINITY): number {
     const memory = this.#memory;
     const start = this.#load(C.RING_CONSUMER);
     const count = Math.min(max, (this.#load(C.RING_PRODUCER) - start) >>> 0);
     for (let i = 0; i < count; i++) {
       const slot = this.#slot((start + i) >>> 0);
+      const timeNs = memory.u64(slot + C.SLOT_TIME_NS);
+      if (i > 0 && timeNs >= untilNs) return i;
       const frame = memory.slice(slot + C.SLOT_FRAME, memory.u32(slot + C.SLOT_SIZE));
-      sink(frame, memory.u64(slot + C.SLOT_TIME_NS), memory.u32(slot + C.SLOT_WIRE_SIZE));
+      sink(frame, timeNs, memory.u32(slot + C.SLOT_WIRE_SIZE));
       Atomics.store(memory.int32, (this.address + C.RING_CONSUMER) >>> 2, (start + i + 1) | 0);
     }
     return count;
