@@ -1,0 +1,47 @@
+/*
+ * Datapaths for tests: both builds, small sizes, nothing that happens by the clock, and the equations that hold in every run.
+ *
+ * The seed of a run comes from SEED or from chance, and stands in the names of the tests that use it.
+ */
+import { expect } from 'vitest';
+import { Datapath, type DatapathOptions, type DatapathStats } from '../../src/index.ts';
+import type { WasmBuild } from '../../src/wasm/load.ts';
+
+export const BUILDS: readonly WasmBuild[] = ['release', 'debug'];
+export const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2147483647));
+const MIB = 1048576;
+
+/** The debug build checks more and is slower: a quarter of the steps are enough for it. */
+export function stepsOf(build: WasmBuild, steps: number): number {
+  return build === 'debug' ? Math.ceil(steps / 4) : steps;
+}
+
+/** A small datapath whose flows never age; its hashes follow from SEED. */
+export function openDatapath(options: DatapathOptions = {}): Promise<Datapath> {
+  return Datapath.open({
+    flows: 4096,
+    emcEntries: 8192,
+    upcallFrames: 256,
+    arenaSize: 64 * MIB,
+    idleTimeoutMs: 0,
+    seed: BigInt.asUintN(64, BigInt(SEED) * 0x9e3779b97f4a7c15n),
+    ...options,
+  });
+}
+
+/** Every packet has its place: both equations of src/datapath/stats.ts. Holds while the workers stand still. */
+export function expectAccounted({ received, hits, misses, answered, upcallsPending, drops }: DatapathStats): void {
+  expect(hits.emc + hits.megaflow + misses + drops.rxShort + drops.workerLost, 'received').toBe(received);
+  const dropped = Object.entries(drops).reduce((sum, [name, n]) => sum + (name.startsWith('upcall') ? n : 0), 0);
+  expect(answered + upcallsPending + dropped, 'misses').toBe(misses);
+  expect(upcallsPending, 'upcalls pending').toBeGreaterThanOrEqual(0);
+}
+
+/** Lets timers and promises of the datapath run until `done` says so. */
+export async function until(done: () => boolean, what: string, limitMs = 60_000): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!done()) {
+    if (performance.now() > deadline) throw new Error(`never happened: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}

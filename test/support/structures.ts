@@ -1,0 +1,204 @@
+/*
+ * Every structure of assembly/constants.ts with the sizes of its fields, which the constants only say in comments.
+ */
+import * as C from '../../assembly/constants.ts';
+
+export interface FieldTable {
+  /** Bytes of the structure. */
+  size: number;
+  /** Offset of its first field when something else stands before. */
+  from?: number;
+  fields: Record<string, { at: number; size: number }>;
+}
+
+type Name = keyof typeof C;
+
+/** Fields by size: `{ 4: ['KEY_IN_PORT'] }`. */
+function table(size: number, bySize: Record<number, Name[]>, from = 0): FieldTable {
+  const fields: FieldTable['fields'] = {};
+  for (const [bytes, names] of Object.entries(bySize)) {
+    for (const name of names) fields[name] = { at: C[name] as number, size: Number(bytes) };
+  }
+  return { size, from, fields };
+}
+
+/** Named places that share their bytes with another field on purpose. */
+export const SHARED_FIELDS: ReadonlyMap<Name, Name> = new Map([
+  ['KEY_ND_SLL', 'KEY_ARP_SHA'],
+  ['KEY_ND_TLL', 'KEY_ARP_THA'],
+]);
+
+export const STRUCTURES: Record<string, FieldTable> = {
+  KEY: table(C.KEY_SIZE, {
+    1: [
+      ...(['KEY_IP_PROTO', 'KEY_IP_TOS', 'KEY_IP_TTL', 'KEY_IP_FRAG', 'KEY_MPLS_COUNT', 'KEY_FLAGS'] as const),
+      ...(['KEY_CT_ORIG_PROTO', 'KEY_NSH_FLAGS', 'KEY_NSH_TTL', 'KEY_NSH_MDTYPE', 'KEY_NSH_NP'] as const),
+      ...(['KEY_ND_OPTIONS_TYPE', 'KEY_TUN_TOS', 'KEY_TUN_TTL', 'KEY_TUN_PROTO', 'KEY_TUN_OPTS_SIZE'] as const),
+      ...(['KEY_TUN_ERSPAN_VER', 'KEY_TUN_GTPU_FLAGS', 'KEY_TUN_GTPU_MSGTYPE'] as const),
+    ],
+    2: [
+      ...(['KEY_ETH_TYPE', 'KEY_VLAN_TCI', 'KEY_TP_SRC', 'KEY_TP_DST', 'KEY_TCP_FLAGS', 'KEY_VLAN_TPID'] as const),
+      ...(['KEY_CVLAN_TCI', 'KEY_CVLAN_TPID', 'KEY_IPV6_EXTHDRS', 'KEY_CT_ZONE', 'KEY_CT_ORIG_TP_SRC'] as const),
+      ...(['KEY_CT_ORIG_TP_DST', 'KEY_TUN_FLAGS', 'KEY_TUN_TP_SRC', 'KEY_TUN_TP_DST'] as const),
+    ],
+    4: [
+      ...(['KEY_IN_PORT', 'KEY_RECIRC_ID', 'KEY_IPV4_SRC', 'KEY_IPV4_DST', 'KEY_IPV6_LABEL', 'KEY_MPLS_LSE0'] as const),
+      ...([
+        'KEY_MPLS_LSE1',
+        'KEY_MPLS_LSE2',
+        'KEY_SKB_PRIORITY',
+        'KEY_SKB_MARK',
+        'KEY_DP_HASH',
+        'KEY_CT_MARK',
+      ] as const),
+      ...(['KEY_CT_STATE', 'KEY_PACKET_TYPE', 'KEY_NSH_PATH_HDR', 'KEY_ND_RESERVED', 'KEY_TUN_GBP'] as const),
+      'KEY_TUN_LABEL',
+    ],
+    6: ['KEY_ETH_DST', 'KEY_ETH_SRC', 'KEY_ARP_SHA', 'KEY_ARP_THA'],
+    8: ['KEY_TUN_ID'],
+    12: ['KEY_TUN_ERSPAN'],
+    16: [
+      ...(['KEY_IPV6_SRC', 'KEY_IPV6_DST', 'KEY_ND_TARGET', 'KEY_CT_LABELS', 'KEY_CT_ORIG_SRC'] as const),
+      ...(['KEY_CT_ORIG_DST', 'KEY_NSH_CONTEXT', 'KEY_TUN_SRC', 'KEY_TUN_DST'] as const),
+    ],
+    256: ['KEY_TUN_OPTS'],
+  }),
+  PACKET: table(C.PACKET_SIZEOF, {
+    2: ['PACKET_L3', 'PACKET_L4', 'PACKET_MPLS', 'PACKET_FLAGS'],
+    4: [
+      ...(['PACKET_DATA', 'PACKET_SIZE', 'PACKET_HEAD', 'PACKET_TAIL', 'PACKET_KEY', 'PACKET_IN_PORT'] as const),
+      ...(['PACKET_FLOW', 'PACKET_WIRE_SIZE', 'PACKET_CUT', 'PACKET_RECIRC_ID'] as const),
+    ],
+    8: ['PACKET_HASH', 'PACKET_TIME_NS'],
+  }),
+  SUPERBLOCK: table(C.SUPERBLOCK_SIZE, {
+    4: [
+      ...([
+        'SB_MAGIC',
+        'SB_FLOWS_CAPACITY',
+        'SB_WORKERS',
+        'SB_EMC_ENTRIES',
+        'SB_UPCALL_FRAMES',
+        'SB_ARENA_SIZE',
+      ] as const),
+      ...(['SB_DP_IFINDEX', 'SB_OPTIONS', 'SB_HASH_SECRETS', 'SB_PORTS', 'SB_SUBTABLES', 'SB_SUBTABLE_ORDER'] as const),
+      ...(['SB_MASK_INDEX', 'SB_ACTION_INDEX', 'SB_WORKER_AREAS', 'SB_FLOWS', 'SB_FLOWS_COLD', 'SB_ARENA'] as const),
+      ...(['SB_END', 'SB_WORKER_AREA_SIZE', 'SB_WRITER', 'SB_EPOCH', 'SB_UPCALL_BELL', 'SB_FLOW_COUNT'] as const),
+      ...(['SB_FLOW_FREE', 'SB_FLOW_FRESH', 'SB_SUBTABLE_COUNT', 'SB_SUBTABLE_FREE', 'SB_SUBTABLE_FRESH'] as const),
+      ...([
+        'SB_SUBTABLE_ORDER_REF',
+        'SB_RETIRED_HEAD',
+        'SB_RETIRED_TAIL',
+        'SB_RETIRED_COUNT',
+        'SB_ARENA_NEXT',
+      ] as const),
+      ...(['SB_ARENA_USED', 'SB_FLOW_RETIRED_HEAD', 'SB_FLOW_RETIRED_TAIL', 'SB_FLOW_RETIRED_COUNT'] as const),
+      ...(['SB_ACTION_COUNT', 'SB_RULES', 'SB_WORKERS_LOST', 'SB_PORT_COUNT', 'SB_PACKET_FAMILY'] as const),
+    ],
+    8: ['SB_TIME_MS'],
+    256: ['SB_FREE_LISTS'],
+  }),
+  WORKER: table(C.WORKER_CONTROL_SIZE, {
+    4: [
+      ...(['WORKER_STATE', 'WORKER_STOP', 'WORKER_IN_FLIGHT', 'WORKER_GENERATION', 'WORKER_SABOTAGE'] as const),
+      ...(['WORKER_EPOCH', 'WORKER_EMC_RELUCTANCE', 'WORKER_RX_NEXT', 'WORKER_RX_COUNT'] as const),
+    ],
+    8: ['WORKER_TIME_NS', 'WORKER_TIME_MS', 'WORKER_RANDOM'],
+    128: ['WORKER_COUNTERS', 'WORKER_DROPS'],
+  }),
+  PORT: table(C.PORT_SIZEOF, {
+    4: ['PORT_STATE', 'PORT_RX_KIND', 'PORT_RX', 'PORT_TX_KIND', 'PORT_WORKER', 'PORT_FLAGS', 'PORT_TX_RINGS'],
+  }),
+  PORT_ROW: table(C.PORT_ROW_SIZEOF, {
+    8: [
+      ...(['PORT_ROW_RX_PACKETS', 'PORT_ROW_RX_BYTES', 'PORT_ROW_RX_DROPPED', 'PORT_ROW_TX_PACKETS'] as const),
+      ...(['PORT_ROW_TX_BYTES', 'PORT_ROW_TX_DROPPED', 'PORT_ROW_UPCALLS', 'PORT_ROW_UPCALLS_LOST'] as const),
+    ],
+  }),
+  RING: table(C.RING_DATA, { 4: ['RING_SLOTS', 'RING_STRIDE', 'RING_PRODUCER', 'RING_CONSUMER'] }),
+  SLOT: table(C.SLOT_FRAME - C.HEADROOM, { 4: ['SLOT_SIZE', 'SLOT_WIRE_SIZE'], 8: ['SLOT_TIME_NS'] }),
+  REPLAY: table(C.REPLAY_SIZEOF, {
+    4: ['REPLAY_COUNT', 'REPLAY_NEXT', 'REPLAY_LOOPS', 'REPLAY_MODE', 'REPLAY_DESCRIPTORS', 'REPLAY_DONE'],
+    8: ['REPLAY_START_NS', 'REPLAY_ORIGIN_NS', 'REPLAY_PERIOD_NS', 'REPLAY_INTERVAL_NS'],
+  }),
+  REPLAY_DESCRIPTOR: table(C.REPLAY_DESCRIPTOR_SIZEOF, {
+    4: ['REPLAY_FRAME', 'REPLAY_FRAME_SIZE', 'REPLAY_FRAME_WIRE_SIZE'],
+    8: ['REPLAY_FRAME_TIME_NS'],
+  }),
+  FLOW: table(C.FLOW_SIZEOF, {
+    4: ['FLOW_SUBTABLE', 'FLOW_ACTIONS', 'FLOW_KEY_MORE', 'FLOW_HASH'],
+    48: ['FLOW_KEY'],
+  }),
+  FLOW_COLD: table(C.FLOW_COLD_SIZEOF, {
+    4: ['FLOW_COLD_NEXT', 'FLOW_COLD_EPOCH', 'FLOW_COLD_IDLE_MS', 'FLOW_COLD_HARD_MS'],
+    8: ['FLOW_COLD_CREATED_MS', 'FLOW_COLD_COOKIE'],
+    16: ['FLOW_COLD_UFID'],
+  }),
+  FLOW_ROW: table(C.FLOW_ROW_SIZEOF, {
+    2: ['FLOW_ROW_TCP_FLAGS'],
+    8: ['FLOW_ROW_PACKETS', 'FLOW_ROW_BYTES', 'FLOW_ROW_USED_MS'],
+  }),
+  SUBTABLE: table(C.SUBTABLE_SIZEOF, {
+    4: [
+      ...(['SUBTABLE_TABLE', 'SUBTABLE_LIST', 'SUBTABLE_LIST_COUNT', 'SUBTABLE_FLOWS', 'SUBTABLE_REFS'] as const),
+      ...(['SUBTABLE_HASH', 'SUBTABLE_USED', 'SUBTABLE_NEXT', 'SUBTABLE_INDEX', 'SUBTABLE_EPOCH'] as const),
+    ],
+    48: ['SUBTABLE_MASK'],
+  }),
+  WORD: table(C.WORD_SIZEOF, { 4: ['WORD_OFFSET'], 8: ['WORD_MASK', 'WORD_SECRET'] }),
+  ACTIONS: table(C.ACTIONS_ATTRS, {
+    4: ['ACTIONS_REFS', 'ACTIONS_SIZE', 'ACTIONS_KIND', 'ACTIONS_PORT', 'ACTIONS_HASH', 'ACTIONS_NEXT'],
+  }),
+  BUCKET: table(C.BUCKET_SIZEOF, { 1: ['BUCKET_HAND', 'BUCKET_SPILLED'], 48: ['BUCKET_REFS'] }, C.BUCKET_WAYS),
+  NL_MMAP_HDR: table(C.NL_MMAP_HDRLEN, {
+    4: ['NL_MMAP_STATUS', 'NL_MMAP_LEN', 'NL_MMAP_GROUP', 'NL_MMAP_PID', 'NL_MMAP_UID', 'NL_MMAP_GID'],
+  }),
+  UPCALL_FRAME: table(
+    C.UPCALL_FRAME_SIZE,
+    {
+      4: [
+        ...(['UPCALL_IN_PORT', 'UPCALL_COMMAND', 'UPCALL_PACKET', 'UPCALL_PACKET_SIZE', 'UPCALL_WORKER'] as const),
+        ...(['UPCALL_NEXT', 'UPCALL_MESSAGE', 'UPCALL_WIRE_SIZE', 'UPCALL_COPY', 'UPCALL_ANSWER_MASK'] as const),
+        ...(['UPCALL_ANSWER_ACTIONS', 'UPCALL_USERDATA'] as const),
+      ],
+      8: ['UPCALL_TIME_NS', 'UPCALL_OFFSETS'],
+      576: ['UPCALL_KEY'],
+    },
+    C.NL_MMAP_HDRLEN + C.UPCALL_MESSAGE_SIZE_MAX,
+  ),
+  UPCALL_HEAD: table(C.UPCALL_HEAD_SIZE, {
+    4: ['UPCALL_PRODUCED', 'UPCALL_SCANNED', 'UPCALL_PORT_NEXT', 'UPCALL_HELD', 'UPCALL_GIVEN'],
+    32: ['UPCALL_COPY_BUSY'],
+    128: ['UPCALL_PORTS_QUEUED'],
+    256: ['UPCALL_LIST'],
+  }),
+  UPCALL_PORT: table(C.UPCALL_PORT_SIZEOF, {
+    4: ['UPCALL_PORT_PRODUCED', 'UPCALL_PORT_GIVEN', 'UPCALL_PORT_HEAD', 'UPCALL_PORT_TAIL'],
+  }),
+  RULE: table(C.RULE_SIZEOF, { 4: ['RULE_MEGAFLOW', 'RULE_IDLE_MS', 'RULE_HARD_MS'], 8: ['RULE_HITS'] }, C.FLOW_SIZEOF),
+};
+
+/** Constants with these beginnings are offsets, and each stands in a table above or is listed here as none. */
+export const OFFSET_PREFIXES: readonly string[] = [
+  'KEY_',
+  'PACKET_',
+  'SB_',
+  'FLOW_',
+  'SUBTABLE_',
+  'WORKER_',
+  'BUCKET_',
+  'UPCALL_',
+  'RULE_',
+];
+const NO_OFFSETS =
+  /_(SIZE|SIZEOF|WORDS|MAX|CHUNKS|FLAG_\w+|SHARE|WAYS|FREE|ATTACHED|POLLING|TRAPPED)$|^KEY_FLAG_|^PACKET_FLAG_|^UPCALL_PORT_SHARE$/;
+
+/** Offsets of the constants file that no table knows. */
+export function unknownOffsets(): string[] {
+  const known = new Set(Object.values(STRUCTURES).flatMap(({ fields }) => Object.keys(fields)));
+  const names = Object.keys(C) as Name[];
+  const offsets = names.filter(
+    (name) => OFFSET_PREFIXES.some((prefix) => name.startsWith(prefix)) && !NO_OFFSETS.test(name),
+  );
+  return offsets.filter((name) => !known.has(name) && !SHARED_FIELDS.has(name) && name !== 'UPCALL_COPY_CHUNK_SIZE');
+}
