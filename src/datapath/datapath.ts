@@ -69,7 +69,12 @@ export class Datapath implements AsyncDisposable {
     this.ageing = new Ageing(memory, options);
     this.ports = new Ports(memory, this.#stats, slots, () => this.#portsChanged());
     const rings = Array.from({ length: slots }, (_, slot) => memory.upcallRing(slot));
-    this.#dispatcher = new Dispatcher(memory, { rings, timeoutMs: options.upcallTimeoutMs, onEvent: (event) => this.#event(event) });
+    this.#dispatcher = new Dispatcher(memory, {
+      rings,
+      timeoutMs: options.upcallTimeoutMs,
+      afterBatch: () => this.ports.service(),
+      onEvent: (event) => this.#event(event),
+    });
     this.#stats.markHostBlocks();
     this.#tellTime();
   }

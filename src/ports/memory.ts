@@ -39,6 +39,11 @@ export class MemoryPort extends Port {
     return this.#rx.queued;
   }
 
+  /** Nothing waits here now; the program may send more. */
+  override get exhausted(): boolean {
+    return this.pending === 0;
+  }
+
   /** Takes up to `max` frames that the datapath sent out of this port; copies, the caller's. */
   receive(max = Number.POSITIVE_INFINITY): Uint8Array[] {
     const frames: Uint8Array[] = [];

@@ -27,6 +27,8 @@ export interface DispatcherOptions {
   /** Address of each worker's ring, by worker. */
   rings: readonly number[];
   timeoutMs: number;
+  /** Called when the answers of a batch were carried out: ports write what they were sent before the next batch needs the room. */
+  afterBatch: () => void;
   onEvent: (event: DatapathEvent) => void;
 }
 
@@ -85,6 +87,7 @@ export class Dispatcher {
     ring.batch.end();
     const errno = this.#memory.wasm.answerTaken(worker, count, this.#handler?.idleTimeoutMs ?? 0, this.#handler?.hardTimeoutMs ?? 0);
     if (errno !== 0) this.#options.onEvent({ type: 'flow-put-failed', worker, errno });
+    this.#options.afterBatch();
   }
 
   /** The handler may still hold the batch: it keeps the closed one, and the ring gets another. */
