@@ -10,6 +10,7 @@ export { DROP_NAMES, type DatapathStats, type DropName, type PortStats } from '.
 export { DatapathError, type DatapathErrorCode } from './errors.ts';
 export * from './odp/index.ts';
 export * from './pcap/index.ts';
+export { type UdpTuple, udpFrame } from './ports/frames.ts';
 export { MemoryPort, type MemoryPortOptions } from './ports/memory.ts';
 export type { PcapPortOptions } from './ports/pcap.ts';
 export { Port } from './ports/port.ts';

@@ -5,6 +5,9 @@
  * Flow i: 02:00:00:00:00:01 -> 02:00:00:00:00:02, 10.x.y.z -> 11.0.0.1, x.y.z = i; source port 1024 + i % 60000, destination port 4789.
  */
 
+import { parseIpv4 } from '../odp/addresses.ts';
+import { readBe32 } from '../odp/layers.ts';
+
 const ETH_SIZE = 14;
 const IPV4_SIZE = 20;
 const UDP_SIZE = 8;
@@ -15,7 +18,15 @@ const IPPROTO_UDP = 17;
 /** Bytes a frame: one number, `low-high`, or the simple Internet mix (7 of 60, 4 of 590, 1 of 1514). */
 export type FrameSizes = string | number;
 
-export interface FlowTuple {
+/** Where a frame goes: IPv4 addresses as numbers or text, UDP ports. */
+export interface UdpTuple {
+  src: number | string;
+  dst: number | string;
+  srcPort: number;
+  dstPort: number;
+}
+
+export interface FlowTuple extends UdpTuple {
   /** IPv4 addresses as numbers. */
   src: number;
   dst: number;
@@ -37,15 +48,15 @@ export function classTuple(i: number, subtables: number): FlowTuple {
 }
 
 /** A frame of `size` bytes, FCS not included. */
-export function udpFrame(tuple: FlowTuple, size = FRAME_SIZE_MIN): Uint8Array {
+export function udpFrame(tuple: UdpTuple, size = FRAME_SIZE_MIN): Uint8Array {
   const frame = new Uint8Array(size);
   const view = new DataView(frame.buffer);
   frame.set([2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45]);
   view.setUint16(ETH_SIZE + 2, size - ETH_SIZE);
   frame[ETH_SIZE + 8] = 64;
   frame[ETH_SIZE + 9] = IPPROTO_UDP;
-  view.setUint32(ETH_SIZE + 12, tuple.src);
-  view.setUint32(ETH_SIZE + 16, tuple.dst);
+  view.setUint32(ETH_SIZE + 12, address(tuple.src));
+  view.setUint32(ETH_SIZE + 16, address(tuple.dst));
   view.setUint16(ETH_SIZE + 10, checksum(view, ETH_SIZE, ETH_SIZE + IPV4_SIZE, 0));
   const udp = ETH_SIZE + IPV4_SIZE;
   const udpSize = size - udp;
@@ -55,6 +66,10 @@ export function udpFrame(tuple: FlowTuple, size = FRAME_SIZE_MIN): Uint8Array {
   // the addresses stand right before the datagram: one sum covers the pseudo-header and it
   view.setUint16(udp + 6, checksum(view, udp - UDP_SIZE, size, IPPROTO_UDP + udpSize) || 0xffff);
   return frame;
+}
+
+function address(ip: number | string): number {
+  return typeof ip === 'number' ? ip : readBe32(parseIpv4(ip), 0);
 }
 
 function checksum(view: DataView, from: number, to: number, before: number): number {
