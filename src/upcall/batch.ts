@@ -60,6 +60,11 @@ export class UpcallBatch {
     return this.#memory.slice(this.#frame(index) + C.UPCALL_KEY, C.KEY_SIZE);
   }
 
+  /** Address of the flat key, for handlers that read it word by word through `datapath.memory` rather than make views. */
+  keyAddress(index: number): number {
+    return this.#frame(index) + C.UPCALL_KEY;
+  }
+
   /** The frame's bytes. A view. */
   packet(index: number): SharedBytes {
     const frame = this.#frame(index);
