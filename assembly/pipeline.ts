@@ -66,7 +66,7 @@ import { bucketOf, candidate, covers, insert, lookup } from './flow/emc';
 import { extract } from './flow/extract';
 import { hashPacket } from './flow/hash';
 import { finishReceive, receive } from './io/receive';
-import { congested, portAt, transmit } from './io/transmit';
+import { congested, countSent, deliver, portAt } from './io/transmit';
 import { enter, leave } from './memory/epoch';
 import { area, flowRows, flows, keys, packets, rxPorts, sb, worker } from './memory/layout';
 import { ringBell, upcallMiss } from './upcall/produce';
@@ -108,8 +108,7 @@ function breathe(portNo: u32): u32 {
   store<u32>(area, n, WORKER_IN_FLIGHT);
   sabotage();
 
-  const valid = extractAll(n);
-  countReceived(portNo, n, valid);
+  const valid = extractAll(portNo, n);
   const useCache = (load<u32>(sb(SB_OPTIONS)) & OPTION_EMC) != 0;
   let unresolved = useCache ? findCached(valid) : valid;
   const afterCache = unresolved;
@@ -128,30 +127,47 @@ function breathe(portNo: u32): u32 {
   return n;
 }
 
-/** Keys of all packets. Returns the bitmap of those that are long enough to have one. */
-function extractAll(n: u32): u32 {
+/** Counts what came in and makes the keys. Returns the bitmap of the packets that are long enough to have one. */
+function extractAll(portNo: u32, n: u32): u32 {
   let valid: u32 = 0;
+  let bytes: u64 = 0;
   let packet = packets;
   for (let i: u32 = 0; i < n; i++, packet += PACKET_SIZEOF) {
+    bytes += load<u32>(packet, PACKET_SIZE);
     if (extract(packet) == 0) valid |= 1 << i;
+  }
+  countPort(portNo, PORT_ROW_RX_PACKETS, n);
+  countPort(portNo, PORT_ROW_RX_BYTES, bytes);
+  const short = n - popcnt(valid);
+  if (short != 0) {
+    countPort(portNo, PORT_ROW_RX_DROPPED, short);
+    countDrops(DROP_RX_SHORT, short);
   }
   return valid;
 }
 
-function countReceived(portNo: u32, n: u32, valid: u32): void {
-  let bytes: u64 = 0;
-  let packet = packets;
-  for (let i: u32 = 0; i < n; i++, packet += PACKET_SIZEOF) bytes += load<u32>(packet, PACKET_SIZE);
-  countPort(portNo, PORT_ROW_RX_PACKETS, n);
-  countPort(portNo, PORT_ROW_RX_BYTES, bytes);
-  const short = n - popcnt(valid);
-  if (short == 0) return;
-  countPort(portNo, PORT_ROW_RX_DROPPED, short);
-  countDrops(DROP_RX_SHORT, short);
-}
-
 /** Hash, cache, comparison. Returns the bitmap of the packets that the cache does not know. */
 function findCached(valid: u32): u32 {
+  return load<u32>(sb(SB_FLOW_COUNT)) > TOUCH_FLOWS ? findCachedStaged(valid) : findCachedAtOnce(valid);
+}
+
+/** Few flows: everything is near, and each packet is finished before the next. */
+function findCachedAtOnce(valid: u32): u32 {
+  let unresolved: u32 = 0;
+  for (let todo = valid; todo != 0; todo &= todo - 1) {
+    const packet = packets + ctz(todo) * PACKET_SIZEOF;
+    const hash = hashPacket(packet);
+    store<u32>(packet, hash, PACKET_HASH);
+    let flow = candidate(hash);
+    if (flow == 0 || !covers(flow, packet)) flow = lookup(packet, hash);
+    store<u32>(packet, <u32>flow, PACKET_FLOW);
+    if (flow == 0) unresolved |= todo & -todo;
+  }
+  return unresolved;
+}
+
+/** Many flows: hash and touch the bucket; find the candidate and touch it and its row; compare. The cache misses of the batch overlap. */
+function findCachedStaged(valid: u32): u32 {
   let touching: u32 = 0;
   for (let todo = valid; todo != 0; todo &= todo - 1) {
     const packet = packets + ctz(todo) * PACKET_SIZEOF;
@@ -159,12 +175,11 @@ function findCached(valid: u32): u32 {
     store<u32>(packet, hash, PACKET_HASH);
     touching += load<u32>(bucketOf(hash));
   }
-  const large = load<u32>(sb(SB_FLOW_COUNT)) > TOUCH_FLOWS;
   for (let todo = valid; todo != 0; todo &= todo - 1) {
     const packet = packets + ctz(todo) * PACKET_SIZEOF;
     const flow = candidate(load<u32>(packet, PACKET_HASH));
     store<u32>(packet, <u32>flow, PACKET_FLOW);
-    if (large && flow != 0) touching += load<u32>(flow) + load<u32>(rowOf(flow));
+    if (flow != 0) touching += load<u32>(flow) + load<u32>(rowOf(flow));
   }
   touched += touching;
   let unresolved: u32 = 0;
@@ -193,21 +208,45 @@ function rowOf(flow: usize): usize {
   return flowRows + ((flow - flows) >> 1);
 }
 
-/** Counts each packet in its flow and executes the flow's actions on it, in the order of arrival. */
+/**
+ * Counts each packet in its flow and executes the flow's actions on it, in the order of arrival. What a run of packets sends to one port is
+ * counted once for the run.
+ */
 function act(found: u32): void {
   const nowMs = load<u64>(area, WORKER_TIME_MS);
+  let port: u32 = 0;
+  let sent: u64 = 0;
+  let bytes: u64 = 0;
   for (let todo = found; todo != 0; todo &= todo - 1) {
     const packet = packets + ctz(todo) * PACKET_SIZEOF;
     const flow: usize = load<u32>(packet, PACKET_FLOW);
-    const row = rowOf(flow);
-    store<u64>(row, load<u64>(row, FLOW_ROW_PACKETS) + 1, FLOW_ROW_PACKETS);
-    store<u64>(row, load<u64>(row, FLOW_ROW_BYTES) + load<u32>(packet, PACKET_SIZE), FLOW_ROW_BYTES);
-    store<u64>(row, nowMs, FLOW_ROW_USED_MS);
-    store<u16>(row, load<u16>(row, FLOW_ROW_TCP_FLAGS) | load<u16>(load<u32>(packet, PACKET_KEY), KEY_TCP_FLAGS), FLOW_ROW_TCP_FLAGS);
+    const size = load<u32>(packet, PACKET_SIZE);
+    countInFlow(rowOf(flow), size, nowMs, load<u16>(load<u32>(packet, PACKET_KEY), KEY_TCP_FLAGS));
     const actions: usize = atomic.load<u32>(flow, FLOW_ACTIONS);
-    if (load<u32>(actions, ACTIONS_KIND) == ACTIONS_KIND_OUTPUT) transmit(packet, load<u32>(actions, ACTIONS_PORT));
-    else execute(packet, actions + ACTIONS_ATTRS, load<u32>(actions, ACTIONS_SIZE));
+    if (load<u32>(actions, ACTIONS_KIND) != ACTIONS_KIND_OUTPUT) {
+      execute(packet, actions + ACTIONS_ATTRS, load<u32>(actions, ACTIONS_SIZE));
+      continue;
+    }
+    const output = load<u32>(actions, ACTIONS_PORT);
+    if (!deliver(packet, output, size)) continue;
+    if (output != port) {
+      if (sent != 0) countSent(port, sent, bytes);
+      port = output;
+      sent = 0;
+      bytes = 0;
+    }
+    sent++;
+    bytes += size;
   }
+  if (sent != 0) countSent(port, sent, bytes);
+}
+
+@inline
+function countInFlow(row: usize, size: u32, nowMs: u64, tcpFlags: u16): void {
+  store<u64>(row, load<u64>(row, FLOW_ROW_PACKETS) + 1, FLOW_ROW_PACKETS);
+  store<u64>(row, load<u64>(row, FLOW_ROW_BYTES) + size, FLOW_ROW_BYTES);
+  store<u64>(row, nowMs, FLOW_ROW_USED_MS);
+  store<u16>(row, load<u16>(row, FLOW_ROW_TCP_FLAGS) | tcpFlags, FLOW_ROW_TCP_FLAGS);
 }
 
 function miss(unresolved: u32): void {

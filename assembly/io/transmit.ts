@@ -18,7 +18,6 @@ import {
   PORTS_MAX,
   PORT_FLAGS,
   PORT_FLAG_BACKPRESSURE,
-  PORT_ROW_SIZEOF,
   PORT_ROW_TX_BYTES,
   PORT_ROW_TX_DROPPED,
   PORT_ROW_TX_PACKETS,
@@ -29,7 +28,7 @@ import {
   RING_SLOTS,
   TX_RING,
 } from '../constants';
-import { portRows, ports, worker } from '../memory/layout';
+import { ports, worker } from '../memory/layout';
 import { count, countDrop, countPort } from '../flow/counters';
 import { frameCapacity, pushFrame, queued } from './ring';
 
@@ -40,23 +39,27 @@ export function portAt(portNo: u32): usize {
 
 /** Sends the frame out of port `portNo`, cut to PACKET_CUT bytes when that is not 0. Counts everything itself. */
 export function transmit(packet: usize, portNo: u32): void {
-  if (portNo >= <u32>PORTS_MAX || load<u32>(portAt(portNo), PORT_STATE) == 0) {
-    countDrop(DROP_NO_PORT);
-    return;
-  }
-  const port = portAt(portNo);
   const cut = load<u32>(packet, PACKET_CUT);
   let size = load<u32>(packet, PACKET_SIZE);
   if (cut != 0 && cut < size) size = cut;
-  if (load<u32>(port, PORT_TX_KIND) == TX_RING && !pushTo(port, packet, size)) {
-    countPort(portNo, PORT_ROW_TX_DROPPED, 1);
-    countDrop(size > frameCapacity(ringOf(port)) ? DROP_TX_LONG : DROP_TX_FULL);
-    return;
+  if (deliver(packet, portNo, size)) countSent(portNo, 1, size);
+}
+
+/** Hands `size` bytes of the frame over. False when they did not go out, which is counted; what went out is for the caller to count. */
+@inline
+export function deliver(packet: usize, portNo: u32, size: u32): bool {
+  if (portNo >= <u32>PORTS_MAX || load<u32>(portAt(portNo), PORT_STATE) == 0) {
+    countDrop(DROP_NO_PORT);
+    return false;
   }
-  const row = portRows + portNo * PORT_ROW_SIZEOF;
-  store<u64>(row, load<u64>(row, PORT_ROW_TX_PACKETS) + 1, PORT_ROW_TX_PACKETS);
-  store<u64>(row, load<u64>(row, PORT_ROW_TX_BYTES) + size, PORT_ROW_TX_BYTES);
-  count(COUNTER_TRANSMITTED, 1);
+  const port = portAt(portNo);
+  return load<u32>(port, PORT_TX_KIND) != TX_RING || pushTo(port, portNo, packet, size);
+}
+
+export function countSent(portNo: u32, packets: u64, bytes: u64): void {
+  countPort(portNo, PORT_ROW_TX_PACKETS, packets);
+  countPort(portNo, PORT_ROW_TX_BYTES, bytes);
+  count(COUNTER_TRANSMITTED, packets);
 }
 
 @inline
@@ -64,9 +67,13 @@ function ringOf(port: usize): usize {
   return load<u32>(load<u32>(port, PORT_TX_RINGS) + (worker << 2));
 }
 
-function pushTo(port: usize, packet: usize, size: u32): bool {
+function pushTo(port: usize, portNo: u32, packet: usize, size: u32): bool {
+  const ring = ringOf(port);
   const wireSize = max<u32>(load<u32>(packet, PACKET_WIRE_SIZE), size);
-  return pushFrame(ringOf(port), load<u32>(packet, PACKET_DATA), size, wireSize, load<u64>(packet, PACKET_TIME_NS));
+  if (pushFrame(ring, load<u32>(packet, PACKET_DATA), size, wireSize, load<u64>(packet, PACKET_TIME_NS))) return true;
+  countPort(portNo, PORT_ROW_TX_DROPPED, 1);
+  countDrop(size > frameCapacity(ring) ? DROP_TX_LONG : DROP_TX_FULL);
+  return false;
 }
 
 /** True when some port that must not lose frames has less than half of this worker's ring free: replaying ports wait then. */
