@@ -154,19 +154,37 @@ export class Datapath implements AsyncDisposable {
     while (port.pending > 0) this.poll();
   }
 
+  /**
+   * One short task on a pool thread that empties the rings of worker `worker`'s ports once, for programs that have packets now and then and
+   * want neither pollers nor the work on their own thread. Its misses are answered here. Resolves with the packets received.
+   */
+  async batch(worker: number): Promise<number> {
+    this.#assertOpen();
+    if (!Number.isInteger(worker) || worker < 1 || worker > this.options.workers) {
+      throw new RangeError(`worker must be 1 to ${this.options.workers}, not ${worker}`);
+    }
+    this.#tellTime();
+    const received = await this.#makePool().batch(worker);
+    this.#dispatcher.dispatch();
+    this.ports.service();
+    return received;
+  }
+
+  #makePool(): WorkerPool {
+    this.#pool ??= new WorkerPool(this.#memory, {
+      pollers: this.options.workers,
+      affinity: this.options.affinity,
+      onEvent: (event) => this.#event(event),
+    });
+    return this.#pool;
+  }
+
   /** Starts the pollers and the background work. Without workers: the background work, which polls too. */
   async start(): Promise<void> {
     this.#assertOpen();
     if (this.#started) return;
     this.#started = true;
-    if (this.options.workers > 0) {
-      this.#pool ??= new WorkerPool(this.#memory, {
-        pollers: this.options.workers,
-        affinity: this.options.affinity,
-        onEvent: (event) => this.#event(event),
-      });
-      await this.#pool.start();
-    }
+    if (this.options.workers > 0) await this.#makePool().start();
     this.#dispatcher.start();
     this.#schedule();
   }

@@ -29,11 +29,13 @@ const BREATHS = 64;
 const IDLE_TURNS = 256;
 const NAP_MS = 0.2;
 
+/** What batch tasks of this thread have attached to; a slot's cache stays warm from one batch to the next. */
+const attached = new Map<number, DatapathMemory>();
+
 /** The task of the pool. A poller resolves with the packets it received when it was stopped; a batch when its rings are empty. */
 export default function run(task: PoolTask): number {
-  const { module, memory } = workerPoolData();
   if (task.cpu >= 0) nativeAddon()?.setAffinity([task.cpu]);
-  const datapath = DatapathMemory.attach(module, memory, task.slot);
+  const datapath = attachTo(task);
   const area = datapath.workerArea(task.slot);
   const state = (area + C.WORKER_STATE) >>> 2;
   try {
@@ -42,9 +44,19 @@ export default function run(task: PoolTask): number {
     datapath.wasm.detach();
     return received;
   } catch (error) {
+    attached.delete(task.slot);
     Atomics.store(datapath.int32, state, C.WORKER_TRAPPED);
     throw error;
   }
+}
+
+function attachTo({ kind, slot }: PoolTask): DatapathMemory {
+  const { module, memory } = workerPoolData();
+  const known = attached.get(slot);
+  if (kind === 'batch' && known !== undefined) return known;
+  const datapath = DatapathMemory.attach(module, memory, slot);
+  if (kind === 'batch') attached.set(slot, datapath);
+  return datapath;
 }
 
 /** Piscina hands a pool's own workerData on as the second element of the thread's. */

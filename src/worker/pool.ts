@@ -31,6 +31,7 @@ export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #piscina: Piscina<PoolTask, number>;
   readonly #pollers = new Map<number, Promise<void>>();
+  readonly #batches = new Map<number, Promise<number>>();
   #stopping = false;
 
   constructor(memory: DatapathMemory, options: PoolOptions) {
@@ -87,9 +88,26 @@ export class WorkerPool {
     }
   }
 
-  /** Packets that the task received; the slot must be free. */
+  /** One batch task on a slot that no poller has; batches of one slot follow each other. Resolves with the packets received. */
   batch(slot: number): Promise<number> {
-    return this.#piscina.run({ kind: 'batch', slot, cpu: -1 });
+    if (this.#pollers.has(slot)) throw new DatapathError('ERR_WORKER', `worker ${slot} is polling: its ports need no batch`);
+    const before = this.#batches.get(slot) ?? Promise.resolve(0);
+    const next = before.then(() => this.#runBatch(slot));
+    this.#batches.set(
+      slot,
+      next.catch(() => 0),
+    );
+    return next;
+  }
+
+  async #runBatch(slot: number): Promise<number> {
+    try {
+      return await this.#piscina.run({ kind: 'batch', slot, cpu: this.#cpuOf(slot) });
+    } catch (reason) {
+      const packetsLost = this.#memory.wasm.recoverWorker(slot);
+      this.#options.onEvent({ type: 'worker-lost', worker: slot, packetsLost, reason });
+      throw new DatapathError('ERR_WORKER', `the batch on worker ${slot} was lost with ${packetsLost} packets`, { cause: reason });
+    }
   }
 
   /** Kills the thread that polls `slot`, as a crash would: for tests of what happens then. */
@@ -111,6 +129,7 @@ export class WorkerPool {
 
   async close(): Promise<void> {
     await this.stop();
+    await Promise.all(this.#batches.values());
     await this.#piscina.close({ force: true });
   }
 }
