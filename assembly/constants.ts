@@ -256,9 +256,10 @@ export const OPTION_RULES = 4; // each worker answers its own upcalls from the r
 
 export const WORKER_STATE = 0; // u32, WORKER_*
 export const WORKER_STOP = 4; // u32, host sets 1: the poller returns after its batch
-export const WORKER_IN_FLIGHT = 8; // u32, packets received and not yet accounted for
+export const WORKER_IN_FLIGHT = 8; // u32, packets counted as received and not yet as hit, miss or drop
 export const WORKER_GENERATION = 12; // u32, how many times the slot was taken
 export const WORKER_SABOTAGE = 16; // u32, tests: trap in the n-th batch from now
+export const WORKER_BATCH = 20; // u32, frames of the batch at hand, until they are given back
 export const WORKER_EPOCH = 64; // u32, epoch seen at the last batch boundary, 0 = not reading
 export const WORKER_TIME_NS = 72; // u64, CLOCK_REALTIME at the last poll
 export const WORKER_TIME_MS = 80; // u64, CLOCK_MONOTONIC at the last poll
@@ -288,6 +289,7 @@ export const COUNTER_INSTALLED = 8; // flows put on this worker
 export const COUNTER_BATCHES = 9;
 export const COUNTER_TRANSMITTED = 10; // frames handed to ports
 export const COUNTER_UPCALL_ACTIONS = 11; // of COUNTER_UPCALLS, those of userspace actions
+export const COUNTER_UPCALL_ACTIONS_LOST = 12; // upcalls of userspace actions that were not queued
 export const COUNTERS = 16;
 
 // ---------------------------------------------------------------------------------------------------- ports
@@ -457,7 +459,7 @@ export const UPCALL_ANSWER_ACTIONS = 2488; // u32, answer: actions, 0 = drop thi
 export const UPCALL_USERDATA = 2492; // u32, address of the attribute USERDATA, 0 none
 
 export const UPCALL_TAKE_MAX = 64; // frames a consumer takes at once (Open vSwitch: UPCALL_MAX_BATCH)
-export const UPCALL_PORT_SHARE = 64; // frames that each port is sure of
+export const UPCALL_PORT_SHARE = 64; // frames that each port is sure of, if half the ring holds so many for all
 /** The copy area: chunks for messages that do not fit a frame (a frame of FRAME_SIZE_MAX, its key and actions). */
 export const UPCALL_COPY_CHUNKS = 8;
 export const UPCALL_COPY_CHUNK_SIZE = 147456;

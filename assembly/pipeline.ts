@@ -12,9 +12,10 @@
  *
  * Threads. One worker slot a thread; `poll` is the only entry.
  *
- * What can be lost. Nothing without a name. Counters are added up when the batch is done; WORKER_IN_FLIGHT says how many packets are in
- * between, so that the host can account for them when the thread dies there. received = EMC hits + megaflow hits + misses +
- * short frames + packets lost with a worker; misses = upcalls + those dropped on the way to the ring.
+ * What can be lost. Nothing without a name. WORKER_IN_FLIGHT says how many packets are received and not yet counted as anything else, so that
+ * the host can account for them when the thread dies there (a thread dies at a call or at the head of a loop: what is stored side by
+ * side is not torn apart). received = EMC hits + megaflow hits + misses + short frames + packets lost with a worker; misses =
+ * upcalls + those dropped on the way to the ring.
  */
 import {
   ACTIONS_ATTRS,
@@ -52,6 +53,7 @@ import {
   SB_OPTIONS,
   SB_PORT_COUNT,
   UPCALL_TAKE_MAX,
+  WORKER_BATCH,
   WORKER_IN_FLIGHT,
   WORKER_RX_COUNT,
   WORKER_RX_NEXT,
@@ -105,7 +107,9 @@ function breathe(portNo: u32): u32 {
   if (load<u32>(port, PORT_RX_KIND) == RX_REPLAY && congested(load<u32>(sb(SB_PORT_COUNT)))) return 0;
   const n = receive(port, portNo);
   if (n == 0) return 0;
+  store<u32>(area, n, WORKER_BATCH);
   store<u32>(area, n, WORKER_IN_FLIGHT);
+  count(COUNTER_RECEIVED, n);
   sabotage();
 
   const valid = extractAll(portNo, n);
@@ -115,15 +119,13 @@ function breathe(portNo: u32): u32 {
   if (unresolved != 0) unresolved = classify(unresolved);
   if (useCache) remember(afterCache ^ unresolved);
   act(valid ^ unresolved);
-  if (unresolved != 0) miss(unresolved);
-
   count(COUNTER_BATCHES, 1);
-  count(COUNTER_RECEIVED, n);
   count(COUNTER_EMC_HITS, popcnt(valid ^ afterCache));
   count(COUNTER_MEGAFLOW_HITS, popcnt(afterCache ^ unresolved));
-  count(COUNTER_MISSES, popcnt(unresolved));
-  store<u32>(area, 0, WORKER_IN_FLIGHT);
+  store<u32>(area, popcnt(unresolved), WORKER_IN_FLIGHT);
+  if (unresolved != 0) miss(unresolved);
   finishReceive(port, n);
+  store<u32>(area, 0, WORKER_BATCH);
   return n;
 }
 
@@ -142,6 +144,7 @@ function extractAll(portNo: u32, n: u32): u32 {
   if (short != 0) {
     countPort(portNo, PORT_ROW_RX_DROPPED, short);
     countDrops(DROP_RX_SHORT, short);
+    store<u32>(area, n - short, WORKER_IN_FLIGHT);
   }
   return valid;
 }
@@ -250,7 +253,11 @@ function countInFlow(row: usize, size: u32, nowMs: u64, tcpFlags: u16): void {
 }
 
 function miss(unresolved: u32): void {
-  for (let todo = unresolved; todo != 0; todo &= todo - 1) upcallMiss(packets + ctz(todo) * PACKET_SIZEOF);
+  for (let todo = unresolved; todo != 0; todo &= todo - 1) {
+    upcallMiss(packets + ctz(todo) * PACKET_SIZEOF);
+    count(COUNTER_MISSES, 1);
+    store<u32>(area, load<u32>(area, WORKER_IN_FLIGHT) - 1, WORKER_IN_FLIGHT);
+  }
   ringBell();
 }
 

@@ -16,7 +16,7 @@
  *                      subtable hits     u32 a subtable
  *                      receiving ports   u32 a port: what this worker polls
  *                      upcall ports      four u32 a port: produced, given back, queue head, queue tail
- *                      upcall ring       head, frames, chunks of the copy area
+ *                      upcall ring       head, frames, chunks of the copy area, order of the frames
  *                      cache             EMC buckets
  *                      buffers           33 frames with headroom
  *                      flow rows         statistics of each flow on this worker
@@ -134,9 +134,21 @@ export function up64(n: u32): u32 {
   return (n + 63) & ~63;
 }
 
-/** Bytes of a worker's upcall ring: head, frames, copy area. */
-function upcallSize(frames: u32): u32 {
+/** Bytes of a worker's upcall ring before its last part, the order of the frames (u32 a frame). */
+@inline
+function upcallOrderOffset(frames: u32): u32 {
   return UPCALL_HEAD_SIZE + frames * UPCALL_FRAME_SIZE + UPCALL_COPY_CHUNKS * UPCALL_COPY_CHUNK_SIZE;
+}
+
+/** Bytes of a worker's upcall ring: head, frames, copy area, order. */
+function upcallSize(frames: u32): u32 {
+  return upcallOrderOffset(frames) + frames * 4;
+}
+
+/** The order of the frames of a ring: upcall/produce.ts says what it is. */
+@inline
+export function upcallOrder(ring: usize): usize {
+  return ring + upcallOrderOffset(upcallFrames);
 }
 
 @inline

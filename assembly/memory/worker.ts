@@ -4,11 +4,9 @@
  * Threads. `attach` and `detach`: the thread that takes the slot. `recoverWorker` and `recoverWriter`: the owner thread, when it is certain that the
  * thread of that slot runs no more.
  *
- * What can be lost. The packets that were in the dead worker's hands: WORKER_IN_FLIGHT of them, counted as received and as
- * DROP_WORKER_LOST. Flows, statistics, queued upcalls and frames still in rings stay.
+ * What can be lost. The packets that were in the dead worker's hands: WORKER_IN_FLIGHT of them, counted as DROP_WORKER_LOST. Flows, statistics, queued upcalls and frames still in rings stay.
  */
 import {
-  COUNTER_RECEIVED,
   DROP_WORKER_LOST,
   PORT_RX,
   PORT_RX_KIND,
@@ -17,7 +15,7 @@ import {
   SB_WORKERS_LOST,
   SB_WRITER,
   WORKER_ATTACHED,
-  WORKER_COUNTERS,
+  WORKER_BATCH,
   WORKER_DROPS,
   WORKER_EPOCH,
   WORKER_FREE,
@@ -53,10 +51,11 @@ export function recoverWorker(slot: u32): u32 {
   if (slot >= workers) return 0;
   const dead = areaOf(slot);
   const inFlight = load<u32>(dead, WORKER_IN_FLIGHT);
-  addTo(dead + WORKER_COUNTERS + COUNTER_RECEIVED * 8, inFlight);
-  addTo(dead + WORKER_DROPS + DROP_WORKER_LOST * 8, inFlight);
-  if (inFlight != 0) passOver(dead, inFlight);
+  const lost = dead + WORKER_DROPS + DROP_WORKER_LOST * 8;
+  store<u64>(lost, load<u64>(lost) + inFlight);
   store<u32>(dead, 0, WORKER_IN_FLIGHT);
+  passOver(dead, load<u32>(dead, WORKER_BATCH));
+  store<u32>(dead, 0, WORKER_BATCH);
   atomic.store<u32>(dead, 0, WORKER_EPOCH);
   recoverRing(slot);
   atomic.cmpxchg<u32>(sb(SB_WRITER), slot + 1, 0);
@@ -65,16 +64,13 @@ export function recoverWorker(slot: u32): u32 {
   return inFlight;
 }
 
-function addTo(counter: usize, n: u64): void {
-  store<u64>(counter, load<u64>(counter) + n);
-}
-
 /** Frames that are handled in place and were never given back: the batch that died is not received again. */
-function passOver(dead: usize, inFlight: u32): void {
+function passOver(dead: usize, frames: u32): void {
+  if (frames == 0) return;
   const turn = load<u32>(dead, WORKER_RX_NEXT) - 1;
   if (turn >= load<u32>(dead, WORKER_RX_COUNT)) return;
   const port = portAt(load<u32>(dead + AREA_RX_PORTS + (turn << 2)));
   if (load<u32>(port, PORT_RX_KIND) != RX_RING) return;
   const ring: usize = load<u32>(port, PORT_RX);
-  atomic.store<u32>(ring, load<u32>(ring, RING_CONSUMER) + inFlight, RING_CONSUMER);
+  atomic.store<u32>(ring, load<u32>(ring, RING_CONSUMER) + frames, RING_CONSUMER);
 }

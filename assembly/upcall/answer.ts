@@ -60,6 +60,7 @@ export function answerTaken(slot: u32, n: u32, idleMs: u32, hardMs: u32): u32 {
 export function answer(slot: u32, frame: usize, idleMs: u32, hardMs: u32): u32 {
   const actions: usize = load<u32>(frame, UPCALL_ANSWER_ACTIONS);
   const mask: usize = load<u32>(frame, UPCALL_ANSWER_MASK);
+  const miss = load<u32>(frame, UPCALL_COMMAND) == OVS_PACKET_CMD_MISS;
   let status: u32 = 0;
   if (actions != 0) {
     if (mask != 0) {
@@ -68,11 +69,10 @@ export function answer(slot: u32, frame: usize, idleMs: u32, hardMs: u32): u32 {
       else status = flow;
     }
     executeFrame(frame, actions + ACTIONS_ATTRS, load<u32>(actions, ACTIONS_SIZE));
-    if (load<u32>(frame, UPCALL_COMMAND) == OVS_PACKET_CMD_MISS) count(COUNTER_ANSWERED, 1);
-  } else if (load<u32>(frame, UPCALL_COMMAND) == OVS_PACKET_CMD_MISS) {
-    countDrop(DROP_UPCALL_HANDLER);
   }
-  give(slot, frame);
+  give(slot, frame); // before it is counted: a frame that a dead worker has not given back is counted as stale
+  if (miss && actions != 0) count(COUNTER_ANSWERED, 1);
+  else if (miss) countDrop(DROP_UPCALL_HANDLER);
   return status;
 }
 

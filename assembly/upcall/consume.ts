@@ -3,8 +3,7 @@
  *
  * Concepts. `take` first sorts what was produced since last time into a queue for each port (a link in the frame), then serves the ports
  * with queued frames in turn, one frame each, until the batch is full: a port with thousands of misses delays the others by one
- * batch, not by its queue. Frames are given back one by one in any order; the producer only ever looks at the one that it
- * wants next.
+ * batch, not by its queue. Frames are given back one by one in any order, and are free at once.
  *
  * Ownership. A taken frame (status SKIP) is the consumer's until `give`. Threads. One consumer a ring: the owner thread, or the
  * ring's own worker when it answers from the rule table; never both (the host switches while no worker polls).
@@ -12,12 +11,15 @@
 import {
   DROP_UPCALL_STALE,
   NL_MMAP_STATUS,
-  NL_MMAP_STATUS_RESERVED,
   NL_MMAP_STATUS_SKIP,
   NL_MMAP_STATUS_UNUSED,
+  OPTION_RULES,
   PORTS_MAX,
+  SB_OPTIONS,
   UPCALL_COMMAND,
   UPCALL_COPY,
+  UPCALL_COPY_CHUNKS,
+  UPCALL_FRAME_SIZE,
   UPCALL_GIVEN,
   UPCALL_HELD,
   UPCALL_IN_PORT,
@@ -27,6 +29,7 @@ import {
   UPCALL_PORT_GIVEN,
   UPCALL_PORT_HEAD,
   UPCALL_PORT_NEXT,
+  UPCALL_PORT_PRODUCED,
   UPCALL_PORT_SIZEOF,
   UPCALL_PORT_TAIL,
   UPCALL_PRODUCED,
@@ -34,9 +37,9 @@ import {
   UPCALL_TAKE_MAX,
 } from '../constants';
 import { countDrop } from '../flow/counters';
-import { AREA_UPCALL, AREA_UPCALL_PORTS, areaOf, upcallFrames } from '../memory/layout';
+import { AREA_UPCALL, AREA_UPCALL_PORTS, areaOf, sb, upcallFrames, upcallOrder } from '../memory/layout';
 import { OVS_PACKET_CMD_MISS } from '../netlink/openvswitch';
-import { frameAt, giveChunk } from './produce';
+import { frameAt, frameOf, giveChunk } from './produce';
 
 const WORDS: u32 = PORTS_MAX / 32;
 
@@ -75,7 +78,7 @@ function sortIn(slot: u32, ring: usize): void {
   const produced = atomic.load<u32>(ring, UPCALL_PRODUCED);
   let scanned = load<u32>(ring, UPCALL_SCANNED);
   for (; scanned != produced; scanned++) {
-    const frame = frameAt(ring, scanned);
+    const frame = frameOf(ring, scanned);
     const port = load<u32>(frame, UPCALL_IN_PORT);
     const words = portWords(slot, port);
     const bits = ring + UPCALL_PORTS_QUEUED + ((port >> 5) << 2);
@@ -117,15 +120,19 @@ function unqueue(slot: u32, ring: usize, port: u32): usize {
   return frame;
 }
 
-/** Gives a taken frame back to the producer. */
+/** Gives a taken frame back to the producer: its number goes to the end of the free ones. */
 export function give(slot: u32, frame: usize): void {
+  if (atomic.load<u32>(frame, NL_MMAP_STATUS) != NL_MMAP_STATUS_SKIP) return;
   const ring = ringOf(slot);
   const words = portWords(slot, load<u32>(frame, UPCALL_IN_PORT));
   giveChunk(ring, load<u32>(frame, UPCALL_COPY));
   atomic.store<u32>(words, load<u32>(words, UPCALL_PORT_GIVEN) + 1, UPCALL_PORT_GIVEN);
   atomic.store<u32>(frame, NL_MMAP_STATUS_UNUSED, NL_MMAP_STATUS);
   store<u32>(ring, load<u32>(ring, UPCALL_HELD) - 1, UPCALL_HELD);
-  atomic.store<u32>(ring, load<u32>(ring, UPCALL_GIVEN) + 1, UPCALL_GIVEN);
+  const given = load<u32>(ring, UPCALL_GIVEN);
+  const position = given & (upcallFrames - 1);
+  store<u32>(upcallOrder(ring) + (position << 2), (<u32>(frame - frameAt(ring, 0)) / UPCALL_FRAME_SIZE) ^ position);
+  atomic.store<u32>(ring, given + 1, UPCALL_GIVEN);
 }
 
 /** Gives back the first `n` frames of the last take unanswered; misses among them are counted as `reason`. */
@@ -154,11 +161,40 @@ export function outstanding(slot: u32): u32 {
   return atomic.load<u32>(ring, UPCALL_PRODUCED) - atomic.load<u32>(ring, UPCALL_GIVEN);
 }
 
-/** After the producer died: a chunk or frame it had reserved and not published is free again. */
+/**
+ * After the producer died: a chunk that it had taken and not published is free again. When it answered its own ring, it was the consumer too, and
+ * what it had queued or taken is given up: its misses are counted as DROP_UPCALL_STALE.
+ */
 export function recoverRing(slot: u32): void {
   const ring = ringOf(slot);
+  if ((load<u32>(sb(SB_OPTIONS)) & OPTION_RULES) != 0) abandon(slot, ring);
+  let used: u32 = 0;
   for (let i: u32 = 0; i < upcallFrames; i++) {
     const frame = frameAt(ring, i);
-    if (atomic.load<u32>(frame, NL_MMAP_STATUS) == NL_MMAP_STATUS_RESERVED) atomic.store<u32>(frame, NL_MMAP_STATUS_UNUSED, NL_MMAP_STATUS);
+    const chunk = load<u32>(frame, UPCALL_COPY);
+    if (chunk != 0 && atomic.load<u32>(frame, NL_MMAP_STATUS) != NL_MMAP_STATUS_UNUSED) used |= 1 << (chunk - 1);
   }
+  for (let chunk: u32 = 0; chunk < <u32>UPCALL_COPY_CHUNKS; chunk++) {
+    if ((used >> chunk) % 2 == 0) giveChunk(ring, chunk + 1);
+  }
+}
+
+/** Empties a ring whose consumer is gone: every frame is free, in its first order, and no port has any. */
+function abandon(slot: u32, ring: usize): void {
+  for (let i: u32 = 0; i < upcallFrames; i++) {
+    const frame = frameAt(ring, i);
+    const waiting = atomic.load<u32>(frame, NL_MMAP_STATUS) != NL_MMAP_STATUS_UNUSED;
+    if (waiting && load<u32>(frame, UPCALL_COMMAND) == OVS_PACKET_CMD_MISS) countDrop(DROP_UPCALL_STALE);
+    atomic.store<u32>(frame, NL_MMAP_STATUS_UNUSED, NL_MMAP_STATUS);
+  }
+  memory.fill(upcallOrder(ring), 0, upcallFrames << 2);
+  memory.fill(ring + UPCALL_PORTS_QUEUED, 0, PORTS_MAX / 8);
+  for (let port: u32 = 0; port < <u32>PORTS_MAX; port++) {
+    const words = portWords(slot, port);
+    atomic.store<u32>(words, load<u32>(words, UPCALL_PORT_PRODUCED), UPCALL_PORT_GIVEN);
+  }
+  const produced = load<u32>(ring, UPCALL_PRODUCED);
+  store<u32>(ring, produced, UPCALL_SCANNED);
+  store<u32>(ring, 0, UPCALL_HELD);
+  atomic.store<u32>(ring, produced, UPCALL_GIVEN);
 }

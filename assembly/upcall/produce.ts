@@ -5,8 +5,12 @@
  * Concepts. A frame goes UNUSED -> VALID here (COPY when the message stands in a chunk of the copy area), VALID -> SKIP when the consumer
  * takes it, and -> UNUSED when it gives it back. Beside the message the frame carries our flat key and a few words, so the
  * usual answer needs no parsing.
- * Fairness. Each port is sure of UPCALL_PORT_SHARE frames; what lies beyond is for whoever comes first. A port that floods
- * is stopped while the shares that others could still claim are free, so it never takes the last frame from them.
+ * Order. Frames come back in any order, so the ring is not one of frames but of their numbers, one word a position: the producer fills the
+ * frame whose number it finds at PRODUCED, the consumer finds it there again, and writes the number of a frame that it gives back to the
+ * position GIVEN, which the producer reaches a round later. A word holds its number xor its own position: zeroed memory is in order.
+ * Fairness. Each port is sure of UPCALL_PORT_SHARE frames, or of its part of half the ring when that is less; what lies beyond is for
+ * whoever comes first. A port that floods is stopped while only the shares that others could still claim are free, so it
+ * never takes the last frame from them.
  *
  * Ownership. The ring belongs to the worker's area. Threads: one producer (the worker); one consumer, anywhere.
  * What can be lost. A message that finds no frame: counted as DROP_UPCALL_RING_FULL or DROP_UPCALL_PORT_SHARE and in the port's row. Never one
@@ -15,6 +19,7 @@
 import {
   COUNTER_UPCALLS,
   COUNTER_UPCALL_ACTIONS,
+  COUNTER_UPCALL_ACTIONS_LOST,
   DROP_UPCALL_NO_HANDLER,
   DROP_UPCALL_PORT_SHARE,
   DROP_UPCALL_RING_FULL,
@@ -26,10 +31,10 @@ import {
   NL_MMAP_LEN,
   NL_MMAP_STATUS,
   NL_MMAP_STATUS_COPY,
-  NL_MMAP_STATUS_UNUSED,
   NL_MMAP_STATUS_VALID,
   NL_MMAP_UID,
   OPTION_HANDLER,
+  PACKET_CUT,
   PACKET_DATA,
   PACKET_FLAGS,
   PACKET_FLAG_KEY_COLD,
@@ -73,13 +78,14 @@ import {
   WORKER_RX_COUNT,
 } from '../constants';
 import { count, countDrop, countPort } from '../flow/counters';
-import { AREA_UPCALL_PORTS, area, sb, upcallFrames, upcallRing, worker } from '../memory/layout';
-import { nestEnd, nestStart, putAttr } from '../netlink/attribute';
+import { AREA_UPCALL_PORTS, area, sb, upcallFrames, upcallOrder, upcallRing, worker } from '../memory/layout';
+import { nestEnd, nestStart, putAttr, putU32 } from '../netlink/attribute';
 import { beginMessage, endMessage } from '../netlink/header';
 import { putKey } from '../netlink/key-put';
 import {
   OVS_PACKET_ATTR_ACTIONS,
   OVS_PACKET_ATTR_KEY,
+  OVS_PACKET_ATTR_LEN,
   OVS_PACKET_ATTR_PACKET,
   OVS_PACKET_ATTR_USERDATA,
   OVS_PACKET_CMD_ACTION,
@@ -90,9 +96,16 @@ const OVS_PACKET_VERSION: u32 = 1;
 /** An attribute's length is a u16 that counts its header. */
 const PACKET_SIZE_MAX: u32 = 65531;
 
+/** Frame number `index`. */
 @inline
-export function frameAt(ring: usize, position: u32): usize {
-  return ring + UPCALL_HEAD_SIZE + (position & (upcallFrames - 1)) * UPCALL_FRAME_SIZE;
+export function frameAt(ring: usize, index: u32): usize {
+  return ring + UPCALL_HEAD_SIZE + index * UPCALL_FRAME_SIZE;
+}
+
+/** The frame that was, or will be, filled as the `position`-th. */
+export function frameOf(ring: usize, position: u32): usize {
+  const slot = position & (upcallFrames - 1);
+  return frameAt(ring, load<u32>(upcallOrder(ring) + (slot << 2)) ^ slot);
 }
 
 function chunkAt(ring: usize, chunk: u32): usize {
@@ -118,12 +131,13 @@ export function ringBell(): void {
 /** Queues a message; USERDATA and ACTIONS are left out when their address is 0. */
 export function produce(packet: usize, command: u32, userdata: usize, userdataSize: u32, actions: usize, actionsSize: u32): void {
   const port = load<u32>(packet, PACKET_IN_PORT);
-  if ((load<u32>(sb(SB_OPTIONS)) & OPTION_HANDLER) == 0) return lose(port, DROP_UPCALL_NO_HANDLER);
+  if ((load<u32>(sb(SB_OPTIONS)) & OPTION_HANDLER) == 0) return lose(port, command, DROP_UPCALL_NO_HANDLER);
   const ring = upcallRing;
   const produced = load<u32>(ring, UPCALL_PRODUCED);
-  const frame = frameAt(ring, produced);
-  if (atomic.load<u32>(frame, NL_MMAP_STATUS) != NL_MMAP_STATUS_UNUSED) return lose(port, DROP_UPCALL_RING_FULL);
-  if (!mayTake(ring, produced, port)) return lose(port, DROP_UPCALL_PORT_SHARE);
+  const free = upcallFrames - (produced - atomic.load<u32>(ring, UPCALL_GIVEN));
+  if (free == 0) return lose(port, command, DROP_UPCALL_RING_FULL);
+  if (!mayTake(free, port)) return lose(port, command, DROP_UPCALL_PORT_SHARE);
+  const frame = frameOf(ring, produced);
 
   let message = frame + NL_MMAP_HDRLEN;
   let limit = message + UPCALL_MESSAGE_SIZE_MAX;
@@ -131,13 +145,13 @@ export function produce(packet: usize, command: u32, userdata: usize, userdataSi
   let end = writeMessage(message, limit, packet, command, userdata, userdataSize, actions, actionsSize);
   if (end == 0) {
     chunk = takeChunk(ring);
-    if (chunk == 0) return lose(port, DROP_UPCALL_RING_FULL);
+    if (chunk == 0) return lose(port, command, DROP_UPCALL_RING_FULL);
     message = chunkAt(ring, chunk - 1);
     limit = message + UPCALL_COPY_CHUNK_SIZE;
     end = writeMessage(message, limit, packet, command, userdata, userdataSize, actions, actionsSize);
     if (end == 0) {
       giveChunk(ring, chunk);
-      return lose(port, DROP_UPCALL_TOO_LONG);
+      return lose(port, command, DROP_UPCALL_TOO_LONG);
     }
   }
   const messageSize = endMessage(message, end);
@@ -150,19 +164,29 @@ export function produce(packet: usize, command: u32, userdata: usize, userdataSi
   if (command == OVS_PACKET_CMD_ACTION) count(COUNTER_UPCALL_ACTIONS, 1);
 }
 
-function lose(port: u32, reason: u32): void {
-  countDrop(reason);
+/** A lost miss is a lost packet, and a drop; a packet whose userspace action is lost may have gone elsewhere too, and has its own counter. */
+function lose(port: u32, command: u32, reason: u32): void {
+  if (command == OVS_PACKET_CMD_MISS) countDrop(reason);
+  else count(COUNTER_UPCALL_ACTIONS_LOST, 1);
   countPort(port, PORT_ROW_UPCALLS_LOST, 1);
 }
 
 /** The port has frames of its own share left, or enough are free for the shares of all others. */
-function mayTake(ring: usize, produced: u32, port: u32): bool {
+function mayTake(free: u32, port: u32): bool {
+  const portCount = load<u32>(area, WORKER_RX_COUNT);
+  if (portCount <= 1) return true;
+  const share = min<u32>(UPCALL_PORT_SHARE, upcallFrames / (2 * portCount));
   const words = portWords(port);
   const held = load<u32>(words, UPCALL_PORT_PRODUCED) - atomic.load<u32>(words, UPCALL_PORT_GIVEN);
-  if (held < <u32>UPCALL_PORT_SHARE) return true;
-  const free = upcallFrames - (produced - atomic.load<u32>(ring, UPCALL_GIVEN));
-  const others = load<u32>(area, WORKER_RX_COUNT) - 1;
-  return <i32>others <= 0 || free > min<u32>(others * UPCALL_PORT_SHARE, upcallFrames >> 1);
+  return held < share || free > (portCount - 1) * share;
+}
+
+/** Bytes of the packet that go into the message: a TRUNC before the action cuts the end off. */
+@inline
+function sizeToSend(packet: usize): u32 {
+  const size = load<u32>(packet, PACKET_SIZE);
+  const cut = load<u32>(packet, PACKET_CUT);
+  return cut != 0 && cut < size ? cut : size;
 }
 
 function takeChunk(ring: usize): u32 {
@@ -179,7 +203,7 @@ export function giveChunk(ring: usize, chunk: u32): void {
   if (chunk != 0) atomic.store<u32>(ring + UPCALL_COPY_BUSY + ((chunk - 1) << 2), 0);
 }
 
-/** Writes the message in the kernel's order: KEY, USERDATA, ACTIONS, PACKET (last, unpadded). Returns its end, 0 without room. */
+/** Writes the message in the kernel's order: KEY, USERDATA, ACTIONS, LEN of a cut packet, PACKET (last, unpadded). Returns its end, 0 without room. */
 function writeMessage(
   message: usize,
   limit: usize,
@@ -191,12 +215,13 @@ function writeMessage(
   actionsSize: u32,
 ): usize {
   const key: usize = load<u32>(packet, PACKET_KEY);
-  const packetSize = load<u32>(packet, PACKET_SIZE);
+  const packetSize = sizeToSend(packet);
   let at = beginMessage(message, limit, load<u32>(sb(SB_PACKET_FAMILY)), 0, command, OVS_PACKET_VERSION, load<i32>(sb(SB_DP_IFINDEX)));
   const nested = at;
   at = nestEnd(nested, putKey(nestStart(nested, limit, OVS_PACKET_ATTR_KEY), limit, key, key));
   if (userdata != 0) at = putAttr(at, limit, OVS_PACKET_ATTR_USERDATA, userdata, userdataSize);
   if (actions != 0) at = putAttr(at, limit, OVS_PACKET_ATTR_ACTIONS, actions, actionsSize);
+  if (packetSize != load<u32>(packet, PACKET_SIZE)) at = putU32(at, limit, OVS_PACKET_ATTR_LEN, load<u32>(packet, PACKET_SIZE));
   if (at == 0 || packetSize > PACKET_SIZE_MAX || at + 4 + packetSize > limit) return 0;
   store<u16>(at, <u16>(4 + packetSize));
   store<u16>(at, OVS_PACKET_ATTR_PACKET, 2);
@@ -205,7 +230,7 @@ function writeMessage(
 }
 
 function fillFrame(frame: usize, packet: usize, command: u32, message: usize, messageSize: u32, chunk: u32): void {
-  const packetSize = load<u32>(packet, PACKET_SIZE);
+  const packetSize = sizeToSend(packet);
   store<u32>(frame, messageSize, NL_MMAP_LEN);
   store<u64>(frame, 0, NL_MMAP_GROUP); // and nl_mmap_pid: messages of the kernel come from port id 0
   store<u64>(frame, 0, NL_MMAP_UID);

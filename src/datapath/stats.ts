@@ -37,8 +37,8 @@ export interface DatapathStats {
   /** Subtables that the classifier visited, summed over packets. */
   subtableLookups: number;
   emcInserts: number;
-  /** Upcalls queued: misses, and those of userspace actions. */
-  upcalls: { miss: number; action: number };
+  /** Upcalls queued: misses, and those of userspace actions; and of the latter those that were lost on their way. */
+  upcalls: { miss: number; action: number; actionLost: number };
   /** Misses that were answered with actions. */
   answered: number;
   /** Misses waiting for an answer now. */
@@ -114,7 +114,11 @@ export class StatsReader {
       misses: counter(C.COUNTER_MISSES),
       subtableLookups: counter(C.COUNTER_SUBTABLE_LOOKUPS),
       emcInserts: counter(C.COUNTER_EMC_INSERTS),
-      upcalls: { miss: counter(C.COUNTER_UPCALLS) - actionUpcalls, action: actionUpcalls },
+      upcalls: {
+        miss: counter(C.COUNTER_UPCALLS) - actionUpcalls,
+        action: actionUpcalls,
+        actionLost: counter(C.COUNTER_UPCALL_ACTIONS_LOST),
+      },
       answered: counter(C.COUNTER_ANSWERED),
       upcallsPending: counter(C.COUNTER_MISSES) - counter(C.COUNTER_ANSWERED) - upcallDrops,
       installed: counter(C.COUNTER_INSTALLED),

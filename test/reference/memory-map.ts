@@ -54,7 +54,7 @@ function areaOf(capacity: MapCapacity): Region[] {
       ['subtable hits', C.SUBTABLES_MAX * 4],
       ['receiving ports', C.PORTS_MAX * 4],
       ['upcall ports', C.PORTS_MAX * C.UPCALL_PORT_SIZEOF],
-      ['upcall ring', ring + C.UPCALL_COPY_CHUNKS * C.UPCALL_COPY_CHUNK_SIZE],
+      ['upcall ring', ring + C.UPCALL_COPY_CHUNKS * C.UPCALL_COPY_CHUNK_SIZE + capacity.upcallFrames * 4],
     ],
     (n) => n,
   );

@@ -100,7 +100,14 @@ export const STRUCTURES: Record<string, FieldTable> = {
   }),
   WORKER: table(C.WORKER_CONTROL_SIZE, {
     4: [
-      ...(['WORKER_STATE', 'WORKER_STOP', 'WORKER_IN_FLIGHT', 'WORKER_GENERATION', 'WORKER_SABOTAGE'] as const),
+      ...([
+        'WORKER_STATE',
+        'WORKER_STOP',
+        'WORKER_IN_FLIGHT',
+        'WORKER_GENERATION',
+        'WORKER_SABOTAGE',
+        'WORKER_BATCH',
+      ] as const),
       ...(['WORKER_EPOCH', 'WORKER_EMC_RELUCTANCE', 'WORKER_RX_NEXT', 'WORKER_RX_COUNT'] as const),
     ],
     8: ['WORKER_TIME_NS', 'WORKER_TIME_MS', 'WORKER_RANDOM'],
