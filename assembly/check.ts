@@ -5,11 +5,15 @@
 import {
   ACTIONS_NEXT,
   ACTIONS_REFS,
+  BATCH_MAX,
   FLOW_ACTIONS,
   FLOW_HASH,
   FLOW_SIZEOF,
   FLOW_SUBTABLE,
   KEY_SIZE,
+  PACKET_FLAGS,
+  PACKET_FLAG_KEY_COLD,
+  PACKET_SIZEOF,
   SB_ACTION_COUNT,
   SB_ACTION_INDEX,
   SB_FLOW_COUNT,
@@ -25,7 +29,7 @@ import {
   SUBTABLE_TABLE,
   FLOW_COLD_NEXT,
 } from './constants';
-import { ACTION_BUCKETS, flows, keys, sb } from './memory/layout';
+import { ACTION_BUCKETS, flows, keys, packets, sb } from './memory/layout';
 import { lock, unlock } from './memory/lock';
 import { refAt, usedWays } from './flow/bucket';
 import { findIn, hashMasked } from './flow/classifier';
@@ -33,9 +37,10 @@ import { isOrdered } from './flow/order';
 import { tableBucketMask, tableBuckets } from './flow/subtable';
 import { coldOf, readMatchLocked } from './flow/table';
 
-/** 0 when everything holds, else the number of the first broken invariant. */
+/** 0 when everything holds, else the number of the first broken invariant. Uses the key of the calling worker's spare position. */
 export function check(): u32 {
   lock();
+  store<u16>(packets + BATCH_MAX * PACKET_SIZEOF, PACKET_FLAG_KEY_COLD, PACKET_FLAGS);
   let broken = checkSlots();
   if (broken == 0) broken = checkSubtables();
   if (broken == 0) broken = checkActions();
@@ -46,7 +51,7 @@ export function check(): u32 {
 /** 1: a live flow cannot be found under its own key; 2: its hash is not its key's; 3: slots do not add up; 4: a free slot is a flow. */
 function checkSlots(): u32 {
   const fresh = load<u32>(sb(SB_FLOW_FRESH));
-  const key = keys + 32 * KEY_SIZE;
+  const key = keys + BATCH_MAX * KEY_SIZE;
   let live: u32 = 0;
   for (let i: u32 = 0; i < fresh; i++) {
     const flow = flows + i * FLOW_SIZEOF;

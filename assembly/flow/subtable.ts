@@ -184,15 +184,18 @@ function makeBuckets(log2: u32): usize {
   return buckets;
 }
 
-/** Puts a flow into the table; false when the table had to grow and the arena is full. */
-export function addFlow(subtable: usize, flow: usize): bool {
+/** Makes sure that one more flow can be added; false when the table had to grow and the arena is full. */
+export function makeRoom(subtable: usize): bool {
   const count = load<u32>(subtable, SUBTABLE_FLOWS);
   const table = load<u32>(subtable, SUBTABLE_TABLE);
   if (count >= (tableBucketMask(table) + 1) * FULL_WAYS && !grow(subtable)) return false;
-  if (count == 0 && !appendToOrder(subtable)) return false;
-  store<u32>(subtable, count + 1, SUBTABLE_FLOWS);
+  return count != 0 || appendToOrder(subtable);
+}
+
+/** Puts a flow into the table, which has room. */
+export function addFlow(subtable: usize, flow: usize): void {
+  store<u32>(subtable, load<u32>(subtable, SUBTABLE_FLOWS) + 1, SUBTABLE_FLOWS);
   placeFlow(load<u32>(subtable, SUBTABLE_TABLE), flow);
-  return true;
 }
 
 function placeFlow(table: u32, flow: usize): void {

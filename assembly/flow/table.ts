@@ -52,7 +52,7 @@ import { allocate, reclaim, release } from '../memory/slab';
 import { holdActions, releaseActions } from './action-list';
 import { findIn, hashMasked } from './classifier';
 import { usedMsOf } from './stats';
-import { addFlow, releaseMask, removeFlow } from './subtable';
+import { addFlow, makeRoom, releaseMask, removeFlow } from './subtable';
 
 /** Put only when there is no such flow (EEXIST otherwise). */
 export const PUT_CREATE: u32 = 1;
@@ -107,6 +107,12 @@ function createFlow(key: usize, subtable: usize, actions: usize, hash: u32, idle
     release(more);
     return ENOSPC;
   }
+  // before the slot is a flow: a reader with an old entry in its cache may meet it from then on
+  if (!makeRoom(subtable)) {
+    release(more);
+    freeSlot(flow);
+    return ENOMEM;
+  }
   for (let i: u32 = 0; i < 48; i += 16) {
     const masked = v128.and(v128.load(key + i), v128.load(subtable + i, SUBTABLE_MASK));
     v128.store(flow + i, masked, FLOW_KEY);
@@ -124,12 +130,7 @@ function createFlow(key: usize, subtable: usize, actions: usize, hash: u32, idle
   store<u32>(cold, hardMs, FLOW_COLD_HARD_MS);
   store<u64>(cold, 0, FLOW_COLD_COOKIE);
   atomic.store<u32>(flow, <u32>subtable, FLOW_SUBTABLE);
-  if (!addFlow(subtable, flow)) {
-    atomic.store<u32>(flow, 0, FLOW_SUBTABLE);
-    release(more);
-    freeSlot(flow);
-    return ENOMEM;
-  }
+  addFlow(subtable, flow);
   holdActions(actions);
   store<u32>(subtable, load<u32>(subtable, SUBTABLE_REFS) + 1, SUBTABLE_REFS);
   store<u32>(sb(SB_FLOW_COUNT), load<u32>(sb(SB_FLOW_COUNT)) + 1);
