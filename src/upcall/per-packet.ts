@@ -31,7 +31,7 @@ export interface Verdict {
 /** undefined: drop this packet and install nothing. */
 export type UpcallFunction = (upcall: Upcall) => Verdict | undefined;
 
-/** Distinct action lists and masks that are kept held; past it the oldest is let go. */
+/** Distinct action lists and masks that are kept held from batch to batch; past it the oldest are let go. */
 const CACHE_MAX = 1024;
 
 export function perPacket(decide: UpcallFunction): UpcallHandler {
@@ -45,6 +45,8 @@ export function perPacket(decide: UpcallFunction): UpcallHandler {
       datapath = attached;
     },
     handle(batch) {
+      actions.trim();
+      masks.trim();
       for (let i = 0; i < batch.count; i++) {
         const verdict = decide(upcallOf(batch, i));
         if (verdict === undefined) {
@@ -97,16 +99,16 @@ class HandleCache<T extends { release(): void }> {
     if (handle === undefined) {
       handle = make();
       this.#held.set(key, handle);
-      if (this.#held.size > CACHE_MAX) this.#dropOldest();
     }
     return handle;
   }
 
-  #dropOldest(): void {
+  /** Lets the oldest go that are too many. Before a batch: what a batch is answered with is held until the answers are carried out. */
+  trim(): void {
     for (const [key, handle] of this.#held) {
+      if (this.#held.size <= CACHE_MAX) return;
       handle.release();
       this.#held.delete(key);
-      return;
     }
   }
 
