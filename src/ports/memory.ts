@@ -14,6 +14,10 @@ export interface MemoryPortOptions {
   frameSize?: number;
 }
 
+const SLOTS_MAX = 65536;
+/** The shortest frame of Ethernet, without its FCS. */
+const FRAME_SIZE_MIN = 60;
+
 export class MemoryPort extends Port {
   readonly type = 'memory';
   readonly #rx: FrameRing;
@@ -21,6 +25,7 @@ export class MemoryPort extends Port {
   constructor(context: PortContext, options: MemoryPortOptions = {}) {
     super(context);
     const { slots = 1024, frameSize = 2048 } = options;
+    checkSizes(slots, frameSize);
     this.#rx = FrameRing.allocate(context.memory, slots, frameSize, `port ${context.name}`);
     this.open(C.RX_RING, this.#rx.address, C.TX_RING, this.makeTxRings(slots, frameSize));
   }
@@ -30,7 +35,8 @@ export class MemoryPort extends Port {
    * longer than `frameSize`.
    */
   send(frame: Uint8Array, timeNs = realtimeNs()): boolean {
-    if (frame.length > this.#rx.frameCapacity) throw new RangeError(`a frame of ${frame.length} bytes is longer than this port takes`);
+    if (frame.length > this.#rx.frameCapacity)
+      throw new RangeError(`a frame of ${frame.length} bytes is longer than this port takes`);
     return this.#rx.push(frame, timeNs);
   }
 
@@ -54,5 +60,14 @@ export class MemoryPort extends Port {
   /** The same without copies: `sink` gets a view that is valid until it returns. Returns how many frames. */
   drain(sink: FrameSink, max = Number.POSITIVE_INFINITY): number {
     return this.drainTx(max, sink);
+  }
+}
+
+function checkSizes(slots: number, frameSize: number): void {
+  if (!(Number.isInteger(slots) && slots > 0 && slots <= SLOTS_MAX && (slots & (slots - 1)) === 0)) {
+    throw new RangeError(`slots must be a power of two up to ${SLOTS_MAX}, not ${slots}`);
+  }
+  if (!(Number.isInteger(frameSize) && frameSize >= FRAME_SIZE_MIN && frameSize <= C.FRAME_SIZE_MAX)) {
+    throw new RangeError(`frameSize must be ${FRAME_SIZE_MIN} to ${C.FRAME_SIZE_MAX}, not ${frameSize}`);
   }
 }

@@ -21,9 +21,26 @@ interface PortKind {
   open(context: PortContext, options: object): Port | Promise<Port>;
 }
 
-const integer = v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.integer(), v.minValue(0));
-const speed = v.union([v.picklist(['recorded', 'max']), v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.minValue(1))]);
-const rate = v.union([v.literal('max'), v.pipe(v.union([v.number(), v.string()]), v.transform(Number), v.minValue(1))]);
+const textOrNumber = v.union([v.number(), v.string()]);
+const integer = v.pipe(
+  textOrNumber,
+  v.transform(Number),
+  v.integer('must be an integer'),
+  v.minValue(0, 'must be 0 or more'),
+);
+const generatedFlows = v.pipe(
+  integer,
+  v.minValue(1, 'must be 1 or more'),
+  v.maxValue(16777216, 'must be 16777216 at most'),
+);
+const speed = oneOf(['recorded', 'max']);
+const rate = oneOf(['max']);
+
+/** One of the words, or a number of packets a second. */
+function oneOf<T extends string>(words: readonly T[]) {
+  const message = `must be ${words.join(', ')}, or packets a second`;
+  return v.union([v.picklist(words), v.pipe(textOrNumber, v.transform(Number), v.minValue(1, message))], message);
+}
 
 function kind<T extends v.ObjectEntries>(
   entries: T,
@@ -37,7 +54,10 @@ function kind<T extends v.ObjectEntries>(
 export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
   [
     'memory',
-    kind({ slots: v.optional(integer), frameSize: v.optional(integer) }, (context, options) => new MemoryPort(context, options)),
+    kind(
+      { slots: v.optional(integer), frameSize: v.optional(integer) },
+      (context, options) => new MemoryPort(context, options),
+    ),
   ],
   [
     'pcap',
@@ -56,7 +76,7 @@ export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
     'generator',
     kind(
       {
-        flows: v.optional(v.pipe(integer, v.minValue(1), v.maxValue(16777216))),
+        flows: v.optional(generatedFlows),
         size: v.optional(v.string()),
         rate: v.optional(rate),
         loop: v.optional(integer),
@@ -90,7 +110,9 @@ const LATER_KINDS: readonly string[] = ['afpacket', 'afxdp', 'tap'];
 export function checkPort(name: string, type: string, options: object): object {
   const found = PORT_KINDS.get(type);
   if (found === undefined) {
-    const what = LATER_KINDS.includes(type) ? `port type "${type}" is not in this version yet` : `no port type "${type}"`;
+    const what = LATER_KINDS.includes(type)
+      ? `port type "${type}" is not in this version yet`
+      : `no port type "${type}"`;
     throw new DatapathError('ERR_PORT_TYPE', `port ${name}: ${what}; there are ${[...PORT_KINDS.keys()].join(', ')}`);
   }
   const parsed = v.safeParse(found.options, options);
@@ -104,7 +126,8 @@ export async function openPort(context: PortContext, type: string, options: obje
   try {
     return await PORT_KINDS.get(type)!.open(context, checked);
   } catch (cause) {
-    if (cause instanceof RangeError) throw new DatapathError('ERR_PORT_OPTION', `port ${context.name}: ${cause.message}`, { cause });
+    if (cause instanceof RangeError)
+      throw new DatapathError('ERR_PORT_OPTION', `port ${context.name}: ${cause.message}`, { cause });
     throw cause;
   }
 }
@@ -112,6 +135,8 @@ export async function openPort(context: PortContext, type: string, options: obje
 function optionError(name: string, type: string, found: PortKind, issue: v.BaseIssue<unknown>): DatapathError {
   const key = v.getDotPath(issue) ?? '';
   const known = found.keys.length === 0 ? 'it takes none' : `it takes ${found.keys.join(', ')}`;
-  const what = found.keys.includes(key) ? `option ${key}: ${issue.message}` : `type ${type} has no option "${key}"; ${known}`;
+  const what = found.keys.includes(key)
+    ? `option ${key} ${issue.message}`
+    : `type ${type} has no option "${key}"; ${known}`;
   return new DatapathError('ERR_PORT_OPTION', `port ${name}: ${what}`);
 }

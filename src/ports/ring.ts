@@ -42,7 +42,7 @@ export class FrameRing {
   /** Copies a frame in. False when the ring is full. */
   push(frame: Uint8Array, timeNs: number): boolean {
     const producer = this.#load(C.RING_PRODUCER);
-    if (((producer - this.#load(C.RING_CONSUMER)) >>> 0) >= this.slots) return false;
+    if ((producer - this.#load(C.RING_CONSUMER)) >>> 0 >= this.slots) return false;
     const slot = this.#slot(producer);
     const memory = this.#memory;
     memory.setU32(slot + C.SLOT_SIZE, frame.length);

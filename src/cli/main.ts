@@ -1,0 +1,88 @@
+#!/usr/bin/env node
+/*
+ * wdp: the command line program. Runs when it is imported, which is what the `bin` of the package and scripts/wdp.mjs do.
+ *
+ * Each command is a file of this folder; what it prints for programs goes to stdout, everything else to stderr. Exit status: 0 done, 1 it could not be
+ * done (one line on stderr: what, where, how to mend), 2 wrong command line, 130 interrupted. Main thread.
+ */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { packageRoot } from '../native/package-root.ts';
+import { registerBench } from './bench.ts';
+import { EXIT_DONE, EXIT_USAGE, failureOf, oneLine } from './failure.ts';
+import { registerRun } from './run.ts';
+
+/** What still keeps the process alive so long after a command is done (a handler's timer, say) does not keep it any longer. */
+const LINGER_MS = 1000;
+
+function makeProgram(): Command {
+  const { version } = JSON.parse(readFileSync(path.join(packageRoot(), 'package.json'), 'utf8')) as { version: string };
+  const program = new Command('wdp')
+    .description('An Open vSwitch datapath for Node.js, as a WebAssembly program.')
+    .version(version, '--version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) => write(`wdp: ${oneLine(text.replace(/^error: /, ''))}; see wdp --help\n`),
+    })
+    .addHelpText('after', '\nExit status: 0 done, 1 it could not be done, 2 wrong command line, 130 interrupted.');
+  registerRun(program);
+  registerBench(program);
+  registerParsePcap(program);
+  registerDoctor(program);
+  return program;
+}
+
+function registerParsePcap(program: Command): void {
+  program
+    .command('parse-pcap')
+    .summary('print the flow key of each packet of a capture')
+    .description(
+      'Prints the flow key of each packet of a capture (pcap or pcapng), one line a packet, in the text of ovs-dpctl.',
+    )
+    .argument('<FILE>', 'the capture')
+    .option('--json', 'one JSON object a packet')
+    .action(async (file: string, options: { json?: boolean }) => {
+      process.stdout.on('error', () => process.exit(EXIT_DONE)); // whoever read the output has seen enough
+      const { parsePcap } = await import('./parse-pcap.ts');
+      await parsePcap(file, options, process.stdout);
+    });
+}
+
+function registerDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .summary('what works on this host, and how to mend what does not')
+    .description('Says what works on this host and, for each thing that does not, the command that mends it.')
+    .option('--json', 'one JSON object')
+    .action(async (options: { json?: boolean }) => {
+      const { doctor } = await import('./doctor.ts');
+      process.exitCode = await doctor(options, process.stdout);
+    });
+}
+
+function fail(error: unknown): void {
+  const { text, status } = failureOf(error);
+  process.stderr.write(`wdp: ${text}\n`);
+  process.exitCode = status;
+}
+
+async function main(): Promise<void> {
+  // what goes wrong in the background of a run, such as a disk that is full, ends it too
+  process.on('uncaughtException', (error) => {
+    fail(error);
+    process.exit();
+  });
+  const program = makeProgram();
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT_DONE : EXIT_USAGE;
+    else fail(error);
+  }
+  setTimeout(() => process.exit(), LINGER_MS).unref();
+}
+
+await main();

@@ -1,0 +1,120 @@
+/*
+ * The summary at the end of a run: a table of the ports, totals, hits by layer, drops by name, and the account: every packet that came in was a hit, a
+ * miss or a named drop, and every miss was answered or dropped by name. It is computed from counters that different stages keep, so it can fail.
+ *
+ * Before it: run-session.ts, once nothing moves any more. After it: stdout, for people or as one JSON object. Pure.
+ */
+import type { DatapathStats } from '../datapath/stats.ts';
+import { grouped, type PortStatus } from './status.ts';
+
+export interface RunResult {
+  name: string;
+  handler: string;
+  seconds: number;
+  interrupted: boolean;
+  /** Read when the datapath was closed, so nothing waits any more. */
+  stats: DatapathStats;
+  flowsExpired: number;
+  ports: PortStatus[];
+}
+
+export interface Account {
+  /** Packets received. */
+  in: number;
+  hits: number;
+  misses: number;
+  /** Packets that got no key and no verdict: too short, or lost with a worker. */
+  drops: number;
+  accountedFor: number;
+  /** What does not add up; undefined when everything does. */
+  wrong: string | undefined;
+}
+
+export function account({ stats, ports }: RunResult): Account {
+  const hits = stats.hits.emc + stats.hits.megaflow;
+  const drops = stats.drops.rxShort + stats.drops.workerLost;
+  const accountedFor = hits + stats.misses + drops;
+  const byPort = ports.reduce((sum, port) => sum + port.rxPackets, 0);
+  let wrong: string | undefined;
+  if (accountedFor !== stats.received)
+    wrong = `${stats.received} packets came in and ${accountedFor} are accounted for`;
+  else if (stats.upcallsPending !== 0)
+    wrong = `${stats.upcallsPending} of ${stats.misses} misses were neither answered nor dropped by name`;
+  else if (stats.workersLost === 0 && byPort !== stats.received)
+    wrong = `the ports received ${byPort} packets, the datapath ${stats.received}`;
+  return { in: stats.received, hits, misses: stats.misses, drops, accountedFor, wrong };
+}
+
+/** The last object of `--json`. */
+export function summaryJson(result: RunResult): string {
+  const { stats, ...rest } = result;
+  const { wrong, ...sums } = account(result);
+  return JSON.stringify({ type: 'summary', ...rest, ...stats, accounting: { ...sums, ok: wrong === undefined } });
+}
+
+const PORT_COLUMNS: readonly [string, (port: PortStatus) => string][] = [
+  ['port', ({ portNo }) => String(portNo)],
+  ['name', ({ name }) => name],
+  ['type', ({ type }) => type],
+  ['rx packets', ({ rxPackets }) => grouped(rxPackets)],
+  ['rx bytes', ({ rxBytes }) => grouped(rxBytes)],
+  ['rx drops', ({ rxDropped }) => grouped(rxDropped)],
+  ['tx packets', ({ txPackets }) => grouped(txPackets)],
+  ['tx bytes', ({ txBytes }) => grouped(txBytes)],
+  ['tx drops', ({ txDropped }) => grouped(txDropped)],
+  ['upcalls', ({ upcalls }) => grouped(upcalls)],
+  ['lost', ({ upcallsLost }) => grouped(upcallsLost)],
+];
+/** Columns of text; the others are numbers and stand to the right. */
+const TEXT_COLUMNS = new Set(['name', 'type']);
+
+function portTable(ports: readonly PortStatus[]): string[] {
+  const columns = PORT_COLUMNS.map(([head, cell]) => {
+    const cells = [head, ...ports.map(cell)];
+    const width = Math.max(...cells.map((text) => text.length));
+    return cells.map((text) => (TEXT_COLUMNS.has(head) ? text.padEnd(width) : text.padStart(width)));
+  });
+  return [PORT_COLUMNS[0], ...ports].map((_, row) => columns.map((cells) => cells[row]).join('  '));
+}
+
+/** The summary for people. */
+export function summaryText(result: RunResult, bold: (text: string) => string): string {
+  const { stats, seconds, flowsExpired } = result;
+  const sums = account(result);
+  const share = (n: number): string => (stats.received === 0 ? '' : ` (${((100 * n) / stats.received).toFixed(1)}%)`);
+  const rows: [string, string][] = [
+    [
+      'received',
+      `${grouped(stats.received)} packets in ${seconds.toFixed(1)} s, ${grouped(Math.round(stats.received / seconds))} a second`,
+    ],
+    ['transmitted', `${grouped(stats.transmitted)} packets`],
+    [
+      'hits',
+      `EMC ${grouped(stats.hits.emc)}${share(stats.hits.emc)}, megaflow ${grouped(stats.hits.megaflow)}${share(stats.hits.megaflow)}`,
+    ],
+    ['misses', `${grouped(stats.misses)}${share(stats.misses)}, answered ${grouped(stats.answered)}`],
+    ['upcalls', `miss ${grouped(stats.upcalls.miss)}, action ${grouped(stats.upcalls.action)}`],
+    [
+      'flows',
+      `installed ${grouped(stats.installed)}, expired ${grouped(flowsExpired)}, now ${grouped(stats.flows)} under ${grouped(stats.masks)} ${stats.masks === 1 ? 'mask' : 'masks'}`,
+    ],
+    ['drops', dropText(stats)],
+  ];
+  if (stats.workersLost > 0) rows.push(['workers', `${stats.workersLost} lost and replaced`]);
+  const percent = sums.in === 0 ? 100 : Math.floor((100 * sums.accountedFor) / sums.in);
+  return [
+    bold(`Summary of ${result.name}, handler ${result.handler}${result.interrupted ? ', interrupted' : ''}`),
+    '',
+    ...portTable(result.ports).map((line, i) => (i === 0 ? bold(line) : line)),
+    '',
+    ...rows.map(([head, text]) => `${head.padEnd(12)} ${text}`),
+    '',
+    `in ${sums.in} = hits ${sums.hits} + misses ${sums.misses} + drops ${sums.drops}; accounted for ${sums.accountedFor} (${percent}%)`,
+  ].join('\n');
+}
+
+/** Every drop that happened, by name. */
+function dropText({ drops }: DatapathStats): string {
+  const happened = Object.entries(drops).filter(([, count]) => count > 0);
+  return happened.length === 0 ? 'none' : happened.map(([name, count]) => `${name} ${grouped(count)}`).join(', ');
+}
