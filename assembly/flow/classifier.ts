@@ -5,9 +5,9 @@
  * Concepts. `unresolved` is a bitmap of positions in the batch. Subtables are visited in their order; each visit masks and hashes every
  * packet still unresolved, looks into one bucket, and compares the flows whose signature is equal; it ends as soon as the bitmap is
  * empty. The first match wins: whoever installs flows makes sure that they do not contradict each other, as in the kernel.
- * Passes. In a table that fits the second-level cache a packet is finished at once, and the processor overlaps neighbouring packets
- * by itself. A larger table takes three passes (hash and touch the bucket; find the candidate and touch it; compare), so that the cache
- * misses of 32 packets are waited for together.
+ * Passes. With few flows everything is near: a packet is finished before the next, and the processor overlaps neighbouring packets by
+ * itself. With many, or with masks that reach past the inline words, three passes: hash and ask the bucket who may be in this subtable, without a branch that
+ * depends on the answer; touch the flows of those, and their rows; compare. So the cache misses of the batch are waited for together.
  *
  * Ownership. Reads subtables and flows, never writes them; hit counters and PACKET_FLOW are this worker's. Threads. Any worker, inside
  * an epoch (memory/epoch.ts); writers may be at work meanwhile: see flow/subtable.ts for what they promise.
@@ -21,21 +21,22 @@ import {
   PACKET_FLOW,
   PACKET_HASH,
   PACKET_SIZEOF,
+  SB_FLOW_COUNT,
   SUBTABLE_INDEX,
   SUBTABLE_LIST,
   SUBTABLE_LIST_COUNT,
   SUBTABLE_MASK,
   SUBTABLE_TABLE,
 } from '../constants';
-import { keys, packets, secrets, subtableHits } from '../memory/layout';
+import { flowRows, flows, keys, packets, sb, secrets, subtableHits } from '../memory/layout';
 import { match, refAt, signatureOf } from './bucket';
 import { count } from './counters';
 import { equalInline, equalList, finish, hashList, nh } from './hash';
 import { orderRef } from './order';
 import { tableBucketMask, tableBuckets } from './subtable';
 
-/** Tables of 2^STAGED_LOG2 buckets and more (512 KiB) are visited in three passes. */
-const STAGED_LOG2: u32 = 13;
+/** With more flows than this, flows, rows and buckets do not fit the second-level cache beside the packets. */
+const NEAR_FLOWS: u32 = 4096;
 
 /** What the touching passes read: kept so that the loads are not removed. */
 export let touched: u32 = 0;
@@ -44,12 +45,14 @@ export let touched: u32 = 0;
 export function classify(unresolved: u32): u32 {
   const order = orderRef();
   const end = order + 8 + (atomic.load<u32>(order) << 2);
+  const near = load<u32>(sb(SB_FLOW_COUNT)) <= NEAR_FLOWS;
   let visits: u32 = 0;
   for (let at = order + 8; at < end && unresolved != 0; at += 4) {
     const subtable: usize = load<u32>(at);
     visits += popcnt(unresolved);
     const table = atomic.load<u32>(subtable, SUBTABLE_TABLE);
-    const left = (table & 63) < STAGED_LOG2 ? visit(subtable, table, unresolved) : visitStaged(subtable, table, unresolved);
+    const atOnce = near && load<u32>(subtable, SUBTABLE_LIST_COUNT) == 0;
+    const left = atOnce ? visitAtOnce(subtable, table, unresolved) : visitStaged(subtable, table, unresolved);
     if (left != unresolved) {
       const hits = subtableHits + (load<u32>(subtable, SUBTABLE_INDEX) << 2);
       store<u32>(hits, load<u32>(hits) + popcnt(unresolved ^ left));
@@ -60,47 +63,33 @@ export function classify(unresolved: u32): u32 {
   return unresolved;
 }
 
-function visit(subtable: usize, table: u32, unresolved: u32): u32 {
+/** For masks within the inline words. Nearly every visit ends at a bucket without the signature. */
+function visitAtOnce(subtable: usize, table: u32, unresolved: u32): u32 {
   const m0 = v128.load(subtable, SUBTABLE_MASK);
   const m1 = v128.load(subtable, SUBTABLE_MASK + 16);
   const m2 = v128.load(subtable, SUBTABLE_MASK + 32);
   const s0 = v128.load(secrets);
   const s1 = v128.load(secrets, 16);
   const s2 = v128.load(secrets, 32);
-  const list: usize = load<u32>(subtable, SUBTABLE_LIST);
-  const listCount = load<u32>(subtable, SUBTABLE_LIST_COUNT);
   const buckets = tableBuckets(table);
   const bucketMask = tableBucketMask(table);
-
   for (let todo = unresolved; todo != 0; todo &= todo - 1) {
     const position = ctz(todo);
     const key = keys + position * KEY_SIZE;
     const a = v128.and(v128.load(key), m0);
     const b = v128.and(v128.load(key, 16), m1);
     const c = v128.and(v128.load(key, 32), m2);
-    let sum = nh(v128.xor(a, s0), v128.xor(b, s1), v128.xor(c, s2));
-    if (listCount != 0) sum += hashList(key, list, listCount);
-    const hash = finish(sum);
-    const signature = signatureOf(hash);
-
-    let flow: usize = 0;
-    for (let probe: u32 = 0; probe <= bucketMask; probe++) {
-      const bucket = buckets + (((hash + probe) & bucketMask) << 6);
-      for (let ways = match(bucket, signature); ways != 0; ways &= ways - 1) {
-        const candidate: usize = refAt(bucket, ctz(ways));
-        if (equalInline(a, b, c, candidate) && atomic.load<u32>(candidate, FLOW_SUBTABLE) == <u32>subtable) {
-          if (listCount == 0 || equalList(key, list, listCount, load<u32>(candidate, FLOW_KEY_MORE))) {
-            flow = candidate;
-            break;
-          }
-        }
-      }
-      if (flow != 0 || load<u8>(bucket, BUCKET_SPILLED) == 0) break;
+    const hash = finish(nh(v128.xor(a, s0), v128.xor(b, s1), v128.xor(c, s2)));
+    const bucket = buckets + ((hash & bucketMask) << 6);
+    const ways = match(bucket, signatureOf(hash));
+    if (ways == 0 && load<u8>(bucket, BUCKET_SPILLED) == 0) continue;
+    let flow: usize = ways == 0 ? 0 : refAt(bucket, ctz(ways));
+    if (flow == 0 || !equalInline(a, b, c, flow) || atomic.load<u32>(flow, FLOW_SUBTABLE) != <u32>subtable) {
+      flow = findIn(subtable, table, key, hash);
+      if (flow == 0) continue;
     }
-    if (flow != 0) {
-      store<u32>(packets + position * PACKET_SIZEOF, <u32>flow, PACKET_FLOW);
-      unresolved ^= 1 << position;
-    }
+    store<u32>(packets + position * PACKET_SIZEOF, <u32>flow, PACKET_FLOW);
+    unresolved ^= 1 << position;
   }
   return unresolved;
 }
@@ -110,7 +99,11 @@ export function hashMasked(subtable: usize, key: usize): u32 {
   const a = v128.and(v128.load(key), v128.load(subtable, SUBTABLE_MASK));
   const b = v128.and(v128.load(key, 16), v128.load(subtable, SUBTABLE_MASK + 16));
   const c = v128.and(v128.load(key, 32), v128.load(subtable, SUBTABLE_MASK + 32));
-  let sum = nh(v128.xor(a, v128.load(secrets)), v128.xor(b, v128.load(secrets, 16)), v128.xor(c, v128.load(secrets, 32)));
+  let sum = nh(
+    v128.xor(a, v128.load(secrets)),
+    v128.xor(b, v128.load(secrets, 16)),
+    v128.xor(c, v128.load(secrets, 32)),
+  );
   const listCount = load<u32>(subtable, SUBTABLE_LIST_COUNT);
   if (listCount != 0) sum += hashList(key, load<u32>(subtable, SUBTABLE_LIST), listCount);
   return finish(sum);
@@ -137,32 +130,63 @@ export function findIn(subtable: usize, table: u32, key: usize, hash: u32): usiz
 }
 
 function visitStaged(subtable: usize, table: u32, unresolved: u32): u32 {
-  const buckets = tableBuckets(table);
-  const bucketMask = tableBucketMask(table);
-  let touching: u32 = 0;
-  for (let todo = unresolved; todo != 0; todo &= todo - 1) {
-    const position = ctz(todo);
-    const hash = hashMasked(subtable, keys + position * KEY_SIZE);
-    store<u32>(packets + position * PACKET_SIZEOF, hash, PACKET_HASH + 4);
-    touching += load<u32>(buckets + ((hash & bucketMask) << 6));
-  }
-  for (let todo = unresolved; todo != 0; todo &= todo - 1) {
-    const hash = load<u32>(packets + ctz(todo) * PACKET_SIZEOF, PACKET_HASH + 4);
-    const bucket = buckets + ((hash & bucketMask) << 6);
-    const ways = match(bucket, signatureOf(hash));
-    if (ways != 0) touching += load<u32>(refAt(bucket, ctz(ways)));
-  }
-  touched += touching;
-  for (let todo = unresolved; todo != 0; todo &= todo - 1) {
+  const maybe = suspects(subtable, table, unresolved);
+  touchFlows(table, maybe);
+  for (let todo = maybe; todo != 0; todo &= todo - 1) {
     const position = ctz(todo);
     const packet = packets + position * PACKET_SIZEOF;
     const flow = findIn(subtable, table, keys + position * KEY_SIZE, load<u32>(packet, PACKET_HASH + 4));
-    if (flow != 0) {
-      store<u32>(packet, <u32>flow, PACKET_FLOW);
-      unresolved ^= 1 << position;
-    }
+    if (flow == 0) continue;
+    store<u32>(packet, <u32>flow, PACKET_FLOW);
+    unresolved ^= 1 << position;
   }
   return unresolved;
+}
+
+/** The packets whose home bucket holds their signature or has passed entries on; their hashes are left in their descriptors. */
+function suspects(subtable: usize, table: u32, unresolved: u32): u32 {
+  const m0 = v128.load(subtable, SUBTABLE_MASK);
+  const m1 = v128.load(subtable, SUBTABLE_MASK + 16);
+  const m2 = v128.load(subtable, SUBTABLE_MASK + 32);
+  const s0 = v128.load(secrets);
+  const s1 = v128.load(secrets, 16);
+  const s2 = v128.load(secrets, 32);
+  const list: usize = load<u32>(subtable, SUBTABLE_LIST);
+  const listCount = load<u32>(subtable, SUBTABLE_LIST_COUNT);
+  const buckets = tableBuckets(table);
+  const bucketMask = tableBucketMask(table);
+  let maybe: u32 = 0;
+  for (let todo = unresolved; todo != 0; todo &= todo - 1) {
+    const position = ctz(todo);
+    const key = keys + position * KEY_SIZE;
+    const a = v128.xor(v128.and(v128.load(key), m0), s0);
+    const b = v128.xor(v128.and(v128.load(key, 16), m1), s1);
+    const c = v128.xor(v128.and(v128.load(key, 32), m2), s2);
+    let sum = nh(a, b, c);
+    if (listCount != 0) sum += hashList(key, list, listCount);
+    const hash = finish(sum);
+    store<u32>(packets + position * PACKET_SIZEOF, hash, PACKET_HASH + 4);
+    const bucket = buckets + ((hash & bucketMask) << 6);
+    const found = match(bucket, signatureOf(hash)) | load<u8>(bucket, BUCKET_SPILLED);
+    maybe |= u32(found != 0) << position;
+  }
+  return maybe;
+}
+
+/** Touches the first candidate of each packet, and its row, which is written when the packet is counted. */
+function touchFlows(table: u32, maybe: u32): void {
+  const buckets = tableBuckets(table);
+  const bucketMask = tableBucketMask(table);
+  let touching: u32 = 0;
+  for (let todo = maybe; todo != 0; todo &= todo - 1) {
+    const hash = load<u32>(packets + ctz(todo) * PACKET_SIZEOF, PACKET_HASH + 4);
+    const bucket = buckets + ((hash & bucketMask) << 6);
+    const ways = match(bucket, signatureOf(hash));
+    if (ways == 0) continue;
+    const flow: usize = refAt(bucket, ctz(ways));
+    touching += load<u32>(flow) + load<u32>(flowRows + ((flow - flows) >> 1));
+  }
+  touched += touching;
 }
 
 /** The flow that covers `key`, 0 none: the slow single form, for control. */
