@@ -19,34 +19,44 @@ export interface ActionsContext {
 }
 
 export class ActionsHandle {
-  readonly address: number;
   readonly #memory: DatapathMemory;
-  #held = true;
+  #address: number;
 
   constructor(memory: DatapathMemory, address: number) {
     this.#memory = memory;
-    this.address = address;
+    this.#address = address;
+  }
+
+  /** Where it stands in the datapath. Throws TypeError when it was released. */
+  get address(): number {
+    if (this.#address === 0) throw new TypeError('this handle of an action list was released');
+    return this.#address;
   }
 
   release(): void {
-    if (this.#held) this.#memory.wasm.dropActionList(this.address);
-    this.#held = false;
+    if (this.#address !== 0) this.#memory.wasm.dropActionList(this.#address);
+    this.#address = 0;
   }
 }
 
 export class MaskHandle {
-  readonly address: number;
   readonly #memory: DatapathMemory;
-  #held = true;
+  #address: number;
 
   constructor(memory: DatapathMemory, address: number) {
     this.#memory = memory;
-    this.address = address;
+    this.#address = address;
+  }
+
+  /** Where it stands in the datapath. Throws TypeError when it was released. */
+  get address(): number {
+    if (this.#address === 0) throw new TypeError('this handle of a mask was released');
+    return this.#address;
   }
 
   release(): void {
-    if (this.#held) this.#memory.wasm.dropMask(this.address);
-    this.#held = false;
+    if (this.#address !== 0) this.#memory.wasm.dropMask(this.#address);
+    this.#address = 0;
   }
 }
 
@@ -85,10 +95,14 @@ export function holdMask(memory: DatapathMemory, mask: Uint8Array): MaskHandle {
   const address = memory.wasm.holdMask(scratch) >>> 0;
   memory.wasm.releaseBlock(scratch);
   if (address === 0) {
-    throw new DatapathError('ERR_MASKS_EXHAUSTED', `no room for another mask (${C.SUBTABLES_MAX} at most, or the arena is full)`, {
-      errno: C.ENOSPC,
-      operation: 'mask',
-    });
+    throw new DatapathError(
+      'ERR_MASKS_EXHAUSTED',
+      `no room for another mask (${C.SUBTABLES_MAX} at most, or the arena is full)`,
+      {
+        errno: C.ENOSPC,
+        operation: 'mask',
+      },
+    );
   }
   return new MaskHandle(memory, address);
 }

@@ -43,7 +43,8 @@ export class UpcallBatch {
   }
 
   #frame(index: number): number {
-    if (!this.#open || index < 0 || index >= this.count) throw new RangeError(`no upcall ${index} in this batch (any more)`);
+    if (!this.#open || index >>> 0 !== index || index >= this.count)
+      throw new RangeError(`no upcall ${index} in this batch (any more)`);
     return this.#memory.u32(this.#list + index * 4);
   }
 
@@ -68,7 +69,10 @@ export class UpcallBatch {
   /** The frame's bytes. A view. */
   packet(index: number): SharedBytes {
     const frame = this.#frame(index);
-    return this.#memory.slice(this.#memory.u32(frame + C.UPCALL_PACKET), this.#memory.u32(frame + C.UPCALL_PACKET_SIZE));
+    return this.#memory.slice(
+      this.#memory.u32(frame + C.UPCALL_PACKET),
+      this.#memory.u32(frame + C.UPCALL_PACKET_SIZE),
+    );
   }
 
   /** Bytes of the frame. */
@@ -114,11 +118,15 @@ export class UpcallBatch {
     return view.getUint16(address) * TWO_32 + view.getUint32(address + 2);
   }
 
-  /** Executes `actions` on this packet and, with a mask, installs the flow of its key under that mask. */
+  /**
+   * Executes `actions` on this packet and, with a mask, installs the flow of its key under that mask. Both must stay held until the handler
+   * has returned (or its promise is settled). Throws TypeError for a handle that was released.
+   */
   answer(index: number, actions: ActionsHandle, mask?: MaskHandle): void {
     const frame = this.#frame(index);
+    const list = actions.address;
     this.#memory.setU32(frame + C.UPCALL_ANSWER_MASK, mask === undefined ? 0 : mask.address);
-    this.#memory.setU32(frame + C.UPCALL_ANSWER_ACTIONS, actions.address);
+    this.#memory.setU32(frame + C.UPCALL_ANSWER_ACTIONS, list);
   }
 
   /** Drops this one packet (counted as upcallHandler); what an undecided upcall gets too. */

@@ -21,6 +21,8 @@ interface Ring {
   batch: UpcallBatch;
   /** The handler's promise is under way. */
   busy: boolean;
+  /** Stops waiting for that promise: its batch is counted as stale. */
+  giveUp?: () => void;
 }
 
 export interface DispatcherOptions {
@@ -43,15 +45,24 @@ export class Dispatcher {
   constructor(memory: DatapathMemory, options: DispatcherOptions) {
     this.#memory = memory;
     this.#options = options;
-    this.#rings = options.rings.map((ring, worker) => ({ batch: new UpcallBatch(memory, worker, ring + C.UPCALL_LIST), busy: false }));
+    this.#rings = options.rings.map((ring, worker) => ({
+      batch: new UpcallBatch(memory, worker, ring + C.UPCALL_LIST),
+      busy: false,
+    }));
   }
 
   get handler(): UpcallHandler | undefined {
     return this.#handler;
   }
 
+  /** A batch that the one before has not answered is given up: its handles may be gone. */
   set handler(handler: UpcallHandler | undefined) {
+    this.#giveUpWaiting();
     this.#handler = handler;
+  }
+
+  #giveUpWaiting(): void {
+    for (const ring of this.#rings) ring.giveUp?.();
   }
 
   /** Answers what waits in the rings, as far as the handler answers at once. Returns the number of upcalls given to it. */
@@ -85,7 +96,12 @@ export class Dispatcher {
   #carryOut(ring: Ring): void {
     const { count, worker } = ring.batch;
     ring.batch.end();
-    const errno = this.#memory.wasm.answerTaken(worker, count, this.#handler?.idleTimeoutMs ?? 0, this.#handler?.hardTimeoutMs ?? 0);
+    const errno = this.#memory.wasm.answerTaken(
+      worker,
+      count,
+      this.#handler?.idleTimeoutMs ?? 0,
+      this.#handler?.hardTimeoutMs ?? 0,
+    );
     if (errno !== 0) this.#options.onEvent({ type: 'flow-put-failed', worker, errno });
     this.#options.afterBatch();
   }
@@ -113,7 +129,9 @@ export class Dispatcher {
       clearTimeout(timer);
       finish();
       ring.busy = false;
+      ring.giveUp = undefined;
     };
+    ring.giveUp = () => settle(() => this.#giveUp(ring, C.DROP_UPCALL_STALE));
     const timer = setTimeout(() => {
       settle(() => {
         const upcalls = this.#giveUp(ring, C.DROP_UPCALL_TIMEOUT);
@@ -170,9 +188,7 @@ export class Dispatcher {
 
   /** Counts what nobody will answer: batches out with a handler, and everything queued. */
   abandon(): void {
-    for (const ring of this.#rings) {
-      if (ring.batch.count > 0) this.#giveUp(ring, C.DROP_UPCALL_STALE);
-      this.#memory.wasm.purge(ring.batch.worker);
-    }
+    this.#giveUpWaiting();
+    for (const ring of this.#rings) this.#memory.wasm.purge(ring.batch.worker);
   }
 }
