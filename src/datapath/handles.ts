@@ -87,22 +87,23 @@ export function holdActions(memory: DatapathMemory, actions: ActionsInput, conte
   }
 }
 
-/** Holds a mask (KEY_SIZE bytes). Throws ERR_MASKS_EXHAUSTED. */
+/** Holds a mask (KEY_SIZE bytes). Throws ERR_MASKS_EXHAUSTED, ERR_OUT_OF_MEMORY. */
 export function holdMask(memory: DatapathMemory, mask: Uint8Array): MaskHandle {
   if (mask.length !== C.KEY_SIZE) throw new TypeError(`a mask has ${C.KEY_SIZE} bytes, not ${mask.length}`);
   const scratch = memory.allocate(C.KEY_SIZE, 'a mask');
   memory.bytes.set(mask, scratch);
   const address = memory.wasm.holdMask(scratch) >>> 0;
   memory.wasm.releaseBlock(scratch);
-  if (address === 0) {
-    throw new DatapathError(
-      'ERR_MASKS_EXHAUSTED',
-      `no room for another mask (${C.SUBTABLES_MAX} at most, or the arena is full)`,
-      {
-        errno: C.ENOSPC,
-        operation: 'mask',
-      },
-    );
-  }
+  if (address === 0) throw maskError(memory);
   return new MaskHandle(memory, address);
+}
+
+/** Every descriptor is in use, or else the arena had no room. */
+function maskError(memory: DatapathMemory): DatapathError {
+  const free = memory.superblock(C.SB_SUBTABLE_FREE) !== 0 || memory.superblock(C.SB_SUBTABLE_FRESH) < C.SUBTABLES_MAX;
+  if (free) return errnoError(C.ENOMEM, 'mask');
+  return new DatapathError('ERR_MASKS_EXHAUSTED', `mask: all ${C.SUBTABLES_MAX} are in use`, {
+    errno: C.ENOSPC,
+    operation: 'mask',
+  });
 }
