@@ -1,5 +1,5 @@
 /*
- * Our own answer to what kernel.ts asks the kernel: compiles our-keys.ts and runs it over the frames.
+ * Our own answer to what kernel.ts asks the kernel: compiles our-keys.as.ts and runs it over the frames.
  *
  * For tests only. The module has assertions and a memory of its own, which ends with the call.
  */
@@ -32,9 +32,9 @@ function compile(): Uint8Array<ArrayBuffer> {
   try {
     const outFile = path.join(folder, 'our-keys.wasm');
     const asc = path.join(ROOT, 'node_modules/assemblyscript/bin/asc.js');
-    const args = [asc, 'test/kernel-vm/our-keys.ts', ...COMPILER_OPTIONS, '--outFile', outFile];
+    const args = [asc, 'test/kernel-vm/our-keys.as.ts', ...COMPILER_OPTIONS, '--outFile', outFile];
     const result = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
-    if (result.status !== 0) throw new Error(`our-keys.ts does not compile:\n${result.stderr}`);
+    if (result.status !== 0) throw new Error(`our-keys.as.ts does not compile:\n${result.stderr}`);
     return new Uint8Array(readFileSync(outFile));
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -43,7 +43,7 @@ const keyBytes = fc.array(fc.tuple(place, fc.constantFrom(1, 2, 3, 128)), { maxL
 const maskBytes = fc.array(fc.tuple(place, fc.constantFrom(1, 3, 128, 255)), { maxLength: 3 }).map(bytesAt);
 /** Masks of one shape, so that some subtables have many flows. */
 const fewMasks = fc
-  .constantFrom(
+  .constantFrom<[number, number][]>(
     [[0, 255]],
     [[6, 255]],
     [
@@ -52,7 +52,7 @@ const fewMasks = fc
     ],
     [],
   )
-  .map((list) => bytesAt(list as [number, number][]));
+  .map(bytesAt);
 const match = fc.record({ key: keyBytes, mask: fc.oneof(fewMasks, maskBytes) });
 const output = fc.nat(7).map((port) => ({ kind: 'output', port }) as const);
 const actionBytes = fc.array(output, { maxLength: 3 }).map(encodeActions);
