@@ -14,6 +14,7 @@ import type { BenchReport } from '../src/bench/report.ts';
 import { SETUP_RULES, setupRules } from '../src/bench/setup-rules.ts';
 import { generatedWorkload } from '../src/bench/workload.ts';
 import { registerBench } from '../src/cli/bench.ts';
+import { openKeyExtractor } from '../src/cli/key-extractor.ts';
 import { encodePcap, PcapReader } from '../src/index.ts';
 import { packageRoot } from '../src/native/package-root.ts';
 import { flowTuple, udpFrame } from '../src/ports/frames.ts';
@@ -74,7 +75,7 @@ describe('lookup', () => {
     expect(report.nsPerPacket * report.mpps).toBeCloseTo(1000, -1);
     expect(report.bytesPerFlow).toBeLessThanOrEqual(400);
     expect(report.residentBytes).toBeGreaterThan(0);
-    expect(lookupTable(report)).toContain('2,000 flows, 1 subtables');
+    expect(lookupTable(report)).toContain('2,000 flows, 1 subtable,');
   });
 
   it.each([
@@ -179,13 +180,18 @@ describe('flow-setup', () => {
     await expect(runFlowSetup({ ...SETUP, window: 250 })).rejects.toThrow(RangeError);
   });
 
-  it('has sixteen rules, the last of which decides what the others do not', () => {
+  it('has sixteen rules, the last four of which decide a quarter of the frames each', () => {
     expect(SETUP_RULES.trim().split('\n')).toHaveLength(16);
-    expect(
-      setupRules()
-        .at(-1)
-        ?.match.mask.every((bits) => bits === 0),
-    ).toBe(true);
+    const { extractKey } = openKeyExtractor();
+    const rules = setupRules();
+    const decided = rules.map(() => 0);
+    for (let i = 0; i < 400; i++) {
+      const key = extractKey(udpFrame(flowTuple(i)), 1) ?? new Uint8Array();
+      decided[
+        rules.findIndex(({ match }) => match.mask.every((bits, at) => ((key[at] ^ match.key[at]) & bits) === 0))
+      ]++;
+    }
+    expect(decided).toEqual([...Array(12).fill(0), 100, 100, 100, 100]);
   });
 });
 

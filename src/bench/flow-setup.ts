@@ -23,7 +23,7 @@ import { realtimeNs, tellTime } from '../wasm/clock.ts';
 import { sumFlows } from './flow-sums.ts';
 import { Histogram, type Percentiles } from './histogram.ts';
 import { alignedSize, MasterRing, ringSize } from './master-ring.ts';
-import { type BenchReport, grouped, medianBy, provenance, round, table } from './report.ts';
+import { type BenchReport, counted, grouped, medianBy, provenance, round, table } from './report.ts';
 import { SetupPool } from './setup-pool.ts';
 import { LinearHandler, setupRules } from './setup-rules.ts';
 
@@ -329,11 +329,11 @@ function report(
 export function flowSetupTable(report: FlowSetupReport): string {
   const { latencyUs, setupsPerSecondMin: low, setupsPerSecondMax: high } = report;
   const where = report.workers === 0 ? 'on the calling thread' : 'a pool thread polls';
-  const title = `flow-setup: ${grouped(report.flows)} flows, ${report.rules} rules decided in ${report.handler === 'js' ? 'JavaScript' : 'WASM'}, ${where}`;
+  const title = `flow-setup: ${counted(report.flows, 'flow')}, ${report.rules} rules decided in ${report.handler === 'js' ? 'JavaScript' : 'WASM'}, ${where}`;
   const rows = [
     [
       'setups a second',
-      `${grouped(report.setupsPerSecond)} (${grouped(low)} - ${grouped(high)} in ${report.rounds} rounds)`,
+      `${grouped(report.setupsPerSecond)} (${grouped(low)} - ${grouped(high)} in ${counted(report.rounds, 'round')})`,
     ],
     ['setups', `${grouped(report.setups)} in ${report.seconds.toFixed(3)} s`],
     ['latency, us', `p50 ${latencyUs.p50}, p99 ${latencyUs.p99}, max ${latencyUs.max}`],

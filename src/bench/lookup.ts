@@ -15,7 +15,7 @@ import { DatapathError, errnoError } from '../errors.ts';
 import { tellTime } from '../wasm/clock.ts';
 import { type FlowSums, sumFlows } from './flow-sums.ts';
 import { MasterRing, ringSize } from './master-ring.ts';
-import { type BenchReport, grouped, medianBy, provenance, round, table } from './report.ts';
+import { type BenchReport, counted, grouped, medianBy, provenance, round, table } from './report.ts';
 import { captureWorkload, type FrameOrder, frameOrder, generatedWorkload, type Workload } from './workload.ts';
 
 export interface LookupOptions {
@@ -283,17 +283,17 @@ export function lookupTable(report: LookupReport): string {
   const { hits, packets } = report;
   const share = (count: number): string => `${grouped(count)} (${((100 * count) / packets).toFixed(1)} %)`;
   const cache = report.emc ? `cache of ${grouped(report.emcEntries)} entries` : 'no cache';
-  const title = `lookup: ${grouped(report.flows)} flows, ${report.subtables} subtables, ${cache}, ${report.order} frames`;
+  const title = `lookup: ${counted(report.flows, 'flow')}, ${counted(report.subtables, 'subtable')}, ${cache}, ${report.order} frames`;
   const rows = [
     [
       'Mpps',
-      `${report.mpps.toFixed(2)} (${report.mppsMin.toFixed(2)} - ${report.mppsMax.toFixed(2)} in ${report.windows} windows)`,
+      `${report.mpps.toFixed(2)} (${report.mppsMin.toFixed(2)} - ${report.mppsMax.toFixed(2)} in ${counted(report.windows, 'window')})`,
     ],
     ['Mpps on CPU', report.mppsOnCpu.toFixed(2)],
     ['ns a packet', report.nsPerPacket.toFixed(1)],
     ['packets', `${grouped(packets)} in ${report.seconds.toFixed(2)} s`],
     ['cache hits', share(hits.emc)],
-    ['megaflow hits', `${share(hits.megaflow)}, ${report.subtablesPerHit} subtables each`],
+    ['megaflow hits', `${share(hits.megaflow)}, ${report.subtablesPerHit} subtables visited each`],
     ['misses', grouped(report.misses)],
     ['bytes a flow', report.bytesPerFlow.toFixed(1)],
     ['resident', `${grouped(report.residentBytes / MIB)} MiB, with the master ring and Node.js`],

@@ -37,6 +37,11 @@ export function grouped(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: 0 });
 }
 
+/** `1 flow`, `2,000 flows`. */
+export function counted(value: number, noun: string): string {
+  return `${grouped(value)} ${noun}${value === 1 ? '' : 's'}`;
+}
+
 /** A title, rows of name and value, and where it was measured. */
 export function table(title: string, rows: readonly (readonly [string, string])[], report: BenchReport): string {
   const { cpu, cores, mhz, kernel } = report.machine;

@@ -1,6 +1,6 @@
 /*
- * The decision of `wdp bench flow-setup`: a table of sixteen rules as a small firewall has them, by priority. The frames of the benchmark are decided by the last four:
- * a linear search looks at thirteen to sixteen rules a packet.
+ * The decision of `wdp bench flow-setup`: a table of sixteen rules as a small firewall has them, by priority. Each of the
+ * last four decides a quarter of the frames: a linear search looks at thirteen to sixteen rules a packet.
  *
  * The same table serves both handlers: in WASM through the rule table (upcall/rule-table.ts), in JavaScript through a handler that compares words of the
  * flat key where it lies in the ring and allocates nothing.
@@ -26,9 +26,9 @@ priority=80 eth_type(0x0800),ipv4(proto=6),tcp(dst=443) actions:2
 priority=70 eth_type(0x0800),ipv4(proto=17),udp(dst=53) actions:2
 priority=60 eth_type(0x0800),ipv4(proto=17),udp(dst=67) actions:2
 priority=50 eth_type(0x0800),ipv4(proto=17),udp(dst=123) actions:2
-priority=40 eth_type(0x0800),ipv4(src=10.0.0.0/255.254.0.0,proto=17),udp(dst=4789) actions:2
-priority=30 eth_type(0x0800),ipv4(src=10.2.0.0/255.254.0.0,proto=17),udp(dst=4789) actions:2
-priority=20 eth_type(0x0800),ipv4(src=10.0.0.0/255.0.0.0,dst=11.0.0.0/255.255.255.0) actions:2
+priority=40 eth_type(0x0800),ipv4(proto=17),udp(src=0/0x3,dst=4789) actions:2
+priority=30 eth_type(0x0800),ipv4(proto=17),udp(src=1/0x3,dst=4789) actions:2
+priority=20 eth_type(0x0800),ipv4(src=10.0.0.0/255.0.0.0,dst=11.0.0.0/255.255.255.0,proto=17),udp(src=2/0x3) actions:2
 priority=10 actions:2
 `;
 
