@@ -7,7 +7,16 @@
  */
 import * as C from '../../assembly/constants.ts';
 import { errnoError } from '../errors.ts';
-import { type Action, decodeActions, decodeMatch, encodeMatch, type FlowMatch, formatActions, formatMatch, parseMatch } from '../odp/index.ts';
+import {
+  type Action,
+  decodeActions,
+  decodeMatch,
+  encodeMatch,
+  type FlowMatch,
+  formatActions,
+  formatMatch,
+  parseMatch,
+} from '../odp/index.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
 import { type ActionsInput, holdActions, holdMask } from './handles.ts';
 
@@ -107,7 +116,8 @@ export class Flows {
         const flags = (options.create ? PUT_CREATE : 0) | (options.modify ? PUT_MODIFY : 0);
         const idleMs = options.idleTimeoutMs ?? 0;
         const hardMs = options.hardTimeoutMs ?? 0;
-        const result = this.#memory.wasm.putFlow(this.#scratch, mask.address, handle.address, flags, idleMs, hardMs) >>> 0;
+        const result =
+          this.#memory.wasm.putFlow(this.#scratch, mask.address, handle.address, flags, idleMs, hardMs) >>> 0;
         if (result < C.SUPERBLOCK) throw errnoError(result, 'flow put');
       } finally {
         handle.release();
@@ -125,8 +135,7 @@ export class Flows {
 
   /** The flow that a packet with this exact key (KEY_SIZE bytes) hits, undefined when it would be a miss. */
   lookup(key: Uint8Array): Flow | undefined {
-    this.#memory.bytes.set(key, this.#scratch);
-    const address = this.#memory.wasm.findFlow(this.#scratch) >>> 0;
+    const address = this.lookupAddress(key);
     return address === 0 ? undefined : this.#read(address);
   }
 
@@ -172,12 +181,14 @@ export class Flows {
     const { key, mask } = flatten(match);
     const memory = this.#memory;
     const found = this.lookupAddress(key);
-    if (found === 0 || memory.wasm.readMatch(found, this.#scratch, this.#scratch + C.KEY_SIZE) !== 0) return this.#scan(key, mask);
+    if (found === 0 || memory.wasm.readMatch(found, this.#scratch, this.#scratch + C.KEY_SIZE) !== 0)
+      return this.#scan(key, mask);
     return this.#isAt(key, mask) ? found : this.#scan(key, mask);
   }
 
   /** Address of the flow that covers `key`, 0 none. */
   lookupAddress(key: Uint8Array): number {
+    if (key.length !== C.KEY_SIZE) throw new TypeError(`a flat key has ${C.KEY_SIZE} bytes, not ${key.length}`);
     this.#memory.bytes.set(key, this.#scratch);
     return this.#memory.wasm.findFlow(this.#scratch) >>> 0;
   }
@@ -200,7 +211,8 @@ export class Flows {
   #isAt(key: Uint8Array, mask: Uint8Array): boolean {
     const { bytes } = this.#memory;
     for (let i = 0; i < C.KEY_SIZE; i++) {
-      if (bytes[this.#scratch + C.KEY_SIZE + i] !== mask[i] || bytes[this.#scratch + i] !== (key[i] & mask[i])) return false;
+      if (bytes[this.#scratch + C.KEY_SIZE + i] !== mask[i] || bytes[this.#scratch + i] !== (key[i] & mask[i]))
+        return false;
     }
     return true;
   }

@@ -67,6 +67,9 @@ export function actionBytes(actions: ActionsInput): Uint8Array {
 
 /** Validates and holds an action list. Throws ERR_INVALID_ACTIONS, ERR_OUT_OF_MEMORY. */
 export function holdActions(memory: DatapathMemory, actions: ActionsInput, context?: ActionsContext): ActionsHandle {
+  if (context !== undefined && (context.key.length !== C.KEY_SIZE || context.mask.length !== C.KEY_SIZE)) {
+    throw new TypeError(`a flat key and its mask have ${C.KEY_SIZE} bytes each`);
+  }
   const bytes = actionBytes(actions);
   if (bytes.length > C.ACTIONS_SIZE_MAX) throw errnoError(C.EMSGSIZE, 'actions');
   const scratch = memory.allocate(2 * C.KEY_SIZE + bytes.length + 16, 'an action list');
