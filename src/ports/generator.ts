@@ -3,9 +3,9 @@
  * sending them costs what receiving from a NIC costs, a copy.
  */
 import * as C from '../../assembly/constants.ts';
-import { type FrameSizes, flowTuple, parseSizes, sizeOf, shuffled, udpFrame } from './frames.ts';
+import { type FrameSizes, flowTuple, parseSizes, shuffled, sizeOf, udpFrame } from './frames.ts';
 import { Port, type PortContext } from './port.ts';
-import { Replay, type ReplayFrame } from './replay.ts';
+import { Replay, type ReplayFrames } from './replay.ts';
 
 export interface GeneratorPortOptions {
   /** Distinct flows (source addresses), 1 to 16,777,216. Default 1,000. */
@@ -31,7 +31,12 @@ export class GeneratorPort extends Port {
     super(context);
     this.#options = options;
     const { rate = 'max', loop = 0 } = options;
-    this.#replay = new Replay(context.memory, generate(options), { speed: rate, loop }, `the frames of generator ${context.name}`);
+    this.#replay = new Replay(
+      context.memory,
+      generate(options),
+      { speed: rate, loop },
+      `the frames of generator ${context.name}`,
+    );
     this.open(C.RX_REPLAY, this.#replay.address, C.TX_NULL, 0);
   }
 
@@ -45,11 +50,16 @@ export class GeneratorPort extends Port {
   }
 }
 
-function generate(options: GeneratorPortOptions): ReplayFrame[] {
+function generate(options: GeneratorPortOptions): ReplayFrames {
   const { flows = 1000, size = '60', seed = 1, first = 0 } = options;
   const sizes = parseSizes(size);
-  return shuffled(flows, seed).map((i) => {
-    const data = udpFrame(flowTuple(first + i), sizeOf(sizes, i, seed));
-    return { data, wireSize: data.length, timeNs: 0n };
-  });
+  const order = shuffled(flows, seed);
+  return {
+    count: flows,
+    sizeOf: (i) => sizeOf(sizes, order[i], seed),
+    frame: (i) => {
+      const data = udpFrame(flowTuple(first + order[i]), sizeOf(sizes, order[i], seed));
+      return { data, wireSize: data.length, timeNs: 0n };
+    },
+  };
 }

@@ -38,14 +38,24 @@ export class PcapPort extends Port {
     return new PcapPort(context, options, frames, writer);
   }
 
-  private constructor(context: PortContext, options: PcapPortOptions, frames: ReplayFrame[] | undefined, writer: PcapWriter | undefined) {
+  private constructor(
+    context: PortContext,
+    options: PcapPortOptions,
+    frames: ReplayFrame[] | undefined,
+    writer: PcapWriter | undefined,
+  ) {
     super(context);
     this.#options = options;
     this.#writer = writer;
     const { speed = 'recorded', loop = 1 } = options;
     if (frames !== undefined) {
       const replay = { speed, loop, timeline: options.timeline };
-      this.#replay = new Replay(context.memory, frames, replay, `the capture ${options.rx}`);
+      const source = {
+        count: frames.length,
+        sizeOf: (i: number) => frames[i].data.length,
+        frame: (i: number) => frames[i],
+      };
+      this.#replay = new Replay(context.memory, source, replay, `the capture ${options.rx}`);
     }
     const rxKind = this.#replay === undefined ? C.RX_NONE : C.RX_REPLAY;
     const txRings = writer === undefined ? 0 : this.makeTxRings(TX_SLOTS, TX_FRAME_SIZE);
@@ -73,7 +83,9 @@ export class PcapPort extends Port {
 
   override describe(): string {
     const { rx, tx, speed = 'recorded', loop = 1 } = this.#options;
-    return [rx && `rx=${rx}`, tx && `tx=${tx}`, rx && `speed=${speed}`, rx && `loop=${loop}`].filter(Boolean).join(', ');
+    return [rx && `rx=${rx}`, tx && `tx=${tx}`, rx && `speed=${speed}`, rx && `loop=${loop}`]
+      .filter(Boolean)
+      .join(', ');
   }
 }
 
