@@ -7,14 +7,15 @@
  *     actions:drop
  *
  * One rule a line: `priority=N` (default 0, higher first), `idle=` and `hard=` (timeouts of the flows it makes: `500ms`, `5s`, `2m`), a match and
- * `actions:`, both as `ovs-dpctl` writes them. Without a match the rule is for every packet. What no rule decides is dropped. As in ovs-dpctl, a match that
- * names no VLAN is for untagged frames once it names an eth_type.
+ * `actions:`, both as `ovs-dpctl` writes them. Without a match the rule is for every packet. What no rule decides is dropped. A match
+ * that names an eth_type and no VLAN is for untagged frames, as in ovs-dpctl; one that names no eth_type is for tagged frames too.
  */
 import { readFile } from 'node:fs/promises';
 import * as C from '../../assembly/constants.ts';
 import type { Datapath } from '../datapath/datapath.ts';
+import type { FlatMatch } from '../datapath/flows.ts';
 import { DatapathError } from '../errors.ts';
-import { OdpFieldError, OdpSyntaxError, parseActions, parseMatch } from '../odp/index.ts';
+import { fieldsMask, OdpFieldError, OdpSyntaxError, parseActions, parseMatch } from '../odp/index.ts';
 import type { UpcallHandler } from './handler.ts';
 import { type Rule, RuleTable } from './rule-table.ts';
 
@@ -32,11 +33,13 @@ export function parseRules(text: string, file: string): Rule[] {
     try {
       rules.push(parseRule(source));
     } catch (cause) {
-      if (!(cause instanceof OdpSyntaxError || cause instanceof OdpFieldError || cause instanceof DatapathError)) throw cause;
+      if (!(cause instanceof OdpSyntaxError || cause instanceof OdpFieldError || cause instanceof DatapathError))
+        throw cause;
       throw new DatapathError('ERR_RULE', `${file}:${index + 1}: ${cause.message}`, { cause });
     }
   });
-  if (rules.length > RULES_MAX) throw new DatapathError('ERR_RULE', `${file}: ${rules.length} rules, the limit is ${RULES_MAX}`);
+  if (rules.length > RULES_MAX)
+    throw new DatapathError('ERR_RULE', `${file}: ${rules.length} rules, the limit is ${RULES_MAX}`);
   return rules;
 }
 
@@ -51,15 +54,24 @@ function parseRule(source: string): Rule {
     rest = rest.slice(whole.length);
   }
   const split = /(?:^|[\s,])actions[:=]/.exec(rest);
-  if (split === null) throw new DatapathError('ERR_RULE', 'no "actions:" in the rule; write MATCH actions:LIST, with "drop" for none');
+  if (split === null)
+    throw new DatapathError('ERR_RULE', 'no "actions:" in the rule; write MATCH actions:LIST, with "drop" for none');
   const match = rest.slice(0, split.index).replace(/[\s,]+$/, '');
   return {
     priority,
-    match: match === '' ? { key: new Uint8Array(C.KEY_SIZE), mask: new Uint8Array(C.KEY_SIZE) } : parseMatch(match),
+    match: match === '' ? { key: new Uint8Array(C.KEY_SIZE), mask: new Uint8Array(C.KEY_SIZE) } : parseRuleMatch(match),
     actions: parseActions(rest.slice(split.index + split[0].length).trim()),
     idleTimeoutMs: timeouts.idle,
     hardTimeoutMs: timeouts.hard,
   };
+}
+
+/** A flow always matches the tag or its absence; a rule only when it says what the frame holds. */
+function parseRuleMatch(text: string): FlatMatch {
+  const match = parseMatch(text);
+  if (/\beth_type\(/.test(text)) return match;
+  const tags = fieldsMask(['vlan']);
+  return { key: match.key.map((byte, at) => byte & ~tags[at]), mask: match.mask.map((bits, at) => bits & ~tags[at]) };
 }
 
 function parsePriority(value: string): number {
@@ -75,7 +87,11 @@ function parseDuration(name: string, value: string): number {
 }
 
 /** What no rule decides is dropped by a flow of its own. */
-const REST: Rule = { priority: -1, match: { key: new Uint8Array(C.KEY_SIZE), mask: new Uint8Array(C.KEY_SIZE) }, actions: [] };
+const REST: Rule = {
+  priority: -1,
+  match: { key: new Uint8Array(C.KEY_SIZE), mask: new Uint8Array(C.KEY_SIZE) },
+  actions: [],
+};
 
 class StaticHandler implements UpcallHandler {
   readonly name: string;
@@ -114,7 +130,11 @@ export async function staticFile(file: string): Promise<UpcallHandler> {
   try {
     text = await readFile(file, 'utf8');
   } catch (cause) {
-    throw new DatapathError('ERR_HANDLER', `cannot read the rules in ${file}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    throw new DatapathError(
+      'ERR_HANDLER',
+      `cannot read the rules in ${file}: ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    );
   }
   return staticRules(parseRules(text, file), `static:${file}`);
 }
