@@ -112,11 +112,11 @@ export function checkSettings(
   placeOf: (path: string) => string,
   fail: (message: string) => Error,
 ): Settings {
+  if (!isObject(value)) throw fail(`${placeOf('the settings')} must be an object, not ${valueText(value)}`);
   const parsed = v.safeParse(settingsSchema, value, { abortEarly: true });
   if (parsed.success) return parsed.output as Settings;
   const [issue] = parsed.issues;
   const path = pathText(issue);
-  if (path === '') throw fail(`${placeOf('the settings')} must be an object, not ${valueText(value)}`);
   if (issue.type === 'strict_object')
     throw fail(`${placeOf(path)} is not a setting; there are ${Object.keys(settingsSchema.entries).join(', ')}`);
   const missing = issue.input === undefined;

@@ -24,15 +24,22 @@ function makeProgram(): Command {
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .exitOverride()
-    .configureOutput({
-      outputError: (text, write) => write(`wdp: ${oneLine(text.replace(/^error: /, ''))}; see wdp --help\n`),
-    })
     .addHelpText('after', '\nExit status: 0 done, 1 it could not be done, 2 wrong command line, 130 interrupted.');
   registerRun(program);
   registerBench(program);
   registerParsePcap(program);
   registerDoctor(program);
+  tellUsageErrors(program, 'wdp');
   return program;
+}
+
+/** Usage errors are one line that says where the help is. */
+function tellUsageErrors(command: Command, name: string): void {
+  command.configureOutput({
+    outputError: (text, write) =>
+      write(`wdp: ${oneLine(text.replace(/^error: /, '')).replace(/\.$/, '')}; see ${name} --help\n`),
+  });
+  for (const sub of command.commands) tellUsageErrors(sub, `${name} ${sub.name()}`);
 }
 
 function registerParsePcap(program: Command): void {

@@ -133,7 +133,10 @@ async function awaitAnswers(datapath: Datapath): Promise<void> {
 function report(result: RunResult, settings: RunSettings, { out, err }: RunOutputs): number {
   const { wrong } = account(result);
   if (settings.json) out.write(`${summaryJson(result)}\n`);
-  else out.write(`${summaryText(result, colorsFor(out).bold)}\n`);
+  else {
+    err.write('\n');
+    out.write(`${summaryText(result, colorsFor(out).bold)}\n`);
+  }
   if (settings.isDemo && !settings.json) err.write(`\n${demoHints(settings.ports)}\n`);
   if (wrong !== undefined) {
     err.write(

@@ -146,14 +146,21 @@ async function shareClock(ports: readonly PortSetting[]): Promise<number | undef
   return Number(timeline.spanNs) / 1e6;
 }
 
-/** Room for the flows, the frames to replay and the rings of the ports; pages that are not touched cost nothing. */
+/** Room for the flows, the frames to replay and the rings of the ports; pages not touched cost nothing. Throws ERR_OUT_OF_MEMORY. */
 function arenaSize(ports: readonly PortSetting[], flows: number, threads: number): number {
   let size = 256 * MIB + flows * 128;
   for (const { type, options } of ports) {
     if (type === 'pcap') size += captureSize(options.rx) + threads * PCAP_RING_SIZE;
     if (type === 'generator') size += Number(options.flows ?? 1000) * (generatedSize(options.size) + REPLAY_OVERHEAD);
   }
-  return Math.min(size, ARENA_SIZE_MAX);
+  if (size > ARENA_SIZE_MAX) {
+    const [wanted, most] = [size, ARENA_SIZE_MAX].map((bytes) => `${Math.ceil(bytes / MIB)} MiB`);
+    throw new DatapathError(
+      'ERR_OUT_OF_MEMORY',
+      `ports and flows need about ${wanted}, a datapath has ${most} at most: take fewer or smaller flows, ports or workers`,
+    );
+  }
+  return size;
 }
 
 /** Small frames grow most: to a cache line and a descriptor. */
