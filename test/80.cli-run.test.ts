@@ -1,21 +1,25 @@
 /*
- * wdp run as a child process: the demo and what its files hold, the three ways to the end, JSON, handlers, configuration, and what every kind of
- * mistake gets: its exit status and one line.
+ * wdp run as a child process: the demo and what its files hold, the three ways to the end, JSON, ports and handlers.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { PortStatus, Rates } from '../src/cli/status.ts';
-import type { DatapathStats } from '../src/datapath/stats.ts';
 import { encodePcap, readPcap } from '../src/pcap/index.ts';
 import { flowTuple, udpFrame } from '../src/ports/frames.ts';
-import { type CliResult, runCli, startCli } from './support/cli.ts';
+import {
+  accountOf,
+  type CliResult,
+  expectJsonAddsUp,
+  expectOneLine,
+  objects,
+  runCli,
+  startCli,
+} from './support/cli.ts';
 
 const examples = new URL('../examples/', import.meta.url).pathname;
 const capture = (name: string): string => path.join(examples, 'captures', `${name}.pcap`);
 const HOSTS = ['host-a', 'host-b', 'host-c'];
-const ACCOUNT = /^in (\d+) = hits (\d+) \+ misses (\d+) \+ drops (\d+); accounted for (\d+) \(100%\)$/m;
 
 let folder = '';
 beforeAll(() => {
@@ -35,58 +39,6 @@ const destinationOf = (frame: string): string => frame.slice(0, 12);
 const sourceOf = (frame: string): string => frame.slice(12, 24);
 const isGroup = (mac: string): boolean => (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1;
 const isReserved = (mac: string): boolean => mac.startsWith('0180c200000');
-
-/** The numbers of the account; fails when the line is missing or does not add up. */
-function accountOf(stdout: string): { in: number; hits: number; misses: number; drops: number } {
-  const found = ACCOUNT.exec(stdout);
-  expect(found, stdout).not.toBeNull();
-  const [received, hits, misses, drops, accounted] = found!.slice(1).map(Number);
-  expect(accounted).toBe(received);
-  expect(hits + misses + drops).toBe(received);
-  return { in: received, hits, misses, drops };
-}
-
-interface JsonObject extends DatapathStats {
-  type: 'stats' | 'summary';
-  seconds: number;
-  interrupted: boolean;
-  rates: Rates;
-  ports: PortStatus[];
-  accounting: object;
-}
-
-/** The objects of `--json`, one a line; the last is the summary. */
-function objects(stdout: string): JsonObject[] {
-  return stdout
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-}
-
-function expectJsonAddsUp(stdout: string): JsonObject {
-  const all = objects(stdout);
-  expect(all.slice(0, -1).every(({ type }) => type === 'stats')).toBe(true);
-  const summary = all[all.length - 1];
-  expect(summary.type).toBe('summary');
-  const { received, hits, misses, drops, answered, upcallsPending } = summary;
-  expect(hits.emc + hits.megaflow + misses + drops.rxShort + drops.workerLost).toBe(received);
-  expect(upcallsPending).toBe(0);
-  const upcallDrops = Object.entries(drops).filter(([name]) => name.startsWith('upcall'));
-  const lost = upcallDrops.reduce((sum, [, count]) => sum + count, 0);
-  // drops of action upcalls are among the upcall drops, and are no misses
-  expect(answered + lost - summary.upcalls.actionLost).toBe(misses);
-  expect(summary.ports.reduce((sum, port) => sum + port.rxPackets, 0)).toBe(received);
-  expect(summary.ports.reduce((sum, port) => sum + port.txPackets, 0)).toBe(summary.transmitted);
-  expect(summary.accounting).toMatchObject({ in: received, accountedFor: received, ok: true });
-  return summary;
-}
-
-function expectOneLine({ stderr, stdout }: CliResult): string {
-  expect(stdout).toBe('');
-  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
-  expect(stderr).toMatch(/^wdp: /);
-  return stderr;
-}
 
 describe('the demo', () => {
   const sent = new Map(HOSTS.map((host) => [host, frames(capture(host))]));
@@ -361,156 +313,5 @@ describe('ports and handlers', () => {
     expect(status, stderr).toBe(0);
     expect(frames(path.join(folder, 'clock.pcap'))).toEqual(turns.map(({ data }) => hex(data)));
     expect(expectJsonAddsUp(stdout).seconds).toBeGreaterThanOrEqual(1);
-  });
-});
-
-describe('configuration', () => {
-  test('a file says what options say; options win', async () => {
-    const config = file(
-      'lab.json',
-      JSON.stringify({
-        name: 'lab',
-        ports: [`a,type=pcap,rx=${capture('dns')},speed=max`, { name: 'b', type: 'null' }],
-        handler: 'drop',
-        workers: 0,
-        flows: 1000,
-        emcEntries: 8192,
-        idleTimeout: 1.5,
-        seed: 7,
-        json: true,
-      }),
-    );
-    const { status, stdout, stderr } = await runCli(['run', '--config', config, '--handler', 'flood'], folder);
-    expect(status, stderr).toBe(0);
-    const summary = expectJsonAddsUp(stdout);
-    expect(summary).toMatchObject({ name: 'lab', handler: 'flood', transmitted: frames(capture('dns')).length });
-  });
-
-  test.each([
-    ['{"prots": []}', 'prots is not a setting; there are name, ports, handler'],
-    ['{"ports": []}', 'ports: a datapath needs ports'],
-    ['{}', 'ports: a datapath needs ports'],
-    ['{"ports": "a"}', 'ports must be a list of ports, not "a"'],
-    ['{"ports": [7]}', 'ports[0] must be a SPEC as text or an object with name, type and options, not 7'],
-    ['{"ports": [{"type": "null"}]}', 'ports[0].name is missing'],
-    ['{"ports": ["a,type=null", {"name": "b", "type": "tape"}]}', 'ports[1]: port b: no port type "tape"; there are'],
-    ['{"ports": [{"name": "b", "type": "null", "rx": "x"}]}', 'ports[0]: port b: type null has no option "rx"'],
-    ['{"ports": [{"name": "b", "type": "generator", "flows": "x"}]}', 'option flows must be an integer'],
-    ['{"ports": ["a,type=null", "a,type=null"]}', 'ports[1]: there is a port a already'],
-    ['{"ports": ["a,type=null"], "workers": 99}', 'workers must be an integer from 0 to 15, not 99'],
-    ['{"ports": ["a,type=null"], "handler": "smart"}', 'handler must be one of learning, drop, flood, static:FILE'],
-    ['{"ports": ["a,type=null"], "for": "long"}', 'for must be a number of seconds'],
-    ['[]', 'the settings must be an object, not a list'],
-    ['{"ports": [\n  1 2]}', 'wrong.json:2:5: this is not JSON'],
-    ['{"ports": [oops]}', 'this is not JSON'],
-  ])('%s', async (text, message) => {
-    const result = await runCli(['run', '--config', file('wrong.json', text)], folder);
-    expect(result.status).toBe(1);
-    const line = expectOneLine(result);
-    expect(line).toContain('wrong.json');
-    expect(line).toContain(message);
-  });
-
-  test('a file that is not there', async () => {
-    const result = await runCli(['run', '--config', 'none.json'], folder);
-    expect(result.status).toBe(1);
-    expect(expectOneLine(result)).toContain('cannot read the configuration none.json');
-  });
-});
-
-describe('mistakes', () => {
-  test.each([
-    [['run', '--nope'], "unknown option '--nope'"],
-    [['run', 'more'], "too many arguments for 'run'"],
-    [['run', '--port'], "option '--port <SPEC>' argument missing; see wdp run --help"],
-    [['flow'], "unknown command 'flow'"],
-    [['run', '--handler', 'smart'], '--handler must be one of learning, drop, flood, static:FILE, module:FILE'],
-    [['run', '--handler', 'static:'], '--handler must be one of'],
-    [['run', '--workers', '99'], '--workers must be an integer from 0 to 15, not 99'],
-    [['run', '--workers', 'two'], '--workers must be an integer from 0 to 15, not "two"'],
-    [['run', '--emc-entries', '10000'], '--emc-entries must be a power of two from 8192 to 1048576, not 10000'],
-    [['run', '--for', '0'], '--for must be a number of seconds'],
-    [['run', '--speed', 'fast'], '--speed must be recorded, max, or packets a second, not "fast"'],
-    [['run', '--port', 'a,type=tape'], 'port a: no port type "tape"; there are memory, pcap, generator, null'],
-    [['run', '--port', 'a,type=afpacket'], 'port type "afpacket" is not in this version yet; there are memory, pcap'],
-    [['run', '--port', 'a,type'], '"type" is not key=value'],
-    [['run', '--port', ',type=null'], 'a port needs a name'],
-    [['run', '--port', 'a,type=pcap,speed=fast'], 'option speed must be recorded, max, or packets a second'],
-    [['run', '--port', 'a,type=pcap,color=red'], 'type pcap has no option "color"; it takes rx, tx, speed, loop'],
-    [['run', '--port', 'a,type=generator,size=10'], 'port a: size must be 60 to 9000'],
-    [['run', '--port', 'a,slots=3'], 'port a: slots must be a power of two'],
-    [['run', '--port', 'a,type=null', '--port', 'a,type=null'], 'there is a port a already'],
-    [['run', '--port', 'a,type=pcap,tx=x', '--port', 'b,type=pcap,tx=./x'], 'tx=./x is written by port a already'],
-    [['run', '--port', 'a,type=pcap,rx=x', '--port', 'b,type=pcap,tx=x'], 'tx=x is the capture that port a replays'],
-    [['parse-pcap'], "missing required argument 'FILE'"],
-  ])('%j: exit status 2', async (args, message) => {
-    const result = await runCli(args, folder);
-    expect(result.status).toBe(2);
-    expect(expectOneLine(result)).toContain(message);
-  });
-
-  test('what could not be done: exit status 1', async () => {
-    const cases: [string[], string][] = [
-      [['--port', 'a,type=pcap,rx=none.pcap'], 'none.pcap: cannot be opened: ENOENT'],
-      [['--port', 'a,type=pcap,rx=none.pcap,speed=max'], 'none.pcap: cannot be opened: ENOENT'],
-      [['--port', `a,type=pcap,rx=${file('empty.pcap', '')}`], 'empty.pcap'],
-      [['--port', `a,type=pcap,rx=${file('text.pcap', 'hello, this is no capture')}`], 'text.pcap'],
-      [['--port', 'a,type=pcap,tx=none/x.pcap'], 'none/x.pcap'],
-      [['--handler', 'static:none', '--port', 'a,type=null'], 'cannot read the rules in none'],
-      [['--handler', `static:${file('rules', '\nin_port(1) actions:fly')}`, '--port', 'a,type=null'], 'rules:2: '],
-      [['--handler', 'module:none.mjs', '--port', 'a,type=null'], 'cannot load the handler none.mjs'],
-      [
-        ['--handler', `module:${file('empty.mjs', 'export default 7;')}`, '--port', 'a,type=null'],
-        'exports no handler',
-      ],
-      [['--port', 'g,type=generator,flows=16777216,size=9000', '--for', '1'], 'ports and flows need about'],
-    ];
-    for (const [args, message] of cases) {
-      const result = await runCli(['run', '--json', ...args], folder);
-      expect(result.status, `${args.join(' ')}: ${result.stderr}`).toBe(1);
-      expect(expectOneLine(result)).toContain(message);
-    }
-  });
-
-  test('a full disk ends the run with one line', async () => {
-    const ports = [`a,type=pcap,rx=${capture('http')},speed=max,loop=100`, 'b,type=pcap,tx=/dev/full'];
-    const args = ['run', '--json', '--handler', 'flood', ...ports.flatMap((port) => ['--port', port])];
-    const result = await runCli(args, folder);
-    expect(result.status).toBe(1);
-    expect(result.stderr).toMatch(/^wdp: \/dev\/full: .*ENOSPC.*\n$/);
-  });
-});
-
-describe('help', () => {
-  test('wdp --version and --help', async () => {
-    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-    expect(await runCli(['--version'], folder)).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' });
-    const help = await runCli(['--help'], folder);
-    expect(help).toMatchObject({ status: 0, stderr: '' });
-    for (const command of ['run', 'bench', 'parse-pcap', 'doctor'])
-      expect(help.stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'));
-    const nothing = await runCli([], folder);
-    expect(nothing).toMatchObject({ status: 2, stdout: '', stderr: help.stdout });
-  });
-
-  test('wdp run --help names every option, port type and handler, and is not too wide', async () => {
-    const { status, stdout, stderr } = await runCli(['run', '--help'], folder);
-    expect([status, stderr]).toEqual([0, '']);
-    expect(await runCli(['help', 'run'], folder)).toEqual({ status: 0, stdout, stderr: '' });
-    for (const word of ['--config', '--name', '--port', '--handler', '--workers', '--json', '--for', '--speed'])
-      expect(stdout).toContain(word);
-    for (const word of ['memory', 'pcap', 'generator', 'null', 'static:FILE', 'module:FILE', '130'])
-      expect(stdout).toContain(word);
-    for (const word of ['--control', '--metrics', 'afpacket']) expect(stdout).not.toContain(word);
-    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100);
-  });
-
-  test('parse-pcap and doctor are there', async () => {
-    const keys = await runCli(['parse-pcap', capture('dhcp')], folder);
-    expect(keys.status, keys.stderr).toBe(0);
-    expect(keys.stdout.trimEnd().split('\n')).toHaveLength(4);
-    const doctor = await runCli(['doctor', '--json'], folder);
-    expect(JSON.parse(doctor.stdout).mainJob).toBe(true);
-    expect(doctor.status).toBe(0);
   });
 });
