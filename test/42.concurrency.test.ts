@@ -214,7 +214,13 @@ function expectNothingLeft(datapath: Datapath, held: readonly { release(): void 
 
 describe.each(BUILDS)('readers and writers at once, %s', (build) => {
   it.each([true, false])(`cache %s, SEED=${SEED}`, async (emc) => {
-    await using datapath = await openDatapath({ build, emc, workers: WRITER_SLOT, flows: 262_144, arenaSize: 512 * 1048576 });
+    await using datapath = await openDatapath({
+      build,
+      emc,
+      workers: WRITER_SLOT,
+      flows: 262_144,
+      arenaSize: 512 * 1048576,
+    });
     const arena = new Arena(datapath);
     await arena.setUp();
     const pool = new WorkerPool(datapath.memory, {

@@ -13,11 +13,14 @@ export interface FieldTable {
 
 type Name = keyof typeof C;
 
+/** Value of a constant by its name. */
+export const constantNamed: Readonly<Record<string, number>> = { ...C };
+
 /** Fields by size: `{ 4: ['KEY_IN_PORT'] }`. */
 function table(size: number, bySize: Record<number, Name[]>, from = 0): FieldTable {
   const fields: FieldTable['fields'] = {};
   for (const [bytes, names] of Object.entries(bySize)) {
-    for (const name of names) fields[name] = { at: C[name] as number, size: Number(bytes) };
+    for (const name of names) fields[name] = { at: constantNamed[name], size: Number(bytes) };
   }
   return { size, from, fields };
 }
