@@ -15,12 +15,21 @@ import { BUILDS, expectAccounted, openDatapath, SEED } from './support/datapath.
 import { Random } from './support/frames.ts';
 
 const SECONDS = Number(process.env.SECONDS ?? 2.5);
-/** Flow numbers of the generator: what happens to each range, and which port its packets leave by. */
-const STABLE = { first: 0, count: 700, port: 11 };
-const REPLACED = { first: 700, count: 300, port: 12 };
-const CHURNED = { first: 1000, count: 500, port: 13 };
-const FOREIGN = { first: 1500, count: 500, port: 14 };
-const FLOWS = 2000;
+/**
+ * Flow numbers: what happens to each range, which port its packets leave by, and how long they are: a packet that some other flow's actions
+ * were executed on would show in the bytes of a port.
+ */
+interface Range {
+  first: number;
+  count: number;
+  port: number;
+  size: number;
+}
+const STABLE: Range = { first: 0, count: 700, port: 11, size: 60 };
+const REPLACED: Range = { first: 700, count: 300, port: 12, size: 80 };
+const CHURNED: Range = { first: 1000, count: 500, port: 13, size: 100 };
+const FOREIGN: Range = { first: 1500, count: 500, port: 14, size: 120 };
+const RANGES = [STABLE, REPLACED, CHURNED, FOREIGN];
 const POLLERS = [1, 2];
 const WRITER_SLOT = 3;
 const SRC_BASE = 0x0a000000;
@@ -28,8 +37,7 @@ const SRC_BASE = 0x0a000000;
 const keyOf = (i: number): Uint8Array => referenceExtract(udpFrame(flowTuple(i)), 0);
 const numberOf = (key: Uint8Array): number =>
   new DataView(key.buffer, key.byteOffset).getUint32(C.KEY_IPV4_SRC) - SRC_BASE;
-const within = (range: { first: number; count: number }, i: number): boolean =>
-  i >= range.first && i < range.first + range.count;
+const within = ({ first, count }: Range, i: number): boolean => i >= first && i < first + count;
 
 /** Masks that all look at the source address: flows never overlap, whatever else a mask has. The last ones have words in a list. */
 function masksOf(variants: number): Uint8Array[] {
@@ -70,9 +78,13 @@ class Arena {
 
   async setUp(): Promise<void> {
     const { datapath } = this;
-    for (const worker of POLLERS)
-      await datapath.ports.addType(`g${worker}`, 'generator', { flows: FLOWS, seed: SEED % 1000 }, { worker });
-    for (const portNo of [11, 12, 13, 14]) await datapath.ports.addType(`n${portNo}`, 'null', {}, { portNo });
+    for (const { first, count, port, size } of RANGES) {
+      for (const worker of POLLERS) {
+        const options = { flows: count, first, size: `${size}`, seed: SEED % 1000 };
+        await datapath.ports.addType(`g${worker}-${first}`, 'generator', options, { worker });
+      }
+      await datapath.ports.addType(`n${port}`, 'null', {}, { portNo: port });
+    }
     for (let i = 0; i < STABLE.count; i++) this.put(STABLE.first + i, `${STABLE.port}`);
     for (let i = 0; i < REPLACED.count; i++) this.put(REPLACED.first + i, `${REPLACED.port}`);
     await datapath.onUpcall(this.#handler());
@@ -109,10 +121,7 @@ class Arena {
     const keys = memory.allocate(FOREIGN.count * C.KEY_SIZE, 'keys');
     for (let i = 0; i < FOREIGN.count; i++) memory.bytes.set(keyOf(FOREIGN.first + i), keys + i * C.KEY_SIZE);
     const masks = masksOf(5).map((mask) => this.datapath.mask(mask));
-    const lists = [
-      this.datapath.actions(`${FOREIGN.port}`),
-      this.datapath.actions(`push_vlan(vid=1,pcp=0),${FOREIGN.port}`),
-    ];
+    const lists = [this.datapath.actions(`${FOREIGN.port}`), this.datapath.actions(`set(skb_mark(7)),${FOREIGN.port}`)];
     this.held.push(...masks, ...lists);
     const worker = new Worker(new URL('./support/writer-thread.mjs', import.meta.url), {
       workerData: {
@@ -146,7 +155,7 @@ class Arena {
     for (let i = 0; i < 200; i++) {
       const n = CHURNED.first + this.random.below(CHURNED.count);
       const what = this.random.below(16);
-      if (what < 7) this.put(n, `${CHURNED.port}`);
+      if (what < 7) this.put(n, this.#anyList(CHURNED));
       else if (what < 12) flows.delete({ key: keyOf(n), mask: this.maskOf(n) });
       else this.#replace(REPLACED.first + this.random.below(REPLACED.count));
     }
@@ -156,8 +165,12 @@ class Arena {
   }
 
   #replace(n: number): void {
-    const { port } = REPLACED;
-    this.put(n, this.random.pick([`${port}`, `${port},${port}`, `set(skb_mark(${this.random.below(50)})),${port}`]));
+    this.put(n, this.random.oneIn(4) ? `${REPLACED.port},${REPLACED.port}` : this.#anyList(REPLACED));
+  }
+
+  /** The range's port, mostly with an action before it: lists of one size come and go in all ranges, and share their blocks. */
+  #anyList({ port }: Range): string {
+    return this.random.oneIn(4) ? `${port}` : `set(skb_mark(${this.random.below(50)})),${port}`;
   }
 
   /** All churned flows of one last byte of the address, and nothing of the other ranges. */
@@ -178,15 +191,15 @@ class Arena {
 }
 
 /** Each packet of a range was counted in its flow: as often as the generators' rounds say. Returns the sum. */
-function expectEveryPacketHit(datapath: Datapath, arena: Arena, range: { first: number; count: number }): number {
-  const received = POLLERS.map((worker) => datapath.ports.get(`g${worker}`)!.stats().rxPackets);
-  const least = received.reduce((sum, n) => sum + Math.floor(n / FLOWS), 0);
-  const most = received.reduce((sum, n) => sum + Math.ceil(n / FLOWS), 0);
+function expectEveryPacketHit(datapath: Datapath, arena: Arena, range: Range): number {
+  const received = POLLERS.map((worker) => datapath.ports.get(`g${worker}-${range.first}`)!.stats().rxPackets);
+  const least = received.reduce((sum, n) => sum + Math.floor(n / range.count), 0);
+  const most = received.reduce((sum, n) => sum + Math.ceil(n / range.count), 0);
   let sum = 0;
   const wrong: [number, number][] = [];
   for (let i = range.first; i < range.first + range.count; i++) {
-    const { packets } = datapath.flows.get({ key: keyOf(i), mask: arena.maskOf(i) })!.stats;
-    if (packets < least || packets > most) wrong.push([i, packets]);
+    const { packets, bytes } = datapath.flows.get({ key: keyOf(i), mask: arena.maskOf(i) })!.stats;
+    if (packets < least || packets > most || bytes !== packets * range.size) wrong.push([i, packets]);
     sum += packets;
   }
   expect(wrong, `between ${least} and ${most}`).toEqual([]);
@@ -250,6 +263,10 @@ describe.each(BUILDS)('readers and writers at once, %s', (build) => {
     expect(stats.misses).toBeGreaterThan(0);
     const stable = expectEveryPacketHit(datapath, arena, STABLE);
     const replaced = expectEveryPacketHit(datapath, arena, REPLACED);
+    for (const { port, size } of RANGES) {
+      const { txPackets, txBytes } = datapath.ports.get(port)!.stats();
+      expect(txBytes, `bytes of port ${port}`).toBe(txPackets * size);
+    }
     const sent = (portNo: number): number => datapath.ports.get(portNo)!.stats().txPackets;
     expect(sent(STABLE.port)).toBe(stable);
     expect(sent(REPLACED.port)).toBeGreaterThanOrEqual(replaced);

@@ -28,6 +28,11 @@ function udp(size: number, number = 0): Uint8Array {
   return L.ethernet(0x0800, L.ipv4({ proto: 17 }, L.udp({ src: number }, L.filler(size - 42))));
 }
 
+/** The number that `udp` was given. */
+function numberIn({ packet }: RingFrame): number {
+  return packet[34] * 256 + packet[35];
+}
+
 /** Every word and attribute of one miss. */
 function expectMiss(datapath: Datapath, frame: RingFrame, packet: Uint8Array, inPort: number): void {
   const message = readUpcall(frame.message);
@@ -194,7 +199,7 @@ describe.each(BUILDS)('upcall frames, %s', (build) => {
     // what was queued is served in the order of arrival
     const numbers: number[] = [];
     for (let frames = take(datapath); frames.length > 0; frames = take(datapath)) {
-      numbers.push(...frames.map(({ packet }) => packet[34] * 256 + packet[35]));
+      numbers.push(...frames.map(numberIn));
       refuse(datapath, frames);
     }
     expect(numbers).toEqual(Array.from({ length: upcallFrames }, (_, i) => i));
@@ -217,19 +222,24 @@ describe.each(BUILDS)('upcall frames, %s', (build) => {
     const random = new L.Random(SEED);
     let sent = 0;
     let seen = 0;
-    let held: RingFrame[] = [];
+    let held: { frame: RingFrame; number: number }[] = [];
     for (let round = 0; round < stepsOf(build, 4000); round++) {
       const room = 64 - datapath.memory.wasm.outstanding(0);
       const count = Math.min(room, random.below(20));
       for (let i = 0; i < count; i++) port.send(udp(60, sent++ & 0xffff));
       datapath.memory.wasm.poll(8);
       for (const frame of take(datapath, random.below(16))) {
-        expect(frame.packet[34] * 256 + frame.packet[35]).toBe(seen++ & 0xffff);
-        held.push(frame);
+        expect(numberIn(frame)).toBe(seen & 0xffff);
+        held.push({ frame, number: seen++ & 0xffff });
       }
       const going = held.filter(() => random.oneIn(2));
-      held = held.filter((frame) => !going.includes(frame));
-      refuse(datapath, going.reverse());
+      held = held.filter((one) => !going.includes(one));
+      // what is held stays as it is while the ring goes round
+      for (const { frame, number } of going) expect(numberIn(frame)).toBe(number);
+      refuse(
+        datapath,
+        going.reverse().map(({ frame }) => frame),
+      );
     }
     expect(datapath.stats().drops.upcallRingFull, 'free frames are found wherever they are').toBe(0);
     expectAccounted(datapath.stats());
