@@ -18,10 +18,10 @@ import {
   BUCKET_SPILLED,
   FLOW_HASH,
   FLOW_INLINE_WORDS,
+  FLOW_SUBTABLE,
   KEY_WORDS,
   SB_MASK_INDEX,
   SB_SUBTABLES,
-  SB_SUBTABLE_COUNT,
   SB_SUBTABLE_FREE,
   SB_SUBTABLE_FRESH,
   SUBTABLES_MAX,
@@ -41,6 +41,7 @@ import {
   WORD_SIZEOF,
 } from '../constants';
 import { sb, secrets } from '../memory/layout';
+import { markSeen } from '../memory/repair';
 import { allocate, release, retire } from '../memory/slab';
 import { clear, freeWays, match, place, refAt, signatureOf, usedWays } from './bucket';
 import { finish, nhWord } from './hash';
@@ -255,6 +256,31 @@ function grow(subtable: usize): bool {
   return true;
 }
 
-export function subtableCount(): u32 {
-  return load<u32>(sb(SB_SUBTABLE_COUNT));
+/**
+ * For repairs: a new table of the same size with the flows of the old one that name this subtable, and their count. Without room for it the old one
+ * stays, with every bucket marked as spilled: right, if slow.
+ */
+export function rebuildTable(subtable: usize): void {
+  const table = load<u32>(subtable, SUBTABLE_TABLE);
+  const log2 = table & 63;
+  const buckets = makeBuckets(log2);
+  const end = tableBuckets(table) + ((tableBucketMask(table) + 1) << 6);
+  let count: u32 = 0;
+  for (let bucket = tableBuckets(table); bucket < end; bucket += BUCKET_SIZEOF) {
+    if (buckets == 0) store<u8>(bucket, <u8>SPILLED_MAX, BUCKET_SPILLED);
+    for (let ways = usedWays(bucket); ways != 0; ways &= ways - 1) {
+      const flow: usize = refAt(bucket, ctz(ways));
+      if (load<u32>(flow, FLOW_SUBTABLE) != <u32>subtable) {
+        clear(bucket, ctz(ways));
+        continue;
+      }
+      markSeen(flow);
+      count++;
+      if (buckets != 0) placeFlow(<u32>buckets | log2, flow);
+    }
+  }
+  store<u32>(subtable, count, SUBTABLE_FLOWS);
+  if (buckets == 0) return;
+  atomic.store<u32>(subtable, <u32>buckets | log2, SUBTABLE_TABLE);
+  retire(tableBuckets(table), 0);
 }

@@ -129,10 +129,11 @@ function createFlow(key: usize, subtable: usize, actions: usize, hash: u32, idle
   store<u32>(cold, idleMs, FLOW_COLD_IDLE_MS);
   store<u32>(cold, hardMs, FLOW_COLD_HARD_MS);
   store<u64>(cold, 0, FLOW_COLD_COOKIE);
-  atomic.store<u32>(flow, <u32>subtable, FLOW_SUBTABLE);
-  addFlow(subtable, flow);
+  // references first: if this writer dies in between, there is one too many, never one too few
   holdActions(actions);
   store<u32>(subtable, load<u32>(subtable, SUBTABLE_REFS) + 1, SUBTABLE_REFS);
+  atomic.store<u32>(flow, <u32>subtable, FLOW_SUBTABLE);
+  addFlow(subtable, flow);
   store<u32>(sb(SB_FLOW_COUNT), load<u32>(sb(SB_FLOW_COUNT)) + 1);
   return <u32>flow;
 }
@@ -171,6 +172,12 @@ function unhang(flow: usize): bool {
   releaseActions(load<u32>(flow, FLOW_ACTIONS));
   releaseMask(subtable);
   store<u32>(sb(SB_FLOW_COUNT), load<u32>(sb(SB_FLOW_COUNT)) - 1);
+  retireSlot(flow);
+  return true;
+}
+
+/** Queues a slot that is no flow any more: it is free when nobody can hold it. */
+export function retireSlot(flow: usize): void {
   const cold = coldOf(flow);
   store<u32>(cold, retirementEpoch(), FLOW_COLD_EPOCH);
   store<u32>(cold, 0, FLOW_COLD_NEXT);
@@ -179,7 +186,6 @@ function unhang(flow: usize): bool {
   else store<u32>(coldOf(tail), <u32>flow, FLOW_COLD_NEXT);
   store<u32>(sb(SB_FLOW_RETIRED_TAIL), <u32>flow);
   store<u32>(sb(SB_FLOW_RETIRED_COUNT), load<u32>(sb(SB_FLOW_RETIRED_COUNT)) + 1);
-  return true;
 }
 
 function reclaimFlows(): void {
@@ -197,7 +203,9 @@ function reclaimFlows(): void {
     for (let slot: u32 = 0; slot < workers; slot++) {
       memory.fill(flowRowsOf(slot) + slotOf(flow) * FLOW_ROW_SIZEOF, 0, FLOW_ROW_SIZEOF);
     }
-    release(load<u32>(flow, FLOW_KEY_MORE));
+    const more: usize = load<u32>(flow, FLOW_KEY_MORE);
+    store<u32>(flow, 0, FLOW_KEY_MORE);
+    release(more);
     freeSlot(flow);
   }
 }

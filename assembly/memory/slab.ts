@@ -123,3 +123,15 @@ export function reclaim(): void {
     release(payload);
   }
 }
+
+/** For repairs: the end and the length of the queue of retired blocks follow from its beginning. */
+export function repairRetired(): void {
+  let last: u32 = 0;
+  let count: u32 = 0;
+  for (let payload = load<u32>(sb(SB_RETIRED_HEAD)); payload != 0; payload = load<u32>(payload - BLOCK_NEXT)) {
+    last = payload;
+    count++;
+  }
+  store<u32>(sb(SB_RETIRED_TAIL), last);
+  store<u32>(sb(SB_RETIRED_COUNT), count);
+}

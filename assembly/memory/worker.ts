@@ -1,10 +1,11 @@
 /*
  * Worker slots: taking one, leaving it, and repairing what a dead worker left behind.
  *
- * Threads. `attach` and `detach`: the thread that takes the slot. `recoverWorker` and `recoverWriter`: the owner thread, when it is certain that the
- * thread of that slot runs no more.
+ * Threads. `attach` and `detach`: the thread that takes the slot. `recoverWorker`: the owner thread, when it is certain
+ * that the thread of that slot runs no more.
  *
- * What can be lost. The packets that were in the dead worker's hands: WORKER_IN_FLIGHT of them, counted as DROP_WORKER_LOST. Flows, statistics, queued upcalls and frames still in rings stay.
+ * What can be lost. The packets that were in the dead worker's hands: WORKER_IN_FLIGHT of them, counted as DROP_WORKER_LOST. Flows,
+ * statistics, queued upcalls and frames still in rings stay.
  */
 import {
   DROP_WORKER_LOST,
@@ -13,7 +14,6 @@ import {
   RING_CONSUMER,
   RX_RING,
   SB_WORKERS_LOST,
-  SB_WRITER,
   WORKER_ATTACHED,
   WORKER_BATCH,
   WORKER_DROPS,
@@ -28,6 +28,7 @@ import {
 import { portAt } from '../io/transmit';
 import { initBatch } from '../pipeline';
 import { recoverRing } from '../upcall/consume';
+import { releaseLockOf } from './lock';
 import { AREA_RX_PORTS, area, areaOf, attachTo, emc, emcBucketMask, sb, workers } from './layout';
 
 /** Makes this instance worker `slot`. 0, or -EINVAL. The slot's counters, ring and flows' rows go on where they were. */
@@ -58,7 +59,7 @@ export function recoverWorker(slot: u32): u32 {
   store<u32>(dead, 0, WORKER_BATCH);
   atomic.store<u32>(dead, 0, WORKER_EPOCH);
   recoverRing(slot);
-  atomic.cmpxchg<u32>(sb(SB_WRITER), slot + 1, 0);
+  releaseLockOf(slot);
   atomic.store<u32>(dead, WORKER_FREE, WORKER_STATE);
   atomic.add<u32>(sb(SB_WORKERS_LOST), 1);
   return inFlight;

@@ -43,7 +43,8 @@ export function decide(rules: usize, key: usize): usize {
     const c = v128.and(v128.load(key, 32), v128.load(subtable, SUBTABLE_MASK + 32));
     if (!equalInline(a, b, c, rule)) continue;
     const count = load<u32>(subtable, SUBTABLE_LIST_COUNT);
-    if (count == 0 || equalList(key, load<u32>(subtable, SUBTABLE_LIST), count, load<u32>(rule, FLOW_KEY_MORE))) return rule;
+    if (count == 0 || equalList(key, load<u32>(subtable, SUBTABLE_LIST), count, load<u32>(rule, FLOW_KEY_MORE)))
+      return rule;
   }
   return 0;
 }
