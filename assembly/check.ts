@@ -68,7 +68,11 @@ function checkSlots(): u32 {
     if (load<u32>(flow, FLOW_SUBTABLE) != 0 || free++ > fresh) return 4;
   }
   let retired: u32 = 0;
-  for (let flow: usize = load<u32>(sb(SB_FLOW_RETIRED_HEAD)); flow != 0; flow = load<u32>(coldOf(flow), FLOW_COLD_NEXT)) {
+  for (
+    let flow: usize = load<u32>(sb(SB_FLOW_RETIRED_HEAD));
+    flow != 0;
+    flow = load<u32>(coldOf(flow), FLOW_COLD_NEXT)
+  ) {
     if (load<u32>(flow, FLOW_SUBTABLE) != 0 || retired++ > fresh) return 4;
   }
   if (live != load<u32>(sb(SB_FLOW_COUNT)) || retired != load<u32>(sb(SB_FLOW_RETIRED_COUNT))) return 3;

@@ -78,7 +78,7 @@ import { answerByRules } from './upcall/rules';
 const TOUCH_FLOWS: u32 = 4096;
 
 /** What the touching passes read: kept so that the loads are not removed. */
-let touched: u32 = 0;
+export let touched: u32 = 0;
 
 /** Takes up to `breaths` batches from this worker's ports, in turn. Returns the number of packets received. */
 export function poll(breaths: u32): u32 {

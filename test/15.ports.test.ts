@@ -31,7 +31,10 @@ function capture(name: string, frames: readonly { data: Uint8Array; timeNs: bigi
 }
 
 const numbered = (count: number, stepNs = 0n): { data: Uint8Array; timeNs: bigint }[] =>
-  Array.from({ length: count }, (_, i) => ({ data: udpFrame(flowTuple(i), 60 + i), timeNs: 1_000_000_000n + BigInt(i) * stepNs }));
+  Array.from({ length: count }, (_, i) => ({
+    data: udpFrame(flowTuple(i), 60 + i),
+    timeNs: 1_000_000_000n + BigInt(i) * stepNs,
+  }));
 
 /** Polls until every replay has ended and everything queued is written. */
 async function runOut(made: Datapath): Promise<void> {
@@ -50,7 +53,11 @@ describe('memory', () => {
     const frames = [14, 60, 64, 65, 1514, 9000].map((size) => Uint8Array.from({ length: size }, (_, i) => i & 255));
     made.process(a, frames);
     expect(b.receive()).toEqual(frames);
-    expect(a.stats()).toMatchObject({ rxPackets: 6, rxBytes: frames.reduce((sum, frame) => sum + frame.length, 0), txPackets: 0 });
+    expect(a.stats()).toMatchObject({
+      rxPackets: 6,
+      rxBytes: frames.reduce((sum, frame) => sum + frame.length, 0),
+      txPackets: 0,
+    });
     expect(b.stats()).toMatchObject({ txPackets: 6, rxPackets: 0 });
   });
 
@@ -67,7 +74,10 @@ describe('memory', () => {
     const a = made.ports.add('a', { slots: 64, frameSize: 2048 });
     made.ports.add('b', { slots: 8, frameSize: 256 });
     await made.onUpcall(flood());
-    made.process(a, numbered(20).map((frame) => frame.data));
+    made.process(
+      a,
+      numbered(20).map((frame) => frame.data),
+    );
     made.process(a, [new Uint8Array(1000).fill(2)]);
     const { drops } = made.stats();
     expect(drops.txFull).toBe(12);
@@ -86,7 +96,9 @@ describe('pcap', () => {
     await made.onUpcall(flood());
     await runOut(made);
     await made.close();
-    expect(readPcap(readFileSync(tx)).records.map((record) => [...record.data])).toEqual(frames.map((frame) => [...frame.data]));
+    expect(readPcap(readFileSync(tx)).records.map((record) => [...record.data])).toEqual(
+      frames.map((frame) => [...frame.data]),
+    );
   });
 
   it('loses nothing when the writer is slower than the replay', async () => {
@@ -107,7 +119,10 @@ describe('pcap', () => {
     const made = await datapath();
     const step = 20_000_000n;
     const early = capture('early.pcap', numbered(5, step));
-    const late = capture('late.pcap', numbered(5, step).map((frame) => ({ ...frame, timeNs: frame.timeNs + step / 2n })));
+    const late = capture(
+      'late.pcap',
+      numbered(5, step).map((frame) => ({ ...frame, timeNs: frame.timeNs + step / 2n })),
+    );
     const timeline = await commonTimeline([early, late]);
     expect(timeline).toEqual({ originNs: 1_000_000_000n, spanNs: step * 4n + step / 2n });
     const tx = path.join(folder, 'timed.pcap');
@@ -185,7 +200,9 @@ describe('bad specifications', () => {
 
   it('missing and damaged captures keep their own error', async () => {
     const made = await datapath();
-    await expect(made.ports.addType('a', 'pcap', { rx: '/does/not/exist' })).rejects.toMatchObject({ code: 'ERR_PCAP_FILE' });
+    await expect(made.ports.addType('a', 'pcap', { rx: '/does/not/exist' })).rejects.toMatchObject({
+      code: 'ERR_PCAP_FILE',
+    });
     const damaged = path.join(folder, 'damaged.pcap');
     writeFileSync(damaged, 'no capture at all, just text');
     await expect(made.ports.addType('b', 'pcap', { rx: damaged })).rejects.toMatchObject({ code: 'ERR_PCAP_MAGIC' });
@@ -203,7 +220,11 @@ describe('bad specifications', () => {
   });
 
   it('parses a SPEC', () => {
-    expect(parsePortSpec('eth1,type=pcap,rx=a=b.pcap')).toEqual({ name: 'eth1', type: 'pcap', options: { rx: 'a=b.pcap' } });
+    expect(parsePortSpec('eth1,type=pcap,rx=a=b.pcap')).toEqual({
+      name: 'eth1',
+      type: 'pcap',
+      options: { rx: 'a=b.pcap' },
+    });
     expect(parsePortSpec('m')).toEqual({ name: 'm', type: 'memory', options: {} });
   });
 });

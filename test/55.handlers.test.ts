@@ -5,10 +5,19 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Datapath, drop, flood, learning, type MemoryPort, makeHandler, staticRules, type UpcallHandler } from '../src/index.ts';
+import {
+  Datapath,
+  drop,
+  flood,
+  learning,
+  type MemoryPort,
+  makeHandler,
+  staticRules,
+  type UpcallHandler,
+} from '../src/index.ts';
+import { type FlowTuple, flowTuple, udpFrame } from '../src/ports/frames.ts';
 import { LearningHandler } from '../src/upcall/learning.ts';
 import { parseRules } from '../src/upcall/static.ts';
-import { type FlowTuple, flowTuple, udpFrame } from '../src/ports/frames.ts';
 
 const open: Datapath[] = [];
 
@@ -138,7 +147,8 @@ describe('static rules', () => {
     priority=200 eth_type(0x0800),ipv4(dst=11.0.0.0/255.0.0.0,proto=17,frag=no),udp(dst=80) actions:2
     priority=100,idle=5s eth_type(0x0800),ipv4(dst=11.0.0.0/255.0.0.0) actions:3
     priority=1 actions:drop`;
-  const to = (dstPort: number, dst = 0x0b000001): Uint8Array => udpFrame({ ...flowTuple(1), dst, dstPort } satisfies FlowTuple);
+  const to = (dstPort: number, dst = 0x0b000001): Uint8Array =>
+    udpFrame({ ...flowTuple(1), dst, dstPort } satisfies FlowTuple);
 
   it('the first rule by priority decides, and its flow catches nothing of another rule', async () => {
     const { datapath, hosts } = await lan(staticRules(parseRules(rules, 'rules')));
@@ -179,9 +189,15 @@ describe('by name', () => {
   it('makes every form', async () => {
     for (const spec of ['learning', 'drop', 'flood']) expect((await makeHandler(spec)).name).toBe(spec);
     expect((await makeHandler(`static:${file('r', 'actions:1')}`)).name).toContain('static:');
-    const object = file('o.mjs', 'export default { handle(batch) { for (let i = 0; i < batch.count; i++) batch.drop(i); } };');
+    const object = file(
+      'o.mjs',
+      'export default { handle(batch) { for (let i = 0; i < batch.count; i++) batch.drop(i); } };',
+    );
     expect((await makeHandler(`module:${object}`)).name).toContain('module:');
-    const one = file('p.mjs', 'export const perPacket = true; export default ({ inPort }) => ({ actions: String(3 - inPort) });');
+    const one = file(
+      'p.mjs',
+      'export const perPacket = true; export default ({ inPort }) => ({ actions: String(3 - inPort) });',
+    );
     const { datapath, hosts } = await lan(await makeHandler(`module:${one}`), 2);
     expect(send(datapath, hosts, 1, frame(1, 2))).toEqual([0, 1]);
   });

@@ -17,7 +17,8 @@ async function withFlows(): Promise<Datapath> {
   return datapath;
 }
 
-const matchOf = (i: number): string => `in_port(1),eth_type(0x0800),ipv4(src=10.0.${i >> 8}.${i & 255},proto=${i % 2 === 0 ? 17 : 6},frag=no)`;
+const matchOf = (i: number): string =>
+  `in_port(1),eth_type(0x0800),ipv4(src=10.0.${i >> 8}.${i & 255},proto=${i % 2 === 0 ? 17 : 6},frag=no)`;
 
 /** Flow slots that are flows, first to last. */
 function liveSlots(datapath: Datapath): number[] {
@@ -34,7 +35,8 @@ function placeOf(datapath: Datapath, flow: number): { bucket: number; way: numbe
   const first = table - (table & 63);
   for (let bucket = first; bucket < first + (C.BUCKET_SIZEOF << (table & 63)); bucket += C.BUCKET_SIZEOF) {
     for (let way = 0; way < C.BUCKET_WAYS; way++) {
-      if (memory.bytes[bucket + way] !== 0 && memory.u32(bucket + C.BUCKET_REFS + way * 4) === flow) return { bucket, way };
+      if (memory.bytes[bucket + way] !== 0 && memory.u32(bucket + C.BUCKET_REFS + way * 4) === flow)
+        return { bucket, way };
     }
   }
   throw new Error('the flow is in no bucket');
@@ -57,7 +59,8 @@ const halfDone: Record<string, (datapath: Datapath) => void> = {
     memory.setU32(C.SUPERBLOCK + C.SB_FLOW_COUNT, 1);
   },
   'marks of spilled entries that were not restored': (datapath) => {
-    for (const flow of liveSlots(datapath)) datapath.memory.bytes[placeOf(datapath, flow).bucket + C.BUCKET_SPILLED] = 0;
+    for (const flow of liveSlots(datapath))
+      datapath.memory.bytes[placeOf(datapath, flow).bucket + C.BUCKET_SPILLED] = 0;
   },
   'queues whose ends are stale': (datapath) => {
     datapath.memory.setU32(C.SUPERBLOCK + C.SB_FLOW_RETIRED_TAIL, datapath.memory.superblock(C.SB_FLOWS));
@@ -97,7 +100,10 @@ describe('a dead writer', () => {
     const datapath = await Datapath.open({ flows: 2048, workers: 1, idleTimeoutMs: 0 });
     await datapath.ports.addSpec('g,type=generator,flows=20000');
     await datapath.ports.addSpec('n,type=null');
-    const rules = parseRules('eth_type(0x0800),ipv4(src=10.0.0.0/255.255.255.255,frag=no) actions:2\npriority=0 actions:2', 'rules');
+    const rules = parseRules(
+      'eth_type(0x0800),ipv4(src=10.0.0.0/255.255.255.255,frag=no) actions:2\npriority=0 actions:2',
+      'rules',
+    );
     await datapath.onUpcall(staticRules(rules));
     await datapath.start();
     const state = datapath.memory.workerArea(SLOT) + C.WORKER_STATE;
@@ -116,7 +122,9 @@ describe('a dead writer', () => {
     await datapath.stop();
     expect(datapath.check()).toBe(0);
     const before = datapath.stats();
-    expect(before.received).toBe(before.hits.emc + before.hits.megaflow + before.misses + before.drops.rxShort + before.drops.workerLost);
+    expect(before.received).toBe(
+      before.hits.emc + before.hits.megaflow + before.misses + before.drops.rxShort + before.drops.workerLost,
+    );
     await datapath.close();
     expect(datapath.stats().upcallsPending).toBe(0);
   });

@@ -8,16 +8,19 @@ import { describe, expect, it } from 'vitest';
 import { packageRoot } from '../src/native/package-root.ts';
 
 const root = packageRoot();
-const run = (...args: string[]): string => execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8', timeout: 60_000 });
+const run = (...args: string[]): string =>
+  execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8', timeout: 60_000 });
 
 describe('examples', () => {
   it('the README example runs as pasted', () => {
-    const code = /```js\n([^]*?)```/.exec(readFileSync(path.join(root, 'README.md'), 'utf8'))?.[1];
+    const code = /```js\n([\s\S]*?)```/.exec(readFileSync(path.join(root, 'README.md'), 'utf8'))?.[1];
     expect(code?.split('\n').filter((line) => line.trim() !== '').length).toBeLessThanOrEqual(15);
     const file = path.join(root, 'build', `readme-${process.pid}.mjs`);
     writeFileSync(file, code ?? '');
     try {
-      expect(run(file)).toBe('new flow from 10.0.0.1 to 10.0.0.2\nnew flow from 10.0.0.1 to 10.0.0.2\n3 packets out, 1 by the flow\n');
+      expect(run(file)).toBe(
+        'new flow from 10.0.0.1 to 10.0.0.2\nnew flow from 10.0.0.1 to 10.0.0.2\n3 packets out, 1 by the flow\n',
+      );
     } finally {
       rmSync(file);
     }
@@ -25,7 +28,9 @@ describe('examples', () => {
 
   it('embed: a learning switch in a program', () => {
     const out = run('examples/embed.mjs');
-    expect(out).toContain('ann -> bob: received by bob and cid\nbob -> ann: received by ann\nann -> bob: received by bob\n');
+    expect(out).toContain(
+      'ann -> bob: received by bob and cid\nbob -> ann: received by ann\nann -> bob: received by bob\n',
+    );
     expect(out.match(/actions:/g)?.length).toBe(2);
   });
 

@@ -56,7 +56,7 @@ export function masked32(before: u32, value: usize, mask: usize, offset: usize):
 @inline
 export function masked8(before: u32, value: usize, mask: usize, offset: usize): u32 {
   const bits = <u32>load<u8>(value + offset);
-  return mask == 0 ? bits : (before & ~<u32>load<u8>(mask + offset)) | bits;
+  return mask == 0 ? bits : (before & ~(<u32>load<u8>(mask + offset))) | bits;
 }
 
 /** A set action touches this byte: there is no mask, or a bit of it. */

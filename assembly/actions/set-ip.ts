@@ -165,8 +165,10 @@ function setIpv6Address(at: usize, keyField: usize, value: usize, mask: usize, o
   if (!v128.any_true(v128.xor(before, after))) return 0;
   v128.store(at, after);
   v128.store(keyField, after);
-  return delta64(v128.extract_lane<u64>(before, 0), v128.extract_lane<u64>(after, 0))
-    + delta64(v128.extract_lane<u64>(before, 1), v128.extract_lane<u64>(after, 1));
+  return (
+    delta64(v128.extract_lane<u64>(before, 0), v128.extract_lane<u64>(after, 0)) +
+    delta64(v128.extract_lane<u64>(before, 1), v128.extract_lane<u64>(after, 1))
+  );
 }
 
 /** Adds a change of the pseudo header to the transport checksum, if the packet has one. */

@@ -7,14 +7,7 @@
  *
  * SCTP's CRC covers what the IP header calls payload, not padding behind it.
  */
-import {
-  KEY_ETH_TYPE,
-  KEY_IP_FRAG,
-  KEY_IP_PROTO,
-  KEY_TP_SRC,
-  PACKET_L3,
-  PACKET_L4,
-} from '../constants';
+import { KEY_ETH_TYPE, KEY_IP_FRAG, KEY_IP_PROTO, KEY_TP_SRC, PACKET_L3, PACKET_L4 } from '../constants';
 import { applyCrcDifference, delta32 } from '../packet/checksum';
 import { ETH_P_IP_WIRE } from '../packet/ethernet';
 import { FRAG_LATER, IPV4_TOTAL_SIZE } from '../packet/ipv4';
@@ -78,8 +71,9 @@ function sctpSize(packet: usize): u32 {
   const l3 = <u32>load<u16>(packet, PACKET_L3);
   const l4 = <u32>load<u16>(packet, PACKET_L4);
   const header = dataOf(packet) + l3;
-  const end = load<u16>(keyOf(packet), KEY_ETH_TYPE) == ETH_P_IP_WIRE
-    ? l3 + <u32>bswap<u16>(load<u16>(header, IPV4_TOTAL_SIZE))
-    : l3 + IPV6_SIZE + <u32>bswap<u16>(load<u16>(header, IPV6_PAYLOAD_SIZE));
+  const end =
+    load<u16>(keyOf(packet), KEY_ETH_TYPE) == ETH_P_IP_WIRE
+      ? l3 + <u32>bswap<u16>(load<u16>(header, IPV4_TOTAL_SIZE))
+      : l3 + IPV6_SIZE + <u32>bswap<u16>(load<u16>(header, IPV6_PAYLOAD_SIZE));
   return (end >= l4 + SCTP_SIZE && end <= sizeOf(packet) ? end : sizeOf(packet)) - l4;
 }

@@ -5,14 +5,7 @@
  * of header. The payload is one OVS_KEY_ATTR_* attribute; with a mask, the mask follows the value immediately, and the
  * value has no bit outside of it. The worker that owns the packet calls it; nothing is kept here.
  */
-import {
-  EINVAL,
-  KEY_ETH_TYPE,
-  KEY_IP_FRAG,
-  KEY_IP_PROTO,
-  KEY_SKB_MARK,
-  KEY_SKB_PRIORITY,
-} from '../constants';
+import { EINVAL, KEY_ETH_TYPE, KEY_IP_FRAG, KEY_IP_PROTO, KEY_SKB_MARK, KEY_SKB_PRIORITY } from '../constants';
 import { attrPayload, attrPayloadSize, attrTotalSize, attrType, NLA_HDRLEN } from '../netlink/attribute';
 import {
   OVS_KEY_ATTR_ETHERNET,
@@ -105,8 +98,10 @@ function byteOf(key: usize, mask: usize, offset: u32): u32 {
 function checkFixed(value: usize, valueMask: usize, proto: usize, frag: usize, key: usize, mask: usize): bool {
   if (valueMask != 0) return load<u8>(valueMask + proto) == 0 && load<u8>(valueMask + frag) == 0;
   if (key == 0) return true;
-  return load<u8>(value + proto) == byteOf(key, mask, KEY_IP_PROTO)
-    && load<u8>(value + frag) == byteOf(key, mask, KEY_IP_FRAG);
+  return (
+    load<u8>(value + proto) == byteOf(key, mask, KEY_IP_PROTO) &&
+    load<u8>(value + frag) == byteOf(key, mask, KEY_IP_FRAG)
+  );
 }
 
 function checkIpv4(value: usize, valueMask: usize, key: usize, mask: usize): bool {

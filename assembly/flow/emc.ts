@@ -56,7 +56,9 @@ export function covers(flow: usize, packet: usize): bool {
   const c = v128.and(v128.load(key, 32), v128.load(subtable, SUBTABLE_MASK + 32));
   if (!equalInline(a, b, c, flow)) return false;
   const listCount = load<u32>(subtable, SUBTABLE_LIST_COUNT);
-  return listCount == 0 || equalList(key, load<u32>(subtable, SUBTABLE_LIST), listCount, load<u32>(flow, FLOW_KEY_MORE));
+  return (
+    listCount == 0 || equalList(key, load<u32>(subtable, SUBTABLE_LIST), listCount, load<u32>(flow, FLOW_KEY_MORE))
+  );
 }
 
 /** The full search, for a packet whose first candidate was not it: every way with the signature, then the neighbour. */

@@ -70,7 +70,8 @@ function maskChain(hash: u32): usize {
 
 function hashMask(mask: usize): u32 {
   let sum: u64 = 0;
-  for (let i: u32 = 0; i < <u32>KEY_WORDS; i++) sum += nhWord(load<u64>(mask + (i << 3)), load<u64>(secrets + (i << 3)));
+  for (let i: u32 = 0; i < <u32>KEY_WORDS; i++)
+    sum += nhWord(load<u64>(mask + (i << 3)), load<u64>(secrets + (i << 3)));
   return finish(sum);
 }
 

@@ -20,7 +20,6 @@ import {
   FLOW_COLD_HARD_MS,
   FLOW_COLD_IDLE_MS,
   FLOW_COLD_NEXT,
-  FLOW_COLD_SIZEOF,
   FLOW_HASH,
   FLOW_INLINE_WORDS,
   FLOW_KEY,
@@ -224,7 +223,8 @@ export function removeWhere(key: usize, mask: usize, scratch: usize): u32 {
   let removed: u32 = 0;
   for (let i: u32 = 0; i < fresh; i++) {
     const flow = flows + i * FLOW_SIZEOF;
-    if (readMatch(flow, scratch, scratch + KEY_SIZE) == 0 && saysTheSame(key, mask, scratch)) removed += u32(removeFlowAt(flow) == 0);
+    if (readMatch(flow, scratch, scratch + KEY_SIZE) == 0 && saysTheSame(key, mask, scratch))
+      removed += u32(removeFlowAt(flow) == 0);
   }
   return removed;
 }

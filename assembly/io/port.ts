@@ -71,7 +71,12 @@ function assignReceivers(slot: u32): void {
   let n: u32 = 0;
   for (let portNo: u32 = 0; portNo < count; portNo++) {
     const port = ports + portNo * PORT_SIZEOF;
-    if (load<u32>(port, PORT_STATE) == 0 || load<u32>(port, PORT_RX_KIND) == RX_NONE || load<u32>(port, PORT_WORKER) != slot) continue;
+    if (
+      load<u32>(port, PORT_STATE) == 0 ||
+      load<u32>(port, PORT_RX_KIND) == RX_NONE ||
+      load<u32>(port, PORT_WORKER) != slot
+    )
+      continue;
     store<u32>(list + (n++ << 2), portNo);
   }
   atomic.store<u32>(areaOf(slot), n, WORKER_RX_COUNT);

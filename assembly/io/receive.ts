@@ -94,7 +94,15 @@ function receiveRing(ring: usize, portNo: u32): u32 {
     const room = <u32>(tail - slot) - SLOT_FRAME;
     // the producer is another thread, perhaps another program: its size is believed only as far as the slot goes
     const size = min<u32>(load<u32>(slot, SLOT_SIZE), room);
-    fill(packets + i * PACKET_SIZEOF, portNo, slot + SLOT_FRAME, size, tail, load<u32>(slot, SLOT_WIRE_SIZE), load<u64>(slot, SLOT_TIME_NS));
+    fill(
+      packets + i * PACKET_SIZEOF,
+      portNo,
+      slot + SLOT_FRAME,
+      size,
+      tail,
+      load<u32>(slot, SLOT_WIRE_SIZE),
+      load<u64>(slot, SLOT_TIME_NS),
+    );
   }
   return n;
 }
@@ -131,7 +139,8 @@ function due(replay: usize): u32 {
 function receiveReplay(replay: usize, portNo: u32): u32 {
   if (load<u32>(replay, REPLAY_DONE) != 0) return 0;
   const n = due(replay);
-  let descriptor: usize = load<u32>(replay, REPLAY_DESCRIPTORS) + load<u32>(replay, REPLAY_NEXT) * REPLAY_DESCRIPTOR_SIZEOF;
+  let descriptor: usize =
+    load<u32>(replay, REPLAY_DESCRIPTORS) + load<u32>(replay, REPLAY_NEXT) * REPLAY_DESCRIPTOR_SIZEOF;
   const nowNs = load<u64>(area, WORKER_TIME_NS);
   let buffer = buffers + HEADROOM;
   for (let i: u32 = 0; i < n; i++) {
@@ -170,7 +179,8 @@ function advanceReplay(replay: usize, n: u32): void {
       if (loops != 0) store<u32>(replay, loops - 1, REPLAY_LOOPS);
       next = 0;
       const mode = load<u32>(replay, REPLAY_MODE);
-      if (mode == REPLAY_TIMED) store<u64>(replay, load<u64>(replay, REPLAY_START_NS) + load<u64>(replay, REPLAY_PERIOD_NS), REPLAY_START_NS);
+      if (mode == REPLAY_TIMED)
+        store<u64>(replay, load<u64>(replay, REPLAY_START_NS) + load<u64>(replay, REPLAY_PERIOD_NS), REPLAY_START_NS);
       if (mode == REPLAY_PACED) store<u64>(replay, load<u64>(replay, REPLAY_ORIGIN_NS) + count, REPLAY_ORIGIN_NS);
     }
   }

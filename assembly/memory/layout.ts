@@ -189,7 +189,8 @@ export function create(
   seed: u64,
   dpIfindex: u32,
 ): i32 {
-  if (flowSlots == 0 || flowSlots > <u32>FLOWS_MAX || workerSlots == 0 || workerSlots > <u32>WORKERS_MAX) return -EINVAL;
+  if (flowSlots == 0 || flowSlots > <u32>FLOWS_MAX || workerSlots == 0 || workerSlots > <u32>WORKERS_MAX)
+    return -EINVAL;
   if (!powerOfTwo(emcEntries) || emcEntries < <u32>EMC_ENTRIES_MIN || emcEntries > <u32>EMC_ENTRIES_MAX) return -EINVAL;
   if (!powerOfTwo(upcallFrameCount) || upcallFrameCount < 64 || upcallFrameCount > 65536) return -EINVAL;
 

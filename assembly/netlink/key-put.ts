@@ -67,13 +67,7 @@ import { FRAG_LATER } from '../packet/ipv4';
 import { NEXTHDR_ICMP } from '../packet/ipv6';
 import { IPPROTO_ICMP, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from '../packet/l4';
 import { NLA_HDRLEN } from './attribute';
-import {
-  hasInPort,
-  ICMPV6_ADVERTISEMENT_WIRE,
-  ICMPV6_SOLICITATION_WIRE,
-  keySize,
-  mplsCount,
-} from './key-size';
+import { hasInPort, ICMPV6_ADVERTISEMENT_WIRE, ICMPV6_SOLICITATION_WIRE, keySize, mplsCount } from './key-size';
 import {
   NSH_M_TYPE1,
   OVS_KEY_ARP_SIZEOF,
@@ -146,14 +140,14 @@ function attrHeader(type: u32, payloadSize: u32): u32 {
 
 @inline
 function writeU32(at: usize, type: u32, value: u32): usize {
-  store<u64>(at, (<u64>value << 32) | <u64>attrHeader(type, 4));
+  store<u64>(at, ((<u64>value) << 32) | <u64>attrHeader(type, 4));
   return at + 8;
 }
 
 /** A u16 or be16 with its padding. */
 @inline
 function writeU16(at: usize, type: u32, value: u32): usize {
-  store<u64>(at, (<u64>value << 32) | <u64>attrHeader(type, 2));
+  store<u64>(at, ((<u64>value) << 32) | <u64>attrHeader(type, 2));
   return at + 8;
 }
 
@@ -297,7 +291,7 @@ function putTransport(at: usize, key: usize, mask: usize, icmp: u32): usize {
   if (proto == IPPROTO_SCTP) return writeU32(at, OVS_KEY_ATTR_SCTP, ports);
   if (proto != icmp) return at;
   // Type and code are the low bytes of big-endian fields.
-  const typeCode = <u32>load<u8>(mask, KEY_TP_SRC + 1) | (<u32>load<u8>(mask, KEY_TP_DST + 1) << 8);
+  const typeCode = <u32>load<u8>(mask, KEY_TP_SRC + 1) | ((<u32>load<u8>(mask, KEY_TP_DST + 1)) << 8);
   if (icmp == IPPROTO_ICMP) return writeU16(at, OVS_KEY_ATTR_ICMP, typeCode);
   at = writeU16(at, OVS_KEY_ATTR_ICMPV6, typeCode);
   const type = <u32>load<u16>(key, KEY_TP_SRC);
@@ -317,7 +311,7 @@ function putNd(at: usize, mask: usize): usize {
 function putArp(at: usize, mask: usize): usize {
   store<u32>(at, attrHeader(OVS_KEY_ATTR_ARP, OVS_KEY_ARP_SIZEOF));
   store<u64>(at, load<u64>(mask, KEY_IPV4_SRC), 4);
-  store<u16>(at, <u16>(<u32>load<u8>(mask, KEY_IP_PROTO) << 8), 12);
+  store<u16>(at, <u16>((<u32>load<u8>(mask, KEY_IP_PROTO)) << 8), 12);
   copyAddress(at + 14, mask + KEY_ARP_SHA);
   copyAddress(at + 20, mask + KEY_ARP_THA);
   store<u16>(at, 0, 26);

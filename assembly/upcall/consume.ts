@@ -99,7 +99,7 @@ function sortIn(slot: u32, ring: usize): void {
 function nextQueued(ring: usize, from: u32): u32 {
   const start = from % PORTS_MAX;
   let word = start >> 5;
-  let bits = load<u32>(ring + UPCALL_PORTS_QUEUED + (word << 2)) & (<u32>-1 << (start & 31));
+  let bits = load<u32>(ring + UPCALL_PORTS_QUEUED + (word << 2)) & ((<u32>-1) << (start & 31));
   for (let i: u32 = 0; i <= WORDS; i++) {
     if (bits != 0) return (word << 5) + ctz(bits);
     word = (word + 1) % WORDS;

@@ -129,7 +129,14 @@ export function ringBell(): void {
 }
 
 /** Queues a message; USERDATA and ACTIONS are left out when their address is 0. */
-export function produce(packet: usize, command: u32, userdata: usize, userdataSize: u32, actions: usize, actionsSize: u32): void {
+export function produce(
+  packet: usize,
+  command: u32,
+  userdata: usize,
+  userdataSize: u32,
+  actions: usize,
+  actionsSize: u32,
+): void {
   const port = load<u32>(packet, PACKET_IN_PORT);
   if ((load<u32>(sb(SB_OPTIONS)) & OPTION_HANDLER) == 0) return lose(port, command, DROP_UPCALL_NO_HANDLER);
   const ring = upcallRing;
@@ -216,12 +223,21 @@ function writeMessage(
 ): usize {
   const key: usize = load<u32>(packet, PACKET_KEY);
   const packetSize = sizeToSend(packet);
-  let at = beginMessage(message, limit, load<u32>(sb(SB_PACKET_FAMILY)), 0, command, OVS_PACKET_VERSION, load<i32>(sb(SB_DP_IFINDEX)));
+  let at = beginMessage(
+    message,
+    limit,
+    load<u32>(sb(SB_PACKET_FAMILY)),
+    0,
+    command,
+    OVS_PACKET_VERSION,
+    load<i32>(sb(SB_DP_IFINDEX)),
+  );
   const nested = at;
   at = nestEnd(nested, putKey(nestStart(nested, limit, OVS_PACKET_ATTR_KEY), limit, key, key));
   if (userdata != 0) at = putAttr(at, limit, OVS_PACKET_ATTR_USERDATA, userdata, userdataSize);
   if (actions != 0) at = putAttr(at, limit, OVS_PACKET_ATTR_ACTIONS, actions, actionsSize);
-  if (packetSize != load<u32>(packet, PACKET_SIZE)) at = putU32(at, limit, OVS_PACKET_ATTR_LEN, load<u32>(packet, PACKET_SIZE));
+  if (packetSize != load<u32>(packet, PACKET_SIZE))
+    at = putU32(at, limit, OVS_PACKET_ATTR_LEN, load<u32>(packet, PACKET_SIZE));
   if (at == 0 || packetSize > PACKET_SIZE_MAX || at + 4 + packetSize > limit) return 0;
   store<u16>(at, <u16>(4 + packetSize));
   store<u16>(at, OVS_PACKET_ATTR_PACKET, 2);
@@ -236,7 +252,12 @@ function fillFrame(frame: usize, packet: usize, command: u32, message: usize, me
   store<u64>(frame, 0, NL_MMAP_UID);
   const cold = load<u16>(packet, PACKET_FLAGS) & PACKET_FLAG_KEY_COLD;
   memory.copy(frame + UPCALL_KEY, load<u32>(packet, PACKET_KEY), KEY_HOT_SIZE);
-  if (cold != 0) memory.copy(frame + UPCALL_KEY + KEY_HOT_SIZE, load<u32>(packet, PACKET_KEY) + KEY_HOT_SIZE, KEY_SIZE - KEY_HOT_SIZE);
+  if (cold != 0)
+    memory.copy(
+      frame + UPCALL_KEY + KEY_HOT_SIZE,
+      load<u32>(packet, PACKET_KEY) + KEY_HOT_SIZE,
+      KEY_SIZE - KEY_HOT_SIZE,
+    );
   else memory.fill(frame + UPCALL_KEY + KEY_HOT_SIZE, 0, KEY_SIZE - KEY_HOT_SIZE);
   store<u32>(frame, load<u32>(packet, PACKET_IN_PORT), UPCALL_IN_PORT);
   store<u32>(frame, command, UPCALL_COMMAND);
@@ -249,11 +270,11 @@ function fillFrame(frame: usize, packet: usize, command: u32, message: usize, me
   store<u32>(frame, load<u32>(packet, PACKET_WIRE_SIZE), UPCALL_WIRE_SIZE);
   store<u32>(frame, chunk, UPCALL_COPY);
   store<u64>(frame, 0, UPCALL_ANSWER_MASK); // and UPCALL_ANSWER_ACTIONS: an upcall that nobody answers is a drop
-  store<u32>(frame, userdataOf(frame, message, command), UPCALL_USERDATA);
+  store<u32>(frame, userdataOf(message, command), UPCALL_USERDATA);
 }
 
 /** Address of the attribute USERDATA behind the key, 0 when there is none. */
-function userdataOf(frame: usize, message: usize, command: u32): u32 {
+function userdataOf(message: usize, command: u32): u32 {
   if (command != OVS_PACKET_CMD_ACTION) return 0;
   const key = message + 24;
   const next = key + ((<u32>load<u16>(key) + 3) & ~3);

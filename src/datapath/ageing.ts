@@ -45,7 +45,14 @@ export class Ageing {
   /** Looks at the whole table once. */
   round(): number {
     const now = BigInt(Math.floor(monotonicMs()));
-    const removed = this.#memory.wasm.sweepFlows(0, this.#memory.superblock(C.SB_FLOW_FRESH), now, this.idleTimeoutMs, this.hardTimeoutMs, 0);
+    const removed = this.#memory.wasm.sweepFlows(
+      0,
+      this.#memory.superblock(C.SB_FLOW_FRESH),
+      now,
+      this.idleTimeoutMs,
+      this.hardTimeoutMs,
+      0,
+    );
     this.expired += removed;
     return removed;
   }

@@ -21,8 +21,21 @@ import { DatapathMemory } from '../wasm/memory.ts';
 import { WorkerPool } from '../worker/pool.ts';
 import { Ageing } from './ageing.ts';
 import { Flows } from './flows.ts';
-import { type ActionsContext, type ActionsHandle, type ActionsInput, holdActions, holdMask, type MaskHandle } from './handles.ts';
-import { capacityOf, type DatapathEvent, type DatapathOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import {
+  type ActionsContext,
+  type ActionsHandle,
+  type ActionsInput,
+  holdActions,
+  holdMask,
+  type MaskHandle,
+} from './handles.ts';
+import {
+  capacityOf,
+  type DatapathEvent,
+  type DatapathOptions,
+  type ResolvedOptions,
+  resolveOptions,
+} from './options.ts';
 import { type DatapathStats, StatsReader } from './stats.ts';
 
 const POLL_BREATHS = 64;
@@ -135,11 +148,23 @@ export class Datapath implements AsyncDisposable {
   poll(breaths = POLL_BREATHS): number {
     this.#assertOpen();
     this.#tellTime();
-    const received = this.#memory.wasm.poll(breaths);
+    const received = this.#pollOwn(breaths);
     this.#dispatcher.dispatch();
     this.ports.service();
     this.#maintain();
     return received;
+  }
+
+  /** A trap here is accounted for like a worker's, and told to the caller. */
+  #pollOwn(breaths: number): number {
+    try {
+      return this.#memory.wasm.poll(breaths);
+    } catch (cause) {
+      const lost = this.#memory.wasm.recoverWorker(0);
+      throw new DatapathError('ERR_WASM', `the datapath trapped on the calling thread; ${lost} packets were lost`, {
+        cause,
+      });
+    }
   }
 
   /**
@@ -147,7 +172,8 @@ export class Datapath implements AsyncDisposable {
    * frame is forwarded or accounted for.
    */
   process(port: MemoryPort, frames: Iterable<Uint8Array>): void {
-    if (port.worker !== 0) throw new TypeError(`port ${port.name} is polled by worker ${port.worker}, not by the calling thread`);
+    if (port.worker !== 0)
+      throw new TypeError(`port ${port.name} is polled by worker ${port.worker}, not by the calling thread`);
     for (const frame of frames) {
       while (!port.send(frame)) this.poll();
     }

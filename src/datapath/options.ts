@@ -49,7 +49,8 @@ export type DatapathEvent =
   | { type: 'handler-timeout'; worker: number; upcalls: number }
   | { type: 'flow-put-failed'; worker: number; errno: number };
 
-export type ResolvedOptions = Required<Omit<DatapathOptions, 'signal' | 'onEvent'>> & Pick<DatapathOptions, 'signal' | 'onEvent'>;
+export type ResolvedOptions = Required<Omit<DatapathOptions, 'signal' | 'onEvent'>> &
+  Pick<DatapathOptions, 'signal' | 'onEvent'>;
 
 const MIB = 1048576;
 const PAGE = 65536;

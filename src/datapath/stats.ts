@@ -103,11 +103,17 @@ export class StatsReader {
     const memory = this.#memory;
     memory.wasm.sumCounters(this.#out);
     const counter = (index: number): number => memory.u64(this.#out + index * 8);
-    const drops = Object.fromEntries(DROP_NAMES.map((name, i) => [name, counter(C.COUNTERS + i)])) as Record<DropName, number>;
+    const drops = Object.fromEntries(DROP_NAMES.map((name, i) => [name, counter(C.COUNTERS + i)])) as Record<
+      DropName,
+      number
+    >;
     const flows = memory.superblock(C.SB_FLOW_COUNT);
     const arenaUsed = memory.superblock(C.SB_ARENA_USED);
     const actionUpcalls = counter(C.COUNTER_UPCALL_ACTIONS);
-    const upcallDrops = DROP_NAMES.filter((name) => name.startsWith('upcall')).reduce((sum, name) => sum + drops[name], 0);
+    const upcallDrops = DROP_NAMES.filter((name) => name.startsWith('upcall')).reduce(
+      (sum, name) => sum + drops[name],
+      0,
+    );
     return {
       received: counter(C.COUNTER_RECEIVED),
       hits: { emc: counter(C.COUNTER_EMC_HITS), megaflow: counter(C.COUNTER_MEGAFLOW_HITS) },
@@ -134,7 +140,10 @@ export class StatsReader {
         arenaUsed,
         arenaTouched: memory.superblock(C.SB_ARENA_NEXT) - memory.superblock(C.SB_ARENA),
         arenaSize: memory.superblock(C.SB_ARENA_SIZE),
-        flowTable: flows * (C.FLOW_SIZEOF + C.FLOW_COLD_SIZEOF + this.#workers * C.FLOW_ROW_SIZEOF) + arenaUsed - this.#hostBlocks,
+        flowTable:
+          flows * (C.FLOW_SIZEOF + C.FLOW_COLD_SIZEOF + this.#workers * C.FLOW_ROW_SIZEOF) +
+          arenaUsed -
+          this.#hostBlocks,
       },
     };
   }

@@ -90,7 +90,9 @@ export interface SizeRange {
 export function parseSizes(sizes: FrameSizes): SizeRange {
   if (sizes === 'imix') return { low: FRAME_SIZE_MIN, high: 1514, mix: true };
   const [low, high = low] = String(sizes).split('-').map(Number);
-  if (!(Number.isInteger(low) && Number.isInteger(high) && low >= FRAME_SIZE_MIN && low <= high && high <= FRAME_SIZE_MAX)) {
+  if (
+    !(Number.isInteger(low) && Number.isInteger(high) && low >= FRAME_SIZE_MIN && low <= high && high <= FRAME_SIZE_MAX)
+  ) {
     throw new RangeError(`size must be ${FRAME_SIZE_MIN} to ${FRAME_SIZE_MAX}, a range of them, or imix; not ${sizes}`);
   }
   return { low, high, mix: false };

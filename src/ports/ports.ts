@@ -65,7 +65,11 @@ export class Ports implements Iterable<Port> {
   /** Closes a port. Flows that output to it drop from now on (noPort). */
   async remove(nameOrNumber: string | number): Promise<void> {
     const port = this.get(nameOrNumber);
-    if (port === undefined) throw new DatapathError('ERR_NO_SUCH_PORT', `no port ${nameOrNumber}`, { errno: C.ENODEV, operation: 'port remove' });
+    if (port === undefined)
+      throw new DatapathError('ERR_NO_SUCH_PORT', `no port ${nameOrNumber}`, {
+        errno: C.ENODEV,
+        operation: 'port remove',
+      });
     this.#byNumber.delete(port.portNo);
     await port.close();
     this.#memory.wasm.closePort(port.portNo);
@@ -86,10 +90,19 @@ export class Ports implements Iterable<Port> {
   }
 
   #place(name: string, { portNo, worker }: PortPlace): PortContext {
-    if (this.get(name) !== undefined) throw new DatapathError('ERR_PORT_EXISTS', `there is a port ${name} already`, { errno: C.EEXIST, operation: 'port add' });
+    if (this.get(name) !== undefined)
+      throw new DatapathError('ERR_PORT_EXISTS', `there is a port ${name} already`, {
+        errno: C.EEXIST,
+        operation: 'port add',
+      });
     const number = portNo ?? this.#freeNumber();
-    if (!Number.isInteger(number) || number < 1 || number >= C.PORTS_MAX) throw new RangeError(`a port number is 1 to ${C.PORTS_MAX - 1}, not ${number}`);
-    if (this.#byNumber.has(number)) throw new DatapathError('ERR_PORT_EXISTS', `port number ${number} is taken`, { errno: C.EBUSY, operation: 'port add' });
+    if (!Number.isInteger(number) || number < 1 || number >= C.PORTS_MAX)
+      throw new RangeError(`a port number is 1 to ${C.PORTS_MAX - 1}, not ${number}`);
+    if (this.#byNumber.has(number))
+      throw new DatapathError('ERR_PORT_EXISTS', `port number ${number} is taken`, {
+        errno: C.EBUSY,
+        operation: 'port add',
+      });
     return {
       memory: this.#memory,
       portNo: number,
@@ -102,7 +115,10 @@ export class Ports implements Iterable<Port> {
 
   #freeNumber(): number {
     for (let number = 1; number < C.PORTS_MAX; number++) if (!this.#byNumber.has(number)) return number;
-    throw new DatapathError('ERR_PORTS_EXHAUSTED', `a datapath has ${C.PORTS_MAX - 1} ports at most`, { errno: C.EFBIG, operation: 'port add' });
+    throw new DatapathError('ERR_PORTS_EXHAUSTED', `a datapath has ${C.PORTS_MAX - 1} ports at most`, {
+      errno: C.EFBIG,
+      operation: 'port add',
+    });
   }
 
   #nextWorker(): number {

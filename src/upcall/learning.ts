@@ -155,7 +155,10 @@ function tableKey(mac: number, vlan: number): number | string {
 }
 
 function macText(mac: number): string {
-  return mac.toString(16).padStart(12, '0').replace(/(..)(?!$)/g, '$1:');
+  return mac
+    .toString(16)
+    .padStart(12, '0')
+    .replace(/(..)(?!$)/g, '$1:');
 }
 
 /** The learning switch. */

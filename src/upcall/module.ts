@@ -19,7 +19,11 @@ export async function moduleFile(file: string): Promise<UpcallHandler> {
   try {
     loaded = (await import(pathToFileURL(path.resolve(file)).href)) as HandlerModule;
   } catch (cause) {
-    throw new DatapathError('ERR_HANDLER', `cannot load the handler ${file}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    throw new DatapathError(
+      'ERR_HANDLER',
+      `cannot load the handler ${file}: ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    );
   }
   const exported = loaded.default;
   if (typeof exported === 'function') {

@@ -59,7 +59,11 @@ export function perPacket(decide: UpcallFunction): UpcallHandler {
           continue;
         }
         const mask = verdict.mask ?? exactMask(batch.key(i));
-        batch.answer(i, held, masks.get(Buffer.from(mask).toString('latin1'), () => datapath.mask(mask)));
+        batch.answer(
+          i,
+          held,
+          masks.get(Buffer.from(mask).toString('latin1'), () => datapath.mask(mask)),
+        );
       }
     },
     close() {

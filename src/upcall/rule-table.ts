@@ -9,8 +9,8 @@
  * Ownership. The table holds its masks and action lists until `release`. Threads: the owner thread.
  */
 import * as C from '../../assembly/constants.ts';
-import { type ActionsHandle, type ActionsInput, holdActions, holdMask, type MaskHandle } from '../datapath/handles.ts';
 import type { FlatMatch } from '../datapath/flows.ts';
+import { type ActionsHandle, type ActionsInput, holdActions, holdMask, type MaskHandle } from '../datapath/handles.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
 
 export interface Rule {
@@ -55,7 +55,10 @@ export class RuleTable {
     const more = this.#address + C.RULES_FIRST + this.rules.length * C.RULE_SIZEOF + index * C.KEY_SIZE;
     const ownMask = this.#keep(this.#masks, holdMask(memory, mask));
     memory.setU32(at + C.FLOW_SUBTABLE, ownMask.address);
-    memory.setU32(at + C.FLOW_ACTIONS, this.#keep(this.#actions, holdActions(memory, rule.actions, rule.match)).address);
+    memory.setU32(
+      at + C.FLOW_ACTIONS,
+      this.#keep(this.#actions, holdActions(memory, rule.actions, rule.match)).address,
+    );
     memory.setU32(at + C.FLOW_KEY_MORE, more);
     memory.setU32(at + C.RULE_MEGAFLOW, this.#keep(this.#masks, holdMask(memory, megaflow)).address);
     memory.setU32(at + C.RULE_IDLE_MS, rule.idleTimeoutMs ?? 0);

@@ -4,7 +4,15 @@
  */
 
 export interface DatapathExports {
-  create(flows: number, workers: number, emcEntries: number, upcallFrames: number, arenaSize: number, seed: bigint, dpIfindex: number): number;
+  create(
+    flows: number,
+    workers: number,
+    emcEntries: number,
+    upcallFrames: number,
+    arenaSize: number,
+    seed: bigint,
+    dpIfindex: number,
+  ): number;
   attach(worker: number): number;
   detach(): void;
   recoverWorker(worker: number): number;
@@ -18,7 +26,15 @@ export interface DatapathExports {
   pushFrame(ring: number, data: number, size: number, wireSize: number, timeNs: bigint): number;
   ringSize(slots: number, frameSize: number): number;
   closePort(portNo: number): number;
-  openPort(portNo: number, rxKind: number, rx: number, txKind: number, txRings: number, worker: number, flags: number): number;
+  openPort(
+    portNo: number,
+    rxKind: number,
+    rx: number,
+    txKind: number,
+    txRings: number,
+    worker: number,
+    flags: number,
+  ): number;
 
   poll(breaths: number): number;
   extractKey(data: number, size: number, inPort: number): number;

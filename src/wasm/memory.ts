@@ -63,10 +63,14 @@ export class DatapathMemory {
     if (status === -C.EINVAL) throw new RangeError('a capacity of the datapath is out of range');
     if (status !== 0) {
       const limit = `${(capacity.pagesMax / 16).toFixed(0)} MiB`;
-      throw new DatapathError('ERR_OUT_OF_MEMORY', `a datapath of this capacity needs more than its memory limit of ${limit}`, {
-        errno: -status,
-        operation: 'create',
-      });
+      throw new DatapathError(
+        'ERR_OUT_OF_MEMORY',
+        `a datapath of this capacity needs more than its memory limit of ${limit}`,
+        {
+          errno: -status,
+          operation: 'create',
+        },
+      );
     }
     return new DatapathMemory(module, memory, wasm);
   }

@@ -83,14 +83,16 @@ export class WorkerPool {
     const state = (this.#memory.workerArea(slot) + C.WORKER_STATE) >>> 2;
     const deadline = performance.now() + 10_000;
     while (Atomics.load(this.#memory.int32, state) !== C.WORKER_POLLING) {
-      if (performance.now() > deadline) throw new DatapathError('ERR_WORKER', `worker ${slot} did not start within 10 s`);
+      if (performance.now() > deadline)
+        throw new DatapathError('ERR_WORKER', `worker ${slot} did not start within 10 s`);
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
   }
 
   /** One batch task on a slot that no poller has; batches of one slot follow each other. Resolves with the packets received. */
   batch(slot: number): Promise<number> {
-    if (this.#pollers.has(slot)) throw new DatapathError('ERR_WORKER', `worker ${slot} is polling: its ports need no batch`);
+    if (this.#pollers.has(slot))
+      throw new DatapathError('ERR_WORKER', `worker ${slot} is polling: its ports need no batch`);
     const before = this.#batches.get(slot) ?? Promise.resolve(0);
     const next = before.then(() => this.#runBatch(slot));
     this.#batches.set(
@@ -106,7 +108,9 @@ export class WorkerPool {
     } catch (reason) {
       const packetsLost = this.#memory.wasm.recoverWorker(slot);
       this.#options.onEvent({ type: 'worker-lost', worker: slot, packetsLost, reason });
-      throw new DatapathError('ERR_WORKER', `the batch on worker ${slot} was lost with ${packetsLost} packets`, { cause: reason });
+      throw new DatapathError('ERR_WORKER', `the batch on worker ${slot} was lost with ${packetsLost} packets`, {
+        cause: reason,
+      });
     }
   }
 

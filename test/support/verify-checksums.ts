@@ -17,5 +17,10 @@ export function verifyChecksums(frame: Uint8Array): boolean {
   const totalSize = (frame[16] << 8) | frame[17];
   const udpSize = (frame[38] << 8) | frame[39];
   const pseudo = sum(frame.subarray(26, 34), 17 + udpSize);
-  return sum(header) === 0xffff && sum(datagram, pseudo) === 0xffff && totalSize === frame.length - 14 && udpSize === datagram.length;
+  return (
+    sum(header) === 0xffff &&
+    sum(datagram, pseudo) === 0xffff &&
+    totalSize === frame.length - 14 &&
+    udpSize === datagram.length
+  );
 }

@@ -1,7 +1,8 @@
 /*
- * Batch tasks: an embedding program hands packets to a pool thread now and then, without pollers.
+ * Embedding without pollers: batches on a pool thread now and then, and a trap on the calling thread.
  */
 import { describe, expect, it } from 'vitest';
+import * as C from '../assembly/constants.ts';
 import { Datapath, flood } from '../src/index.ts';
 import { flowTuple, udpFrame } from '../src/ports/frames.ts';
 
@@ -36,5 +37,24 @@ describe('batch tasks', () => {
     await expect(datapath.batch(1)).rejects.toMatchObject({ code: 'ERR_WORKER' });
     await datapath.close();
     await expect(datapath.batch(1)).rejects.toMatchObject({ code: 'ERR_DATAPATH_CLOSED' });
+  });
+});
+
+describe('a trap on the calling thread', () => {
+  it('is an error for the caller, and its packets are accounted for', async () => {
+    const datapath = await Datapath.open({ flows: 4096 });
+    const a = datapath.ports.add('a');
+    datapath.ports.add('b');
+    await datapath.onUpcall(flood());
+    for (let i = 0; i < 10; i++) a.send(udpFrame(flowTuple(i)));
+    datapath.memory.setU32(datapath.memory.workerArea(0) + C.WORKER_SABOTAGE, 1);
+    expect(() => datapath.poll()).toThrow('10 packets were lost');
+    datapath.process(a, [udpFrame(flowTuple(1))]);
+    const stats = datapath.stats();
+    expect(stats.received).toBe(11);
+    expect(stats.drops.workerLost).toBe(10);
+    expect(stats.hits.emc + stats.hits.megaflow + stats.misses).toBe(1);
+    expect(datapath.check()).toBe(0);
+    await datapath.close();
   });
 });
