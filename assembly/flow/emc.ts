@@ -48,9 +48,14 @@ export function candidate(hash: u32): usize {
 /** True when the flow is alive and its match covers the packet. */
 @inline
 export function covers(flow: usize, packet: usize): bool {
+  return coversKey(flow, load<u32>(packet, PACKET_KEY));
+}
+
+/** The same for a key; a rule of the rule table begins like a flow and may stand in for one. */
+@inline
+export function coversKey(flow: usize, key: usize): bool {
   const subtable: usize = atomic.load<u32>(flow, FLOW_SUBTABLE);
   if (subtable == 0) return false;
-  const key: usize = load<u32>(packet, PACKET_KEY);
   const a = v128.and(v128.load(key), v128.load(subtable, SUBTABLE_MASK));
   const b = v128.and(v128.load(key, 16), v128.load(subtable, SUBTABLE_MASK + 16));
   const c = v128.and(v128.load(key, 32), v128.load(subtable, SUBTABLE_MASK + 32));

@@ -7,8 +7,6 @@
  */
 import {
   FLOW_ACTIONS,
-  FLOW_KEY_MORE,
-  FLOW_SUBTABLE,
   RULES_COUNT,
   RULES_FIRST,
   RULE_HARD_MS,
@@ -17,9 +15,6 @@ import {
   RULE_MEGAFLOW,
   RULE_SIZEOF,
   SB_RULES,
-  SUBTABLE_LIST,
-  SUBTABLE_LIST_COUNT,
-  SUBTABLE_MASK,
   UPCALL_ANSWER_ACTIONS,
   UPCALL_ANSWER_MASK,
   UPCALL_COMMAND,
@@ -27,7 +22,7 @@ import {
   UPCALL_LIST,
   UPCALL_TAKE_MAX,
 } from '../constants';
-import { equalInline, equalList } from '../flow/hash';
+import { coversKey } from '../flow/emc';
 import { sb } from '../memory/layout';
 import { OVS_PACKET_CMD_MISS } from '../netlink/openvswitch';
 import { answer } from './answer';
@@ -37,14 +32,7 @@ import { ringOf, take } from './consume';
 export function decide(rules: usize, key: usize): usize {
   const end = rules + RULES_FIRST + load<u32>(rules, RULES_COUNT) * RULE_SIZEOF;
   for (let rule = rules + RULES_FIRST; rule < end; rule += RULE_SIZEOF) {
-    const subtable: usize = load<u32>(rule, FLOW_SUBTABLE);
-    const a = v128.and(v128.load(key), v128.load(subtable, SUBTABLE_MASK));
-    const b = v128.and(v128.load(key, 16), v128.load(subtable, SUBTABLE_MASK + 16));
-    const c = v128.and(v128.load(key, 32), v128.load(subtable, SUBTABLE_MASK + 32));
-    if (!equalInline(a, b, c, rule)) continue;
-    const count = load<u32>(subtable, SUBTABLE_LIST_COUNT);
-    if (count == 0 || equalList(key, load<u32>(subtable, SUBTABLE_LIST), count, load<u32>(rule, FLOW_KEY_MORE)))
-      return rule;
+    if (coversKey(rule, key)) return rule;
   }
   return 0;
 }

@@ -7,9 +7,9 @@
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import pc from 'picocolors';
 import { packageRoot } from '../native/package-root.ts';
 import { type Check, checkBuildTools, checkNative, checkOracles } from './doctor-host.ts';
+import { colorsFor } from './status.ts';
 
 export interface DoctorOptions {
   /** One JSON object instead of the table. */
@@ -36,7 +36,7 @@ export async function doctor(options: DoctorOptions, out: DoctorOutput): Promise
   ];
   const works = checks.every((check) => check.works || !check.required);
   if (options.json) out.write(`${JSON.stringify({ mainJob: works, checks })}\n`);
-  else out.write(table(checks, works));
+  else out.write(table(checks, works, colorsFor(out)));
   return works ? 0 : 1;
 }
 
@@ -88,7 +88,7 @@ export async function checkWasmModule(file: string): Promise<Check> {
   }
 }
 
-function table(checks: readonly Check[], works: boolean): string {
+function table(checks: readonly Check[], works: boolean, pc: ReturnType<typeof colorsFor>): string {
   const width = Math.max(...checks.map((check) => check.name.length));
   const lines: string[] = [];
   for (const check of checks) {

@@ -18,45 +18,45 @@ export interface ActionsContext {
   mask: Uint8Array;
 }
 
-export class ActionsHandle {
-  readonly #memory: DatapathMemory;
+/** A reference to a block of the datapath, until it is released. */
+class Handle {
+  readonly #what: string;
+  readonly #drop: (address: number) => void;
   #address: number;
 
-  constructor(memory: DatapathMemory, address: number) {
-    this.#memory = memory;
+  constructor(what: string, address: number, drop: (address: number) => void) {
+    this.#what = what;
     this.#address = address;
+    this.#drop = drop;
   }
 
   /** Where it stands in the datapath. Throws TypeError when it was released. */
   get address(): number {
-    if (this.#address === 0) throw new TypeError('this handle of an action list was released');
+    if (this.#address === 0) throw new TypeError(`this handle of ${this.#what} was released`);
     return this.#address;
   }
 
   release(): void {
-    if (this.#address !== 0) this.#memory.wasm.dropActionList(this.#address);
+    if (this.#address !== 0) this.#drop(this.#address);
     this.#address = 0;
   }
 }
 
-export class MaskHandle {
-  readonly #memory: DatapathMemory;
-  #address: number;
+/** A held action list. */
+export class ActionsHandle extends Handle {
+  readonly kind = 'actions';
 
   constructor(memory: DatapathMemory, address: number) {
-    this.#memory = memory;
-    this.#address = address;
+    super('an action list', address, (held) => memory.wasm.dropActionList(held));
   }
+}
 
-  /** Where it stands in the datapath. Throws TypeError when it was released. */
-  get address(): number {
-    if (this.#address === 0) throw new TypeError('this handle of a mask was released');
-    return this.#address;
-  }
+/** A held mask. */
+export class MaskHandle extends Handle {
+  readonly kind = 'mask';
 
-  release(): void {
-    if (this.#address !== 0) this.#memory.wasm.dropMask(this.#address);
-    this.#address = 0;
+  constructor(memory: DatapathMemory, address: number) {
+    super('a mask', address, (held) => memory.wasm.dropMask(held));
   }
 }
 
