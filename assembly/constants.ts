@@ -156,7 +156,7 @@ export const PACKET_FLAG_MODIFIED = 2;
 // Every packet that is not forwarded is counted under one of these names: a u64 counter a worker and reason.
 
 export const DROP_RX_SHORT = 0; // shorter than an Ethernet header
-export const DROP_RX_LONG = 1; // longer than FRAME_SIZE_MAX or than the buffer
+export const DROP_RX_LONG = 1; // longer than FRAME_SIZE_MAX
 export const DROP_FLOW = 2; // the flow's action list is empty or says drop
 export const DROP_UPCALL_RING_FULL = 3; // miss that found no free frame
 export const DROP_UPCALL_PORT_SHARE = 4; // miss of a port that already holds its share of the ring
@@ -178,7 +178,6 @@ export const DROP_REASONS = 16;
 // Exports that can fail return 0 or a negative errno of linux/errno; these are the ones in use.
 
 export const ENOENT = 2;
-export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EBUSY = 16;
 export const EEXIST = 17;
@@ -189,7 +188,6 @@ export const ENOSPC = 28;
 export const ERANGE = 34;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
-export const ENOBUFS = 105;
 
 // ---------------------------------------------------------------------------------------------------- superblock
 //
@@ -212,7 +210,6 @@ export const SB_OPTIONS = 28; // u32 (live), OPTION_*
 export const SB_HASH_SECRETS = 32; // u32
 export const SB_PORTS = 36; // u32
 export const SB_SUBTABLES = 40; // u32
-export const SB_SUBTABLE_ORDER = 44; // u32
 export const SB_MASK_INDEX = 48; // u32
 export const SB_ACTION_INDEX = 52; // u32
 export const SB_WORKER_AREAS = 56; // u32
@@ -263,7 +260,6 @@ export const WORKER_BATCH = 20; // u32, frames of the batch at hand, until they 
 export const WORKER_EPOCH = 64; // u32, epoch seen at the last batch boundary, 0 = not reading
 export const WORKER_TIME_NS = 72; // u64, CLOCK_REALTIME at the last poll
 export const WORKER_TIME_MS = 80; // u64, CLOCK_MONOTONIC at the last poll
-export const WORKER_RANDOM = 88; // u64
 export const WORKER_EMC_RELUCTANCE = 96; // u32, counts evictions that were not made
 export const WORKER_RX_NEXT = 100; // u32, position in the list of ports to poll first next time
 export const WORKER_RX_COUNT = 104; // u32 (live), ports that this worker polls
@@ -393,10 +389,8 @@ export const SUBTABLE_FLOWS = 12; // u32 (live)
 export const SUBTABLE_MASK = 16; // u64[6], words 0..5
 export const SUBTABLE_REFS = 64; // u32, flows + holders
 export const SUBTABLE_HASH = 68; // u32, of the mask
-export const SUBTABLE_USED = 72; // u32, ways in use and spilled-over marks, for growth
 export const SUBTABLE_NEXT = 76; // u32, free list
 export const SUBTABLE_INDEX = 80; // u32, own position in the region
-export const SUBTABLE_EPOCH = 84; // u32
 
 export const WORD_SIZEOF = 24; // one entry of SUBTABLE_LIST
 export const WORD_MASK = 0; // u64

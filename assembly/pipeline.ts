@@ -14,7 +14,7 @@
  *
  * What can be lost. Nothing without a name. WORKER_IN_FLIGHT says how many packets are received and not yet counted as anything else, so that
  * the host can account for them when the thread dies there (a thread dies at a call or at the head of a loop: what is stored side by
- * side is not torn apart). received = EMC hits + megaflow hits + misses + short frames + packets lost with a worker; misses =
+ * side is not torn apart). received = EMC hits + megaflow hits + misses + frames too short or too long + packets lost with a worker; misses =
  * upcalls + those dropped on the way to the ring.
  */
 import {
@@ -29,12 +29,14 @@ import {
   COUNTER_MEGAFLOW_HITS,
   COUNTER_MISSES,
   COUNTER_RECEIVED,
+  DROP_RX_LONG,
   DROP_RX_SHORT,
   FLOW_ACTIONS,
   FLOW_ROW_BYTES,
   FLOW_ROW_PACKETS,
   FLOW_ROW_TCP_FLAGS,
   FLOW_ROW_USED_MS,
+  FRAME_SIZE_MAX,
   KEY_SIZE,
   KEY_TCP_FLAGS,
   OPTION_EMC,
@@ -129,22 +131,26 @@ function breathe(portNo: u32): u32 {
   return n;
 }
 
-/** Counts what came in and makes the keys. Returns the bitmap of the packets that are long enough to have one. */
+/** Counts what came in and makes the keys. Returns the bitmap of the packets that have one: neither too short nor too long. */
 function extractAll(portNo: u32, n: u32): u32 {
   let valid: u32 = 0;
+  let long: u32 = 0;
   let bytes: u64 = 0;
   let packet = packets;
   for (let i: u32 = 0; i < n; i++, packet += PACKET_SIZEOF) {
-    bytes += load<u32>(packet, PACKET_SIZE);
-    if (extract(packet) == 0) valid |= 1 << i;
+    const size = load<u32>(packet, PACKET_SIZE);
+    bytes += size;
+    if (size > <u32>FRAME_SIZE_MAX) long++;
+    else if (extract(packet) == 0) valid |= 1 << i;
   }
   countPort(portNo, PORT_ROW_RX_PACKETS, n);
   countPort(portNo, PORT_ROW_RX_BYTES, bytes);
-  const short = n - popcnt(valid);
-  if (short != 0) {
-    countPort(portNo, PORT_ROW_RX_DROPPED, short);
-    countDrops(DROP_RX_SHORT, short);
-    store<u32>(area, n - short, WORKER_IN_FLIGHT);
+  const refused = n - popcnt(valid);
+  if (refused != 0) {
+    countPort(portNo, PORT_ROW_RX_DROPPED, refused);
+    countDrops(DROP_RX_SHORT, refused - long);
+    countDrops(DROP_RX_LONG, long);
+    store<u32>(area, n - refused, WORKER_IN_FLIGHT);
   }
   return valid;
 }

@@ -139,6 +139,22 @@ describe('pcap', () => {
     expect(times[9] - times[0]).toBeGreaterThanOrEqual(timeline.spanNs - 2_000_000n);
   });
 
+  it('a frame that is longer than any frame may be is dropped by name, and its neighbours go on', async () => {
+    const made = await datapath();
+    const frames = [60, 70_000, 65_535, 262_144, 61].map((size) => ({
+      data: new Uint8Array(size).fill(2),
+      timeNs: 1_000_000_000n,
+    }));
+    await made.ports.addType('in', 'pcap', { rx: capture('long.pcap', frames), speed: 'max' });
+    const out = made.ports.add('out', { frameSize: 65_535, slots: 8 });
+    await made.onUpcall(() => ({ actions: '2' }));
+    await runOut(made);
+    expect(made.stats().drops).toMatchObject({ rxLong: 2, upcallTooLong: 1 });
+    expect(out.receive().map((frame) => frame.length)).toEqual([60, 61]);
+    const { received, misses, drops, hits } = made.stats();
+    expect(received).toBe(hits.emc + hits.megaflow + misses + drops.rxLong);
+  });
+
   it('an empty capture is a port that has nothing to say', async () => {
     const made = await datapath();
     const port = await made.ports.addType('none', 'pcap', { rx: capture('none.pcap', []), speed: 'max' });

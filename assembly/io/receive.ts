@@ -144,8 +144,9 @@ function receiveReplay(replay: usize, portNo: u32): u32 {
   const nowNs = load<u64>(area, WORKER_TIME_NS);
   let buffer = buffers + HEADROOM;
   for (let i: u32 = 0; i < n; i++) {
-    const size = min<u32>(load<u32>(descriptor, REPLAY_FRAME_SIZE), FRAME_SIZE_MAX);
-    copyFrame(buffer, load<u32>(descriptor, REPLAY_FRAME), size);
+    const size = load<u32>(descriptor, REPLAY_FRAME_SIZE);
+    // a frame that is too long is dropped by its size; what would not fit the buffer is not copied
+    copyFrame(buffer, load<u32>(descriptor, REPLAY_FRAME), min<u32>(size, FRAME_SIZE_MAX));
     const tail = buffer - HEADROOM + BUFFER_STRIDE;
     fill(packets + i * PACKET_SIZEOF, portNo, buffer, size, tail, load<u32>(descriptor, REPLAY_FRAME_WIRE_SIZE), nowNs);
     descriptor += REPLAY_DESCRIPTOR_SIZEOF;

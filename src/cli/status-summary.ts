@@ -32,7 +32,7 @@ export interface Account {
 
 export function account({ stats, ports }: RunResult): Account {
   const hits = stats.hits.emc + stats.hits.megaflow;
-  const drops = stats.drops.rxShort + stats.drops.workerLost;
+  const drops = stats.drops.rxShort + stats.drops.rxLong + stats.drops.workerLost;
   const accountedFor = hits + stats.misses + drops;
   const byPort = ports.reduce((sum, port) => sum + port.rxPackets, 0);
   let wrong: string | undefined;

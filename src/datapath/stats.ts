@@ -1,7 +1,7 @@
 /*
  * Statistics of the datapath: the counters of all workers, summed, by name. Two equations hold whenever the workers stand still:
  *
- *     received = hits.emc + hits.megaflow + misses + drops.rxShort + drops.workerLost
+ *     received = hits.emc + hits.megaflow + misses + drops.rxShort + drops.rxLong + drops.workerLost
  *     misses   = answered + upcallsPending + the drops whose name begins with `upcall`
  */
 import * as C from '../../assembly/constants.ts';

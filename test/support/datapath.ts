@@ -31,7 +31,9 @@ export function openDatapath(options: DatapathOptions = {}): Promise<Datapath> {
 
 /** Every packet has its place: both equations of src/datapath/stats.ts. Holds while the workers stand still. */
 export function expectAccounted({ received, hits, misses, answered, upcallsPending, drops }: DatapathStats): void {
-  expect(hits.emc + hits.megaflow + misses + drops.rxShort + drops.workerLost, 'received').toBe(received);
+  expect(hits.emc + hits.megaflow + misses + drops.rxShort + drops.rxLong + drops.workerLost, 'received').toBe(
+    received,
+  );
   const dropped = Object.entries(drops).reduce((sum, [name, n]) => sum + (name.startsWith('upcall') ? n : 0), 0);
   expect(answered + upcallsPending + dropped, 'misses').toBe(misses);
   expect(upcallsPending, 'upcalls pending').toBeGreaterThanOrEqual(0);

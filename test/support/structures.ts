@@ -84,7 +84,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
         'SB_UPCALL_FRAMES',
         'SB_ARENA_SIZE',
       ] as const),
-      ...(['SB_DP_IFINDEX', 'SB_OPTIONS', 'SB_HASH_SECRETS', 'SB_PORTS', 'SB_SUBTABLES', 'SB_SUBTABLE_ORDER'] as const),
+      ...(['SB_DP_IFINDEX', 'SB_OPTIONS', 'SB_HASH_SECRETS', 'SB_PORTS', 'SB_SUBTABLES'] as const),
       ...(['SB_MASK_INDEX', 'SB_ACTION_INDEX', 'SB_WORKER_AREAS', 'SB_FLOWS', 'SB_FLOWS_COLD', 'SB_ARENA'] as const),
       ...(['SB_END', 'SB_WORKER_AREA_SIZE', 'SB_WRITER', 'SB_EPOCH', 'SB_UPCALL_BELL', 'SB_FLOW_COUNT'] as const),
       ...(['SB_FLOW_FREE', 'SB_FLOW_FRESH', 'SB_SUBTABLE_COUNT', 'SB_SUBTABLE_FREE', 'SB_SUBTABLE_FRESH'] as const),
@@ -113,7 +113,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
       ] as const),
       ...(['WORKER_EPOCH', 'WORKER_EMC_RELUCTANCE', 'WORKER_RX_NEXT', 'WORKER_RX_COUNT'] as const),
     ],
-    8: ['WORKER_TIME_NS', 'WORKER_TIME_MS', 'WORKER_RANDOM'],
+    8: ['WORKER_TIME_NS', 'WORKER_TIME_MS'],
     128: ['WORKER_COUNTERS', 'WORKER_DROPS'],
   }),
   PORT: table(C.PORT_SIZEOF, {
@@ -151,7 +151,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
   SUBTABLE: table(C.SUBTABLE_SIZEOF, {
     4: [
       ...(['SUBTABLE_TABLE', 'SUBTABLE_LIST', 'SUBTABLE_LIST_COUNT', 'SUBTABLE_FLOWS', 'SUBTABLE_REFS'] as const),
-      ...(['SUBTABLE_HASH', 'SUBTABLE_USED', 'SUBTABLE_NEXT', 'SUBTABLE_INDEX', 'SUBTABLE_EPOCH'] as const),
+      ...(['SUBTABLE_HASH', 'SUBTABLE_NEXT', 'SUBTABLE_INDEX'] as const),
     ],
     48: ['SUBTABLE_MASK'],
   }),
