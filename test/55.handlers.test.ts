@@ -73,6 +73,7 @@ describe('learning', () => {
   it('floods groups by a flow and never forwards reserved addresses', async () => {
     const { datapath, hosts } = await lan(learning());
     expect(send(datapath, hosts, 1, frame(1, 0), frame(1, 0))).toEqual([0, 2, 2]);
+    expect(datapath.stats()).toMatchObject({ misses: 2, answered: 2, installed: 1, flows: 1 });
     const bpdu = frame(1, 0);
     bpdu.set([0x01, 0x80, 0xc2, 0, 0, 0]);
     expect(send(datapath, hosts, 1, bpdu)).toEqual([0, 0, 0]);

@@ -70,6 +70,9 @@ export function slotOf(flow: usize): u32 {
   return <u32>(flow - flows) / FLOW_SIZEOF;
 }
 
+/** Whether the last put of this instance made a flow, or found one and replaced its actions. */
+export let putCreated: bool = false;
+
 /**
  * Puts a flow that matches `key` under the mask of `subtable` and does `actions` (both references of the caller's; the flow takes its own).
  * Returns the flow's address, or an errno (they are below the first address): EEXIST, ENOENT, ENOSPC no slot left, ENOMEM.
@@ -80,6 +83,7 @@ export function putFlow(key: usize, subtable: usize, actions: usize, flags: u32,
   reclaim();
   const hash = hashMasked(subtable, key);
   const existing = findIn(subtable, load<u32>(subtable, SUBTABLE_TABLE), key, hash);
+  putCreated = existing == 0;
   let result: u32;
   if (existing != 0) result = flags == PUT_CREATE ? EEXIST : replaceActions(existing, actions);
   else result = flags == PUT_MODIFY ? ENOENT : createFlow(key, subtable, actions, hash, idleMs, hardMs);

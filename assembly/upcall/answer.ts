@@ -40,7 +40,7 @@ import {
 } from '../constants';
 import { execute } from '../actions/execute';
 import { count, countDrop } from '../flow/counters';
-import { putFlow } from '../flow/table';
+import { putCreated, putFlow } from '../flow/table';
 import { BUFFER_STRIDE, buffers, flows, keys, packets } from '../memory/layout';
 import { OVS_PACKET_CMD_MISS } from '../netlink/openvswitch';
 import { give, ringOf } from './consume';
@@ -65,8 +65,8 @@ export function answer(slot: u32, frame: usize, idleMs: u32, hardMs: u32): u32 {
   if (actions != 0) {
     if (mask != 0) {
       const flow = putFlow(frame + UPCALL_KEY, mask, actions, 0, idleMs, hardMs);
-      if (flow >= <u32>flows) count(COUNTER_INSTALLED, 1);
-      else status = flow;
+      if (flow < <u32>flows) status = flow;
+      else if (putCreated) count(COUNTER_INSTALLED, 1);
     }
     executeFrame(frame, actions + ACTIONS_ATTRS, load<u32>(actions, ACTIONS_SIZE));
   }
