@@ -208,3 +208,24 @@ describe.each(BUILDS)('action lists, %s', (build) => {
     expect(datapath.flows.masks).toBe(0);
   });
 });
+
+describe('a full table with pollers', () => {
+  it('waits for slots that are only waiting for their epoch, and still says when it is full', async () => {
+    await using datapath = await openDatapath({ flows: 64, workers: 1, idleTimeoutMs: 0 });
+    await datapath.ports.addSpec('g,type=generator,flows=50');
+    await datapath.ports.addSpec('n,type=null');
+    await datapath.onUpcall(() => ({ actions: '2', install: false }));
+    await datapath.start();
+    const match = (i: number): string =>
+      `in_port(9),eth_type(0x0800),ipv4(src=10.${i >> 16}.${(i >> 8) & 255}.${i & 255})`;
+    for (let i = 0; i < 64; i++) datapath.flows.put(match(i), '2');
+    for (let i = 64; i < 3000; i++) {
+      datapath.flows.delete(match(i - 64));
+      datapath.flows.put(match(i), '2'); // the only free slot was in use a moment ago
+    }
+    expect(() => datapath.flows.put(match(3000), '2')).toThrow(expect.objectContaining({ code: 'ERR_TABLE_FULL' }));
+    expect(datapath.flows.count).toBe(64);
+    await datapath.stop();
+    expect(datapath.check()).toBe(0);
+  });
+});

@@ -40,12 +40,13 @@ import {
   SUBTABLE_MASK,
   SUBTABLE_REFS,
   SUBTABLE_TABLE,
+  WORKER_EPOCH,
   WORD_MASK,
   WORD_OFFSET,
   WORD_SIZEOF,
 } from '../constants';
 import { advance, passed, retirementEpoch } from '../memory/epoch';
-import { flowRowsOf, flows, flowsCapacity, flowsCold, sb, workers } from '../memory/layout';
+import { area, flowRowsOf, flows, flowsCapacity, flowsCold, sb, workers } from '../memory/layout';
 import { lock, unlock } from '../memory/lock';
 import { allocate, reclaim, release } from '../memory/slab';
 import { holdActions, releaseActions } from './action-list';
@@ -59,6 +60,9 @@ export const PUT_CREATE: u32 = 1;
 export const PUT_MODIFY: u32 = 2;
 /** Retired slots looked at by one put. */
 const RECLAIM_MAX: u32 = 64;
+/** How long a put waits for retired slots: a poller passes its batch boundary in microseconds, unless it is not scheduled. */
+const GRACE_NAPS: u32 = 100;
+const GRACE_NAP_NS: i64 = 100000;
 
 @inline
 export function coldOf(flow: usize): usize {
@@ -75,9 +79,24 @@ export let putCreated: bool = false;
 
 /**
  * Puts a flow that matches `key` under the mask of `subtable` and does `actions` (both references of the caller's; the flow takes its own).
- * Returns the flow's address, or an errno (they are below the first address): EEXIST, ENOENT, ENOSPC no slot left, ENOMEM.
+ * Returns the flow's address, or an errno (they are below the first address): EEXIST, ENOENT, ENOSPC no slot left, ENOMEM. When all slots are
+ * taken and some only wait for their epoch, it waits for them, some milliseconds at most.
  */
 export function putFlow(key: usize, subtable: usize, actions: usize, flags: u32, idleMs: u32, hardMs: u32): u32 {
+  let result = tryPut(key, subtable, actions, flags, idleMs, hardMs);
+  for (let naps: u32 = 0; result == ENOSPC && naps < GRACE_NAPS && slotsWillBeFree(); naps++) {
+    atomic.wait<i32>(area + WORKER_EPOCH, 0, GRACE_NAP_NS);
+    result = tryPut(key, subtable, actions, flags, idleMs, hardMs);
+  }
+  return result;
+}
+
+/** Slots are retired, and this worker is not itself among the readers that they wait for. */
+function slotsWillBeFree(): bool {
+  return load<u32>(sb(SB_FLOW_RETIRED_HEAD)) != 0 && load<u32>(area, WORKER_EPOCH) == 0;
+}
+
+function tryPut(key: usize, subtable: usize, actions: usize, flags: u32, idleMs: u32, hardMs: u32): u32 {
   lock();
   reclaimFlows();
   reclaim();
