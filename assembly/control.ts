@@ -15,13 +15,14 @@ import {
   PACKET_SIZE,
   PACKET_SIZEOF,
   SB_RULES,
+  SUBTABLE_TABLE,
 } from './constants';
 import { validateActions } from './actions/validate';
 import { acquireActions, releaseActions } from './flow/action-list';
-import { findCovering } from './flow/classifier';
+import { findCovering, findIn, hashMasked } from './flow/classifier';
 import { extract } from './flow/extract';
 import { initOrder, sortOrder } from './flow/order';
-import { acquireMask, releaseMask } from './flow/subtable';
+import { acquireMask, findMask, releaseMask } from './flow/subtable';
 import { create as createLayout, keys, packets, sb } from './memory/layout';
 import { lock, unlock } from './memory/lock';
 import { allocate, reclaim, release, retire } from './memory/slab';
@@ -106,6 +107,16 @@ export function dropActionList(block: usize): void {
 export function findFlow(key: usize): usize {
   lock();
   const flow = findCovering(key);
+  unlock();
+  return flow;
+}
+
+/** The flow with exactly this match (KEY_SIZE bytes each), 0 none. */
+export function findExact(key: usize, mask: usize): usize {
+  lock();
+  const subtable = findMask(mask);
+  const flow: usize =
+    subtable == 0 ? 0 : findIn(subtable, load<u32>(subtable, SUBTABLE_TABLE), key, hashMasked(subtable, key));
   unlock();
   return flow;
 }

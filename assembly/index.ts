@@ -20,7 +20,7 @@ export { putKey } from './netlink/key-put';
 export { execute } from './actions/execute';
 
 // flows
-export { dropActionList, dropMask, findFlow, holdActionList, holdMask } from './control';
+export { dropActionList, dropMask, findExact, findFlow, holdActionList, holdMask } from './control';
 export { flushFlows, nextFlow, putFlow, readMatch, removeFlowAt, removeWhere, sweepFlows } from './flow/table';
 export { sortSubtables } from './control';
 export { validateActions } from './actions/validate';

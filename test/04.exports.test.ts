@@ -13,7 +13,7 @@ const EXPORTS = [
   ...['create', 'attach', 'detach', 'recoverWorker', 'enter', 'leave', 'allocateBlock', 'releaseBlock', 'retireBlock'],
   ...['initRing', 'pushFrame', 'ringSize', 'closePort', 'openPort'],
   ...['poll', 'extractKey', 'sparePacket', 'putKey', 'execute'],
-  ...['dropActionList', 'dropMask', 'findFlow', 'holdActionList', 'holdMask'],
+  ...['dropActionList', 'dropMask', 'findExact', 'findFlow', 'holdActionList', 'holdMask'],
   ...['flushFlows', 'nextFlow', 'putFlow', 'readMatch', 'removeFlowAt', 'removeWhere', 'sweepFlows'],
   ...['sortSubtables', 'validateActions'],
   ...['answer', 'answerTaken', 'executeFrame', 'dropTaken', 'give', 'outstanding', 'purge', 'ringOf', 'take'],

@@ -162,11 +162,6 @@ export function areaOf(slot: u32): usize {
 }
 
 @inline
-export function emcOf(slot: u32): usize {
-  return areaOf(slot) + areaEmc;
-}
-
-@inline
 export function flowRowsOf(slot: u32): usize {
   return areaOf(slot) + areaFlowRows;
 }

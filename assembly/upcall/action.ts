@@ -3,11 +3,8 @@
  * Before it: actions/userspace.ts. After it: upcall/produce.ts. Threads: the worker that executes.
  */
 import { attrNext, attrOk, attrPayload, attrPayloadSize, attrType } from '../netlink/attribute';
-import { OVS_PACKET_CMD_ACTION } from '../netlink/openvswitch';
+import { OVS_PACKET_CMD_ACTION, OVS_USERSPACE_ATTR_ACTIONS, OVS_USERSPACE_ATTR_USERDATA } from '../netlink/openvswitch';
 import { produce } from './produce';
-
-const OVS_USERSPACE_ATTR_USERDATA: u32 = 2;
-const OVS_USERSPACE_ATTR_ACTIONS: u32 = 4;
 
 /** `userspace`: payload of the action, validated. `actions`: the whole list that is being executed. */
 export function upcallAction(packet: usize, userspace: usize, size: u32, actions: usize, actionsSize: u32): void {

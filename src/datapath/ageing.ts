@@ -34,25 +34,20 @@ export class Ageing {
   /** Looks at the next slice of the table. Returns how many flows were removed. */
   step(): number {
     const used = this.#memory.superblock(C.SB_FLOW_FRESH);
+    const first = this.#cursor;
     const slots = Math.max(SLOTS_MIN, Math.ceil(used / STEPS_A_ROUND));
-    const now = BigInt(Math.floor(monotonicMs()));
-    const removed = this.#memory.wasm.sweepFlows(this.#cursor, slots, now, this.idleTimeoutMs, this.hardTimeoutMs, 0);
-    this.#cursor = this.#cursor + slots >= used ? 0 : this.#cursor + slots;
-    this.expired += removed;
-    return removed;
+    this.#cursor = first + slots >= used ? 0 : first + slots;
+    return this.#sweep(first, slots);
   }
 
   /** Looks at the whole table once. */
   round(): number {
+    return this.#sweep(0, this.#memory.superblock(C.SB_FLOW_FRESH));
+  }
+
+  #sweep(first: number, slots: number): number {
     const now = BigInt(Math.floor(monotonicMs()));
-    const removed = this.#memory.wasm.sweepFlows(
-      0,
-      this.#memory.superblock(C.SB_FLOW_FRESH),
-      now,
-      this.idleTimeoutMs,
-      this.hardTimeoutMs,
-      0,
-    );
+    const removed = this.#memory.wasm.sweepFlows(first, slots, now, this.idleTimeoutMs, this.hardTimeoutMs, 0);
     this.expired += removed;
     return removed;
   }

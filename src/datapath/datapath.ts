@@ -53,7 +53,7 @@ export class Datapath implements AsyncDisposable {
   readonly #memory: DatapathMemory;
   readonly #stats: StatsReader;
   readonly #dispatcher: Dispatcher;
-  readonly #timers: NodeJS.Timeout[] = [];
+  #timer: NodeJS.Timeout | undefined;
   #pool: WorkerPool | undefined;
   #handler: UpcallHandler | undefined;
   #started = false;
@@ -220,7 +220,7 @@ export class Datapath implements AsyncDisposable {
     const turn = (): void => {
       if (!this.#started) return;
       if (this.poll() > 0 || this.ports.service()) setImmediate(turn);
-      else this.#timers[0] = setTimeout(turn, SERVICE_MS);
+      else this.#timer = setTimeout(turn, SERVICE_MS);
     };
     turn();
   }
@@ -229,7 +229,7 @@ export class Datapath implements AsyncDisposable {
   async stop(): Promise<void> {
     if (!this.#started) return;
     this.#started = false;
-    clearTimeout(this.#timers[0]);
+    clearTimeout(this.#timer);
     await this.#pool?.stop();
     await this.#dispatcher.stop();
     this.#dispatcher.dispatch();

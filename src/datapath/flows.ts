@@ -135,7 +135,9 @@ export class Flows {
 
   /** The flow that a packet with this exact key (KEY_SIZE bytes) hits, undefined when it would be a miss. */
   lookup(key: Uint8Array): Flow | undefined {
-    const address = this.lookupAddress(key);
+    if (key.length !== C.KEY_SIZE) throw new TypeError(`a flat key has ${C.KEY_SIZE} bytes, not ${key.length}`);
+    this.#memory.bytes.set(key, this.#scratch);
+    const address = this.#memory.wasm.findFlow(this.#scratch) >>> 0;
     return address === 0 ? undefined : this.#read(address);
   }
 
@@ -177,44 +179,12 @@ export class Flows {
     return this.dump();
   }
 
+  /** Address of the flow with exactly this match, 0 none. */
   #find(match: MatchInput): number {
     const { key, mask } = flatten(match);
-    const memory = this.#memory;
-    const found = this.lookupAddress(key);
-    if (found === 0 || memory.wasm.readMatch(found, this.#scratch, this.#scratch + C.KEY_SIZE) !== 0)
-      return this.#scan(key, mask);
-    return this.#isAt(key, mask) ? found : this.#scan(key, mask);
-  }
-
-  /** Address of the flow that covers `key`, 0 none. */
-  lookupAddress(key: Uint8Array): number {
-    if (key.length !== C.KEY_SIZE) throw new TypeError(`a flat key has ${C.KEY_SIZE} bytes, not ${key.length}`);
     this.#memory.bytes.set(key, this.#scratch);
-    return this.#memory.wasm.findFlow(this.#scratch) >>> 0;
-  }
-
-  /** Flows may overlap, and then another one may cover the key first. */
-  #scan(key: Uint8Array, mask: Uint8Array): number {
-    if (this.masks < 2) return 0;
-    const base = this.#memory.superblock(C.SB_FLOWS);
-    let index = 0;
-    for (;;) {
-      const address = this.#memory.wasm.nextFlow(index) >>> 0;
-      if (address === 0) return 0;
-      index = (address - base) / C.FLOW_SIZEOF + 1;
-      if (this.#memory.wasm.readMatch(address, this.#scratch, this.#scratch + C.KEY_SIZE) !== 0) continue;
-      if (this.#isAt(key, mask)) return address;
-    }
-  }
-
-  /** The match read into the scratch is this one. */
-  #isAt(key: Uint8Array, mask: Uint8Array): boolean {
-    const { bytes } = this.#memory;
-    for (let i = 0; i < C.KEY_SIZE; i++) {
-      if (bytes[this.#scratch + C.KEY_SIZE + i] !== mask[i] || bytes[this.#scratch + i] !== (key[i] & mask[i]))
-        return false;
-    }
-    return true;
+    this.#memory.bytes.set(mask, this.#scratch + C.KEY_SIZE);
+    return this.#memory.wasm.findExact(this.#scratch, this.#scratch + C.KEY_SIZE) >>> 0;
   }
 
   #read(address: number): Flow | undefined {

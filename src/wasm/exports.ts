@@ -44,6 +44,7 @@ export interface DatapathExports {
 
   dropActionList(actions: number): void;
   dropMask(subtable: number): void;
+  findExact(key: number, mask: number): number;
   findFlow(key: number): number;
   holdActionList(attrs: number, size: number, key: number, mask: number): number;
   holdMask(mask: number): number;
