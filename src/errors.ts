@@ -22,13 +22,32 @@ export type DatapathErrorCode =
   | 'ERR_CONFIG'
   | 'ERR_WORKER'
   | 'ERR_WASM'
-  | 'ERR_OPERATION';
+  | 'ERR_OPERATION'
+  | 'ERR_NATIVE_UNAVAILABLE'
+  | 'ERR_NETLINK_CLOSED'
+  | 'ERR_NETLINK_PROTOCOL'
+  | 'ERR_NETLINK_PERMISSION'
+  | 'ERR_NETLINK_REFUSED'
+  | 'ERR_NETLINK_NO_SUCH_FAMILY'
+  | 'ERR_NETLINK_NO_SUCH_GROUP'
+  | 'ERR_NETLINK_TOO_LARGE'
+  | 'ERR_NETLINK_MALFORMED'
+  | 'ERR_NETLINK_OVERRUN'
+  | 'ERR_NETLINK_INTERRUPTED'
+  | 'ERR_NETLINK_TIMEOUT'
+  | 'ERR_NETLINK_BUSY'
+  | 'ERR_NETLINK_SYSTEM';
 
 export interface DatapathErrorDetails {
   /** Positive errno of linux/errno.h, when the datapath gave one. */
   errno?: number;
   /** What was being done: 'flow put', 'port add', ... */
   operation?: string;
+  /** What the kernel said about it (NLMSGERR_ATTR_MSG). */
+  kernelMessage?: string;
+  /** The attribute that is at fault: its type, and its byte offset from the start of the request's nlmsghdr (NLMSGERR_ATTR_OFFS). */
+  attributeType?: number;
+  attributeOffset?: number;
   cause?: unknown;
 }
 
@@ -37,12 +56,18 @@ export class DatapathError extends Error {
   readonly code: DatapathErrorCode;
   readonly errno: number | undefined;
   readonly operation: string | undefined;
+  readonly kernelMessage: string | undefined;
+  readonly attributeType: number | undefined;
+  readonly attributeOffset: number | undefined;
 
   constructor(code: DatapathErrorCode, message: string, details: DatapathErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.errno = details.errno;
     this.operation = details.operation;
+    this.kernelMessage = details.kernelMessage;
+    this.attributeType = details.attributeType;
+    this.attributeOffset = details.attributeOffset;
   }
 }
 

@@ -50,6 +50,8 @@ export const OVS_KEY_ATTR_CT_LABELS = 25;
 export const OVS_KEY_ATTR_CT_ORIG_TUPLE_IPV4 = 26;
 export const OVS_KEY_ATTR_CT_ORIG_TUPLE_IPV6 = 27;
 export const OVS_KEY_ATTR_NSH = 28;
+export const OVS_KEY_ATTR_PACKET_TYPE = 29; // userspace only
+export const OVS_KEY_ATTR_ND_EXTENSIONS = 30; // userspace only
 export const OVS_KEY_ATTR_IPV6_EXTHDRS = 32;
 
 // Structures that are attribute payloads; sizes include the compiler's padding at their end, as on the wire.
@@ -126,6 +128,45 @@ export const OVS_ACTION_ATTR_CHECK_PKT_LEN = 21;
 export const OVS_ACTION_ATTR_ADD_MPLS = 22;
 export const OVS_ACTION_ATTR_DEC_TTL = 23;
 export const OVS_ACTION_ATTR_DROP = 24;
+export const OVS_ACTION_ATTR_PSAMPLE = 25;
+// Open vSwitch's userspace datapath only; no kernel knows them
+export const OVS_ACTION_ATTR_TUNNEL_PUSH = 26;
+export const OVS_ACTION_ATTR_TUNNEL_POP = 27;
+export const OVS_ACTION_ATTR_LB_OUTPUT = 28;
+
+// enum ovs_sample_attr, ovs_check_pkt_len_attr, ovs_dec_ttl_attr, ovs_psample_attr
+export const OVS_SAMPLE_ATTR_PROBABILITY = 1;
+export const OVS_SAMPLE_ATTR_ACTIONS = 2;
+export const OVS_CHECK_PKT_LEN_ATTR_PKT_LEN = 1;
+export const OVS_CHECK_PKT_LEN_ATTR_ACTIONS_IF_GREATER = 2;
+export const OVS_CHECK_PKT_LEN_ATTR_ACTIONS_IF_LESS_EQUAL = 3;
+export const OVS_DEC_TTL_ATTR_ACTION = 1;
+export const OVS_PSAMPLE_ATTR_GROUP = 1;
+export const OVS_PSAMPLE_ATTR_COOKIE = 2;
+
+// enum ovs_hash_alg
+export const OVS_HASH_ALG_L4 = 0;
+export const OVS_HASH_ALG_SYM_L4 = 1;
+
+// enum ovs_ct_attr, ovs_nat_attr
+export const OVS_CT_ATTR_COMMIT = 1;
+export const OVS_CT_ATTR_ZONE = 2;
+export const OVS_CT_ATTR_MARK = 3;
+export const OVS_CT_ATTR_LABELS = 4;
+export const OVS_CT_ATTR_HELPER = 5;
+export const OVS_CT_ATTR_NAT = 6;
+export const OVS_CT_ATTR_FORCE_COMMIT = 7;
+export const OVS_CT_ATTR_EVENTMASK = 8;
+export const OVS_CT_ATTR_TIMEOUT = 9;
+export const OVS_NAT_ATTR_SRC = 1;
+export const OVS_NAT_ATTR_DST = 2;
+export const OVS_NAT_ATTR_IP_MIN = 3;
+export const OVS_NAT_ATTR_IP_MAX = 4;
+export const OVS_NAT_ATTR_PROTO_MIN = 5;
+export const OVS_NAT_ATTR_PROTO_MAX = 6;
+export const OVS_NAT_ATTR_PERSISTENT = 7;
+export const OVS_NAT_ATTR_PROTO_HASH = 8;
+export const OVS_NAT_ATTR_PROTO_RANDOM = 9;
 
 // enum ovs_userspace_attr
 export const OVS_USERSPACE_ATTR_PID = 1;

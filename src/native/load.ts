@@ -9,6 +9,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import type { NativeNetlinkSocketClass } from './netlink.ts';
 import { packageRoot } from './package-root.ts';
 
 /** Whether the kernel gives something to this process; `errno` is 0 when it does. */
@@ -48,6 +49,7 @@ export interface NativeAddon {
   setAffinity(cpus: Int32Array | readonly number[]): number;
   capabilities(): NativeCapabilities;
   probe(): NativeProbe;
+  readonly NetlinkSocket: NativeNetlinkSocketClass;
 }
 
 type Outcome =
