@@ -6,18 +6,18 @@
  */
 
 import { OdpFieldError } from './errors.ts';
+import { hexDigit } from './scanner.ts';
 
 export const MAC_SIZE = 6;
 export const IPV4_SIZE = 4;
 export const IPV6_SIZE = 16;
 
+const HEX_BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 /** `00:11:22:aa:bb:cc` of the six bytes at `offset`. */
 export function formatMac(bytes: Uint8Array, offset = 0): string {
-  let text = '';
-  for (let i = 0; i < MAC_SIZE; i++) {
-    const hex = bytes[offset + i].toString(16);
-    text += (i === 0 ? '' : ':') + (hex.length === 1 ? `0${hex}` : hex);
-  }
+  let text = HEX_BYTES[bytes[offset]];
+  for (let i = 1; i < MAC_SIZE; i++) text += `:${HEX_BYTES[bytes[offset + i]]}`;
   return text;
 }
 
@@ -50,17 +50,67 @@ function longestZeroRun(groups: readonly number[]): { start: number; count: numb
   return best;
 }
 
+const COLON = 0x3a;
+const DOT = 0x2e;
+const IPV6_CHARACTERS = /[0-9a-fA-F:.]+/y;
+
+/** Reads MAC text at `position` into `bytes`; the position behind it, or -1 when there is none. */
+export function scanMac(text: string, position: number, bytes: Uint8Array, at: number): number {
+  let next = position;
+  for (let i = 0; i < MAC_SIZE; i++) {
+    if (i > 0 && text.charCodeAt(next++) !== COLON) return -1;
+    const high = hexDigit(text.charCodeAt(next));
+    if (high >= 16) return -1;
+    const low = hexDigit(text.charCodeAt(next + 1));
+    bytes[at + i] = low >= 16 ? high : high * 16 + low;
+    next += low >= 16 ? 1 : 2;
+  }
+  const after = text.charCodeAt(next);
+  return hexDigit(after) < 16 || after === COLON ? -1 : next;
+}
+
+/** Reads IPv4 text at `position` into `bytes`; the position behind it, or -1 when there is none. */
+export function scanIpv4(text: string, position: number, bytes: Uint8Array, at: number): number {
+  let next = position;
+  for (let i = 0; i < IPV4_SIZE; i++) {
+    if (i > 0 && text.charCodeAt(next++) !== DOT) return -1;
+    const start = next;
+    let value = 0;
+    for (; next < start + 4; next++) {
+      const digit = hexDigit(text.charCodeAt(next));
+      if (digit > 9) break;
+      value = value * 10 + digit;
+    }
+    if (next === start || next > start + 3 || value > 255) return -1;
+    bytes[at + i] = value;
+  }
+  const after = text.charCodeAt(next);
+  return hexDigit(after) < 10 || after === DOT ? -1 : next;
+}
+
+/** Reads IPv6 text at `position` into `bytes`; the position behind it, or -1 when there is none. */
+export function scanIpv6(text: string, position: number, bytes: Uint8Array, at: number): number {
+  IPV6_CHARACTERS.lastIndex = position;
+  const found = IPV6_CHARACTERS.exec(text);
+  const address = found === null ? undefined : tryIpv6(found[0]);
+  if (address === undefined) return -1;
+  bytes.set(address, at);
+  return IPV6_CHARACTERS.lastIndex;
+}
+
+function scanWhole(text: string, size: number, scan: typeof scanMac): Uint8Array | undefined {
+  const bytes = new Uint8Array(size);
+  return scan(text, 0, bytes, 0) === text.length ? bytes : undefined;
+}
+
 /** The six bytes of MAC text, or undefined when it is none. */
 export function tryMac(text: string): Uint8Array | undefined {
-  if (!/^[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}$/.test(text)) return undefined;
-  return Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16));
+  return scanWhole(text, MAC_SIZE, scanMac);
 }
 
 /** The four bytes of IPv4 text, or undefined when it is none. */
 export function tryIpv4(text: string): Uint8Array | undefined {
-  if (!/^[0-9]{1,3}(\.[0-9]{1,3}){3}$/.test(text)) return undefined;
-  const parts = text.split('.').map(Number);
-  return parts.some((part) => part > 255) ? undefined : Uint8Array.from(parts);
+  return scanWhole(text, IPV4_SIZE, scanIpv4);
 }
 
 /** The sixteen bytes of IPv6 text, or undefined when it is none. */

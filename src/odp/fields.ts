@@ -60,6 +60,9 @@ import {
   IPV6_SIZE,
   MAC_SIZE,
   prefixMask,
+  scanIpv4,
+  scanIpv6,
+  scanMac,
   tryIpv4,
   tryIpv6,
   tryMac,
@@ -106,7 +109,7 @@ const u32hex = numberKind({ size: 4, order: 'le', base: 'hex' });
 const port = numberKind({ size: 4, order: 'le', base: 'dec' });
 const ethType = numberKind({ size: 2, order: 'be', base: 'hex', digits: 4 });
 const flowLabel = numberKind({ size: 4, order: 'be', base: 'hex', width: 20 });
-const u128 = numberKind({ size: 16, order: 'le', base: 'hex', wide: true });
+const u128 = numberKind({ size: 16, order: 'le', base: 'hex' });
 /** ICMP type and code: a byte on the wire, the low byte of a port in the flat key; its full mask covers the whole port. */
 const icmpByte: ValueKind = narrow(numberKind({ size: 2, order: 'be', base: 'dec', width: 8 }));
 const nshByte = numberKind({ size: 1, order: 'be', base: 'dec', maskedDigits: 2 });
@@ -118,14 +121,14 @@ const mac = addressKind({
   what: 'a MAC address',
   format: formatMac,
   parse: tryMac,
-  pattern: /[0-9a-fA-F:]+/y,
+  scan: scanMac,
 });
 const ipv4 = addressKind({
   size: IPV4_SIZE,
   what: 'an IPv4 address',
   format: formatIpv4,
   parse: tryIpv4,
-  pattern: /[0-9.]+/y,
+  scan: scanIpv4,
   prefix: (bits) => prefixMask(bits, IPV4_SIZE),
 });
 const ipv6 = addressKind({
@@ -133,7 +136,7 @@ const ipv6 = addressKind({
   what: 'an IPv6 address',
   format: formatIpv6,
   parse: tryIpv6,
-  pattern: /[0-9a-fA-F:.]+/y,
+  scan: scanIpv6,
   prefix: (bits) => prefixMask(bits, IPV6_SIZE),
 });
 const ctState = flagsKind({
@@ -153,20 +156,23 @@ const tcpFlags = flagsKind({
 
 /** A kind of two bytes whose value fits the low one and whose full mask is both. */
 function narrow(kind: ValueKind): ValueKind {
-  const widen = (mask: Uint8Array) => (mask[1] === 0xff ? Uint8Array.of(0xff, 0xff) : mask);
-  const low = (mask: Uint8Array) => Uint8Array.of(0, mask[1]);
+  const widen = (mask: Uint8Array, at: number) => {
+    if (mask[at + 1] === 0xff) mask[at] = 0xff;
+  };
+  const low = (mask: Uint8Array, at: number) => Uint8Array.of(0, mask[at + 1]);
+  const pair = (value: Uint8Array, at: number) => value.subarray(at, at + 2);
   return {
     ...kind,
     full: Uint8Array.of(0xff, 0xff),
-    formatMasked: (value, mask) => kind.formatMasked(value, low(mask)),
-    toTypedMatch: (value, mask) => kind.toTypedMatch(value, low(mask)),
-    scan: (scanner) => {
-      const { value, mask } = kind.scan(scanner);
-      return { value, mask: widen(mask) };
+    formatMasked: (value, mask, at = 0) => kind.formatMasked(pair(value, at), low(mask, at)),
+    toTypedMatch: (value, mask, at = 0) => kind.toTypedMatch(pair(value, at), low(mask, at)),
+    scan: (scanner, value, mask, at) => {
+      kind.scan(scanner, value, mask, at);
+      widen(mask, at);
     },
-    fromTyped: (input, field) => {
-      const { value, mask } = kind.fromTyped(input, field);
-      return { value, mask: widen(mask) };
+    fromTyped: (input, field, value, mask, at) => {
+      kind.fromTyped(input, field, value, mask, at);
+      widen(mask, at);
     },
   };
 }

@@ -5,7 +5,7 @@
  * hexadecimal value, in brackets where Open vSwitch has a bracket for it (TCP) or where the mask form needs one.
  */
 
-import { type MaskedBytes, numberKind, readInteger, type ValueKind, writeInteger } from './kinds.ts';
+import { numberKind, type ValueKind } from './kinds.ts';
 import type { TextScanner } from './scanner.ts';
 
 export interface FlagShape {
@@ -21,32 +21,36 @@ const BRACKET = /\[[0-9a-f]{1,8}\]/y;
 
 /** A field of named bits; typed values are numbers. */
 export function flagsKind(shape: FlagShape): ValueKind {
-  const { size, order } = shape;
-  const number = numberKind({ size, order, base: 'hex', width: shape.width });
-  const read = (bytes: Uint8Array) => Number(readInteger(bytes, order));
-  const write = (value: number) => writeInteger(BigInt(value), size, order);
+  const { size, order, width } = shape;
+  const number = numberKind({ size, order, base: 'hex', width });
+  const read = (bytes: Uint8Array, at: number) => Number(number.toTyped(bytes, at));
   return {
     ...number,
-    format: (value) => formatExact(shape, read(value)),
-    formatMasked: (value, mask) => (read(mask) === 0 ? '0/0' : formatSigned(shape, read(value), read(mask))),
-    scan: (scanner): MaskedBytes => {
-      if (scanner.peek('+') || scanner.peek('-')) return scanSigned(shape, scanner, write);
-      const first = scanFlag(shape, scanner, true);
-      if (first.numeric && scanner.take('/')) {
-        return { value: write(first.bits), mask: write(scanner.number(maxOf(shape))) };
-      }
-      let bits = first.bits;
-      while (scanner.take('|')) bits = (bits | scanFlag(shape, scanner, true).bits) >>> 0;
-      return { value: write(bits), mask: number.full.slice() };
+    format: (value, at = 0) => formatExact(shape, read(value, at)),
+    formatMasked: (value, mask, at = 0) =>
+      read(mask, at) === 0 ? '0/0' : formatSigned(shape, read(value, at), read(mask, at)),
+    scan: (scanner, value, mask, at) => {
+      const flags = scanFlags(shape, scanner);
+      number.fromTyped(flags, 'flags', value, mask, at);
     },
   };
+}
+
+/** Reads `+new-est`, `new|est`, a number, or a number and its mask. */
+export function scanFlags(shape: FlagShape, scanner: TextScanner): { value: number; mask: number } {
+  if (scanner.peek('+') || scanner.peek('-')) return scanSigned(shape, scanner);
+  const first = scanFlag(shape, scanner, true);
+  if (first.numeric && scanner.take('/')) return { value: first.bits, mask: scanner.number(maxOf(shape)) };
+  let bits = first.bits;
+  while (scanner.take('|')) bits = (bits | scanFlag(shape, scanner, true).bits) >>> 0;
+  return { value: bits, mask: maxOf(shape) };
 }
 
 function maxOf(shape: FlagShape): number {
   return 2 ** shape.width - 1;
 }
 
-function formatExact(shape: FlagShape, value: number): string {
+export function formatExact(shape: FlagShape, value: number): string {
   if (value === 0) return '0';
   const parts: string[] = [];
   let rest = value;
@@ -60,7 +64,7 @@ function formatExact(shape: FlagShape, value: number): string {
   return parts.join('|');
 }
 
-function formatSigned(shape: FlagShape, value: number, mask: number): string {
+export function formatSigned(shape: FlagShape, value: number, mask: number): string {
   let text = '';
   for (let i = 0; i < shape.size * 8; i++) {
     const bit = (1 << i) >>> 0;
@@ -73,7 +77,7 @@ function flagName(shape: FlagShape, index: number): string {
   return shape.names[index] ?? `[${((1 << index) >>> 0).toString(16)}]`;
 }
 
-function scanSigned(shape: FlagShape, scanner: TextScanner, write: (value: number) => Uint8Array): MaskedBytes {
+function scanSigned(shape: FlagShape, scanner: TextScanner): { value: number; mask: number } {
   let value = 0;
   let mask = 0;
   while (scanner.peek('+') || scanner.peek('-')) {
@@ -84,7 +88,7 @@ function scanSigned(shape: FlagShape, scanner: TextScanner, write: (value: numbe
     mask = (mask | bits) >>> 0;
     if (set) value = (value | bits) >>> 0;
   }
-  return { value: write(value), mask: write(mask) };
+  return { value, mask };
 }
 
 function scanFlag(shape: FlagShape, scanner: TextScanner, numbers: boolean): { bits: number; numeric: boolean } {

@@ -10,19 +10,15 @@ import type { KeyAttribute, Slot } from './fields.ts';
 import type { FieldMatch, FieldValue } from './kinds.ts';
 import type { TextScanner } from './scanner.ts';
 
-/** The bytes of one slot, as a view. */
-export function slotBytes(bytes: Uint8Array, slot: Slot): Uint8Array {
-  return bytes.subarray(slot.at, slot.at + slot.kind.size);
-}
-
-export function isZero(bytes: Uint8Array): boolean {
-  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+function isZeroAt(bytes: Uint8Array, at: number, size: number): boolean {
+  for (let i = at; i < at + size; i++) if (bytes[i] !== 0) return false;
   return true;
 }
 
 /** True when any field of the group has a bit set. */
 export function groupHasBits(slots: readonly Slot[], bytes: Uint8Array): boolean {
-  return slots.some((slot) => !isZero(slotBytes(bytes, slot)));
+  for (const slot of slots) if (!isZeroAt(bytes, slot.at, slot.kind.size)) return true;
+  return false;
 }
 
 /** Sets every field of the group to its full mask. */
@@ -32,18 +28,15 @@ export function fillGroup(slots: readonly Slot[], mask: Uint8Array): void {
 
 /** Text between the parentheses: `src=1,dst=2/0xff00`. Without a mask all fields are written, else those with mask bits. */
 export function formatGroup(slots: readonly Slot[], key: Uint8Array, mask?: Uint8Array): string {
-  const parts: string[] = [];
-  for (const slot of slots) {
-    const bits = mask === undefined ? undefined : slotBytes(mask, slot);
-    const alone = slot.text === '';
-    if (bits !== undefined && isZero(bits) && !alone) continue;
-    parts.push((alone ? '' : `${slot.text}=`) + formatSlot(slot, slotBytes(key, slot), bits));
+  let text = '';
+  for (const { kind, at, text: name } of slots) {
+    if (name !== '') {
+      if (mask !== undefined && isZeroAt(mask, at, kind.size)) continue;
+      text += text === '' ? `${name}=` : `,${name}=`;
+    }
+    text += mask === undefined || kind.isExact(mask, at) ? kind.format(key, at) : kind.formatMasked(key, mask, at);
   }
-  return parts.join(',');
-}
-
-function formatSlot(slot: Slot, value: Uint8Array, mask: Uint8Array | undefined): string {
-  return mask === undefined || slot.kind.isExact(mask) ? slot.kind.format(value) : slot.kind.formatMasked(value, mask);
+  return text;
 }
 
 /** Reads what formatGroup writes, up to and with the closing parenthesis; fields in any order, the last one given counts. */
@@ -55,31 +48,36 @@ export function scanGroup(
   mask: Uint8Array,
 ): void {
   if (attribute.single) {
-    scanSlot(scanner, slots[0], key, mask);
+    slots[0].kind.scan(scanner, key, mask, slots[0].at);
     scanner.expect(')');
     return;
   }
+  scanFields(scanner, slots, key, mask);
+}
+
+/** As scanGroup, for fields that have names. */
+export function scanFields(scanner: TextScanner, slots: readonly Slot[], key: Uint8Array, mask: Uint8Array): void {
   while (!scanner.take(')')) {
-    const slot = slots.find(
-      (entry) => scanner.take(`${entry.text}=`) || (entry.alias && scanner.take(`${entry.alias}=`)),
-    );
-    if (slot === undefined) throw scanner.error(`one of ${slots.map((entry) => `${entry.text}=`).join(' ')}`);
-    scanSlot(scanner, slot, key, mask);
+    const slot = scanSlotName(scanner, slots);
+    slot.kind.scan(scanner, key, mask, slot.at);
     if (!scanner.take(',') && !scanner.peek(')')) throw scanner.error("',' or ')'");
   }
 }
 
-function scanSlot(scanner: TextScanner, slot: Slot, key: Uint8Array, mask: Uint8Array): void {
-  const bytes = slot.kind.scan(scanner);
-  key.set(bytes.value, slot.at);
-  mask.set(bytes.mask, slot.at);
+function scanSlotName(scanner: TextScanner, slots: readonly Slot[]): Slot {
+  const start = scanner.position;
+  const name = scanner.word();
+  for (const slot of slots) {
+    if ((slot.text === name || slot.alias === name) && name !== undefined && scanner.take('=')) return slot;
+  }
+  throw scanner.error(`one of ${slots.map((entry) => `${entry.text}=`).join(' ')}`, start);
 }
 
 /** Typed form of exact fields. */
 export function decodeGroup(attribute: KeyAttribute, slots: readonly Slot[], key: Uint8Array): unknown {
-  if (attribute.single) return slots[0].kind.toTyped(slotBytes(key, slots[0]));
+  if (attribute.single) return slots[0].kind.toTyped(key, slots[0].at);
   const typed: Record<string, FieldValue> = {};
-  for (const slot of slots) typed[slot.name] = slot.kind.toTyped(slotBytes(key, slot));
+  for (const slot of slots) typed[slot.name] = slot.kind.toTyped(key, slot.at);
   return typed;
 }
 
@@ -90,12 +88,12 @@ export function decodeMaskedGroup(
   key: Uint8Array,
   mask: Uint8Array,
 ): unknown {
-  if (attribute.single) return slots[0].kind.toTypedMatch(slotBytes(key, slots[0]), slotBytes(mask, slots[0]));
+  if (attribute.single) return slots[0].kind.toTypedMatch(key, mask, slots[0].at);
   const typed: Record<string, FieldMatch> = {};
   for (const slot of slots) {
-    const value = slotBytes(key, slot);
-    const bits = slotBytes(mask, slot);
-    if (!isZero(bits) || !isZero(value)) typed[slot.name] = slot.kind.toTypedMatch(value, bits);
+    const { at, kind } = slot;
+    if (isZeroAt(mask, at, kind.size) && isZeroAt(key, at, kind.size)) continue;
+    typed[slot.name] = kind.toTypedMatch(key, mask, at);
   }
   return typed;
 }
@@ -113,7 +111,7 @@ export function encodeGroup(
   whole = false,
 ): void {
   if (attribute.single) {
-    encodeSlot(slots[0], attribute.name, typed, key, mask);
+    slots[0].kind.fromTyped(typed, attribute.name, key, mask, slots[0].at);
     return;
   }
   if (typeof typed !== 'object' || typed === null) throw new OdpFieldError(attribute.name, 'an object was expected');
@@ -124,13 +122,7 @@ export function encodeGroup(
   }
   for (const slot of slots) {
     const field = `${attribute.name}.${slot.name}`;
-    if (fields[slot.name] !== undefined) encodeSlot(slot, field, fields[slot.name], key, mask);
+    if (fields[slot.name] !== undefined) slot.kind.fromTyped(fields[slot.name], field, key, mask, slot.at);
     else if (whole) throw new OdpFieldError(field, 'missing');
   }
-}
-
-function encodeSlot(slot: Slot, field: string, typed: unknown, key: Uint8Array, mask: Uint8Array): void {
-  const bytes = slot.kind.fromTyped(typed, field);
-  key.set(bytes.value, slot.at);
-  mask.set(bytes.mask, slot.at);
 }

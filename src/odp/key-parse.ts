@@ -163,7 +163,9 @@ function parseGroup(parse: Parse, level: Level, name: string, position: number):
 }
 
 function scanEthType(parse: Parse): MaskedWord {
-  const { value, mask } = ATTRIBUTES.ethType.flat[0].kind.scan(parse.scanner);
+  const value = new Uint8Array(2);
+  const mask = new Uint8Array(2);
+  ATTRIBUTES.ethType.flat[0].kind.scan(parse.scanner, value, mask, 0);
   parse.scanner.expect(')');
   return { value: readBe16(value, 0), mask: readBe16(mask, 0) };
 }

@@ -1,9 +1,9 @@
 /*
  * Value kinds: how one field of a key is written as text and as a typed value.
  *
- * A kind works on the bytes of one field, as they stand in the flat key or in an attribute. The field table (fields.ts) says
- * which kind a field has and where it is; the group codec (groups.ts) walks the fields. Bytes handed in are only read; bytes
- * handed out are new.
+ * A kind works on the bytes of one field at an offset, in a flat key or in an attribute; value and mask stand at the same
+ * offset of two buffers. The field table (fields.ts) says which kind a field has and where it is; the group codec (groups.ts)
+ * walks the fields. Nothing keeps a reference to the buffers.
  */
 
 import { OdpFieldError } from './errors.ts';
@@ -15,27 +15,21 @@ export type FieldValue = number | bigint | string;
 /** A typed value with its mask: plain when exact, `{ value, mask }` for numbers, `address/mask` for addresses. */
 export type FieldMatch = FieldValue | { value: FieldValue; mask: FieldValue };
 
-/** Value and mask bytes of one field. */
-export interface MaskedBytes {
-  value: Uint8Array;
-  mask: Uint8Array;
-}
-
 export interface ValueKind {
   /** Bytes of the field. */
   readonly size: number;
   /** The mask that matches the whole field. */
   readonly full: Uint8Array;
-  isExact(mask: Uint8Array): boolean;
-  format(value: Uint8Array): string;
+  isExact(mask: Uint8Array, at?: number): boolean;
+  format(value: Uint8Array, at?: number): string;
   /** Text of a value whose mask is not the full one. */
-  formatMasked(value: Uint8Array, mask: Uint8Array): string;
-  /** Reads a value and, if given, its mask. */
-  scan(scanner: TextScanner): MaskedBytes;
-  toTyped(value: Uint8Array): FieldValue;
-  toTypedMatch(value: Uint8Array, mask: Uint8Array): FieldMatch;
-  /** Takes a typed value with or without a mask; `field` names it in errors. */
-  fromTyped(typed: unknown, field: string): MaskedBytes;
+  formatMasked(value: Uint8Array, mask: Uint8Array, at?: number): string;
+  /** Reads a value and, if given, its mask (else the full one) into the buffers. */
+  scan(scanner: TextScanner, value: Uint8Array, mask: Uint8Array, at: number): void;
+  toTyped(value: Uint8Array, at?: number): FieldValue;
+  toTypedMatch(value: Uint8Array, mask: Uint8Array, at?: number): FieldMatch;
+  /** Takes a typed value with or without a mask into the buffers; `field` names it in errors. */
+  fromTyped(typed: unknown, field: string, value: Uint8Array, mask: Uint8Array, at: number): void;
 }
 
 export interface NumberShape {
@@ -46,126 +40,196 @@ export interface NumberShape {
   width?: number;
   /** Hexadecimal digits to pad to; 0 and no padding prints zero as `0`. */
   digits?: number;
+  /** As `digits`, for the mask. */
+  maskDigits?: number;
   /** Write the value in hexadecimal of this many digits when it is masked. */
   maskedDigits?: number;
-  /** Typed values are bigint (fields wider than 32 bits). */
-  wide?: boolean;
 }
 
-/** The unsigned integer in `bytes`. */
-export function readInteger(bytes: Uint8Array, order: 'be' | 'le'): bigint {
-  let value = 0n;
-  for (let i = 0; i < bytes.length; i++) {
-    value = (value << 8n) | BigInt(bytes[order === 'be' ? i : bytes.length - 1 - i]);
-  }
+type Order = NumberShape['order'];
+
+/** Hexadecimal with `0x`; zero without padding is `0`. */
+export function hex(value: number | bigint, digits = 0): string {
+  if (digits === 0 && Number(value) === 0) return '0';
+  const text = value.toString(16);
+  return text.length >= digits ? `0x${text}` : `0x${text.padStart(digits, '0')}`;
+}
+
+/** The unsigned integer of at most 4 bytes at `at`. */
+function readNumber(bytes: Uint8Array, at: number, size: number, order: Order): number {
+  let value = 0;
+  if (order === 'be') for (let i = 0; i < size; i++) value = value * 256 + bytes[at + i];
+  else for (let i = size - 1; i >= 0; i--) value = value * 256 + bytes[at + i];
   return value;
 }
 
-/** `value` as an unsigned integer of `size` bytes. */
-export function writeInteger(value: bigint, size: number, order: 'be' | 'le'): Uint8Array {
-  const bytes = new Uint8Array(size);
+function writeNumber(bytes: Uint8Array, at: number, size: number, order: Order, value: number): void {
   let rest = value;
   for (let i = 0; i < size; i++) {
-    bytes[order === 'le' ? i : size - 1 - i] = Number(rest & 0xffn);
+    bytes[order === 'le' ? at + i : at + size - 1 - i] = rest & 0xff;
+    rest >>>= 8;
+  }
+}
+
+function readWide(bytes: Uint8Array, at: number, size: number, order: Order): bigint {
+  let value = 0n;
+  for (let i = 0; i < size; i++) value = (value << 8n) | BigInt(bytes[order === 'be' ? at + i : at + size - 1 - i]);
+  return value;
+}
+
+function writeWide(bytes: Uint8Array, at: number, size: number, order: Order, value: bigint): void {
+  let rest = value;
+  for (let i = 0; i < size; i++) {
+    bytes[order === 'le' ? at + i : at + size - 1 - i] = Number(rest & 0xffn);
     rest >>= 8n;
   }
-  return bytes;
 }
 
-/** Hexadecimal with `0x`; zero without padding is `0`. */
-function hex(value: bigint, digits: number): string {
-  return value === 0n && digits === 0 ? '0' : `0x${value.toString(16).padStart(digits, '0')}`;
+/** How integers of one width are read, written and scanned: numbers up to 4 bytes, bigints above. */
+interface Access<T extends number | bigint> {
+  max: T;
+  read(bytes: Uint8Array, at: number): T;
+  write(bytes: Uint8Array, at: number, value: T): void;
+  scan(scanner: TextScanner): T;
+  /** The value of a typed integer, undefined when it is none from 0 to max. */
+  valid(input: unknown): T | undefined;
 }
 
-/** An unsigned integer. */
-export function numberKind(shape: NumberShape): ValueKind {
-  const { size, order, digits = 0, maskedDigits } = shape;
-  const max = (1n << BigInt(shape.width ?? size * 8)) - 1n;
-  const read = (bytes: Uint8Array) => readInteger(bytes, order);
-  const write = (value: bigint) => writeInteger(value, size, order);
-  const typed = (bytes: Uint8Array) => (shape.wide ? read(bytes) : Number(read(bytes)));
-  const isExact = (mask: Uint8Array) => (read(mask) & max) === max;
-  const format = (value: Uint8Array) => (shape.base === 'hex' ? hex(read(value), digits) : read(value).toString());
+function narrowAccess({ size, order, width = size * 8 }: NumberShape): Access<number> {
+  const max = 2 ** width - 1;
   return {
-    size,
-    full: write(max),
-    isExact,
-    format,
-    formatMasked: (value, mask) => {
-      const text = maskedDigits === undefined ? format(value) : hex(read(value), maskedDigits);
-      return `${text}/${hex(read(mask), maskedDigits ?? digits)}`;
-    },
-    scan: (scanner) => {
-      const value = write(scanner.bigNumber(max));
-      return { value, mask: write(scanner.take('/') ? scanner.bigNumber(max) : max) };
-    },
-    toTyped: typed,
-    toTypedMatch: (value, mask) => (isExact(mask) ? typed(value) : { value: typed(value), mask: typed(mask) }),
-    fromTyped: (input, field) => {
-      const { value, mask } =
-        typeof input === 'object' && input !== null
-          ? (input as { value: unknown; mask: unknown })
-          : { value: input, mask: max };
-      return { value: write(integerOf(value, max, field)), mask: write(integerOf(mask, max, `${field} mask`)) };
+    max,
+    read: (bytes, at) => readNumber(bytes, at, size, order),
+    write: (bytes, at, value) => writeNumber(bytes, at, size, order, value),
+    scan: (scanner) => scanner.number(max),
+    valid: (input) => {
+      const value = typeof input === 'bigint' ? Number(input) : input;
+      return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= max ? value : undefined;
     },
   };
 }
 
-function integerOf(input: unknown, max: bigint, field: string): bigint {
-  const valid = typeof input === 'bigint' || (typeof input === 'number' && Number.isSafeInteger(input));
-  const value = valid ? BigInt(input) : -1n;
-  if (value < 0n || value > max) throw new OdpFieldError(field, `${String(input)} is not an integer from 0 to ${max}`);
-  return value;
+function wideAccess({ size, order, width = size * 8 }: NumberShape): Access<bigint> {
+  const max = (1n << BigInt(width)) - 1n;
+  return {
+    max,
+    read: (bytes, at) => readWide(bytes, at, size, order),
+    write: (bytes, at, value) => writeWide(bytes, at, size, order, value),
+    scan: (scanner) => scanner.bigNumber(max),
+    valid: (input) => {
+      const integer = typeof input === 'bigint' || (typeof input === 'number' && Number.isSafeInteger(input));
+      const value = integer ? BigInt(input) : -1n;
+      return value >= 0n && value <= max ? value : undefined;
+    },
+  };
 }
 
-export interface AddressShape {
-  size: number;
-  what: string;
-  format(bytes: Uint8Array): string;
-  parse(text: string): Uint8Array | undefined;
-  /** What may be part of such an address, as a sticky expression. */
-  pattern: RegExp;
-  /** Reads a prefix length as a mask, where the address has such. */
-  prefix?(bits: number): Uint8Array | undefined;
+/** An unsigned integer; wider than 4 bytes it is a bigint in typed form. */
+export function numberKind(shape: NumberShape): ValueKind {
+  return shape.size <= 4 ? integerKind(shape, narrowAccess(shape)) : integerKind(shape, wideAccess(shape));
 }
 
-/** A MAC, IPv4 or IPv6 address. */
-export function addressKind(shape: AddressShape): ValueKind {
-  const { size, format } = shape;
-  const full = new Uint8Array(size).fill(0xff);
-  const isExact = (mask: Uint8Array) => mask.every((byte) => byte === 0xff);
-  const parseMask = (text: string) =>
-    shape.prefix && /^[0-9]{1,3}$/.test(text) ? shape.prefix(Number(text)) : shape.parse(text);
-  const formatMasked = (value: Uint8Array, mask: Uint8Array) => `${format(value)}/${format(mask)}`;
-  const scanPart = (scanner: TextScanner, parse: (text: string) => Uint8Array | undefined, what: string) => {
-    const start = scanner.position;
-    const bytes = parse(scanner.match(shape.pattern) ?? '');
-    if (bytes === undefined) throw scanner.error(what, start);
-    return bytes;
+function integerKind<T extends number | bigint>(shape: NumberShape, access: Access<T>): ValueKind {
+  const { size, base, digits = 0, maskDigits = digits, maskedDigits } = shape;
+  const { max, read, write, scan } = access;
+  const full = new Uint8Array(size);
+  write(full, 0, max);
+  const isExact = (mask: Uint8Array, at = 0) => {
+    for (let i = 0; i < size; i++) if ((mask[at + i] & full[i]) !== full[i]) return false;
+    return true;
+  };
+  const format = (value: Uint8Array, at = 0) =>
+    base === 'hex' ? hex(read(value, at), digits) : String(read(value, at));
+  const checked = (input: unknown, field: string) => {
+    const value = access.valid(input);
+    if (value !== undefined) return value;
+    throw new OdpFieldError(field, `${String(input)} is not an integer from 0 to ${max}`);
   };
   return {
     size,
     full,
     isExact,
     format,
-    formatMasked,
-    scan: (scanner) => {
-      const value = scanPart(scanner, shape.parse, shape.what);
-      return {
-        value,
-        mask: scanner.take('/') ? scanPart(scanner, parseMask, `the mask of ${shape.what}`) : full.slice(),
-      };
+    formatMasked: (value, mask, at = 0) => {
+      const text = maskedDigits === undefined ? format(value, at) : hex(read(value, at), maskedDigits);
+      return `${text}/${hex(read(mask, at), maskedDigits ?? maskDigits)}`;
     },
-    toTyped: format,
-    toTypedMatch: (value, mask) => (isExact(mask) ? format(value) : formatMasked(value, mask)),
-    fromTyped: (input, field) => {
+    scan: (scanner, value, mask, at) => {
+      write(value, at, scan(scanner));
+      write(mask, at, scanner.take('/') ? scan(scanner) : max);
+    },
+    toTyped: (value, at = 0) => read(value, at),
+    toTypedMatch: (value, mask, at = 0) =>
+      isExact(mask, at) ? read(value, at) : { value: read(value, at), mask: read(mask, at) },
+    fromTyped: (input, field, value, mask, at) => {
+      const pair = typeof input === 'object' && input !== null;
+      const typed = pair ? (input as { value: unknown; mask: unknown }) : { value: input, mask: max };
+      write(value, at, checked(typed.value, field));
+      write(mask, at, checked(typed.mask, `${field} mask`));
+    },
+  };
+}
+
+export interface AddressShape {
+  size: number;
+  what: string;
+  format(bytes: Uint8Array, at: number): string;
+  parse(text: string): Uint8Array | undefined;
+  /** Reads an address from the middle of a text; the position behind it, or -1. */
+  scan(text: string, position: number, bytes: Uint8Array, at: number): number;
+  /** Reads a prefix length as a mask, where the address has such. */
+  prefix?(bits: number): Uint8Array | undefined;
+}
+
+const PREFIX = /^[0-9]{1,3}$/;
+const PREFIX_AT_END = /[0-9]{1,3}(?![0-9a-fA-F.:])/y;
+
+/** A MAC, IPv4 or IPv6 address. */
+export function addressKind(shape: AddressShape): ValueKind {
+  const { size, format } = shape;
+  const full = new Uint8Array(size).fill(0xff);
+  const isExact = (mask: Uint8Array, at = 0) => {
+    for (let i = at; i < at + size; i++) if (mask[i] !== 0xff) return false;
+    return true;
+  };
+  const parseMask = (text: string) =>
+    shape.prefix && PREFIX.test(text) ? shape.prefix(Number(text)) : shape.parse(text);
+  const formatMasked = (value: Uint8Array, mask: Uint8Array, at = 0) => `${format(value, at)}/${format(mask, at)}`;
+  const scanAddress = (scanner: TextScanner, bytes: Uint8Array, at: number, what: string) => {
+    const end = shape.scan(scanner.text, scanner.position, bytes, at);
+    if (end < 0) throw scanner.error(what);
+    scanner.position = end;
+  };
+  const scanMask = (scanner: TextScanner, mask: Uint8Array, at: number) => {
+    const start = scanner.position;
+    const bits = shape.prefix && scanner.match(PREFIX_AT_END);
+    const bytes = bits === undefined ? undefined : shape.prefix?.(Number(bits));
+    if (bits !== undefined && bytes === undefined) throw scanner.error(`the mask of ${shape.what}`, start);
+    if (bytes !== undefined) mask.set(bytes, at);
+    else scanAddress(scanner, mask, at, `the mask of ${shape.what}`);
+  };
+  return {
+    size,
+    full,
+    isExact,
+    format: (value, at = 0) => format(value, at),
+    formatMasked,
+    scan: (scanner, value, mask, at) => {
+      scanAddress(scanner, value, at, shape.what);
+      if (scanner.take('/')) scanMask(scanner, mask, at);
+      else mask.fill(0xff, at, at + size);
+    },
+    toTyped: (value, at = 0) => format(value, at),
+    toTypedMatch: (value, mask, at = 0) => (isExact(mask, at) ? format(value, at) : formatMasked(value, mask, at)),
+    fromTyped: (input, field, value, mask, at) => {
       const parts = typeof input === 'string' ? input.split('/') : [];
-      const value = parts.length === 1 || parts.length === 2 ? shape.parse(parts[0]) : undefined;
-      const mask = parts.length === 2 ? parseMask(parts[1]) : full.slice();
-      if (value === undefined || mask === undefined) {
+      const bytes = parts.length === 1 || parts.length === 2 ? shape.parse(parts[0]) : undefined;
+      const bits = parts.length === 2 ? parseMask(parts[1]) : full;
+      if (bytes === undefined || bits === undefined) {
         throw new OdpFieldError(field, `${JSON.stringify(input)} is not ${shape.what}`);
       }
-      return { value, mask };
+      value.set(bytes, at);
+      mask.set(bits, at);
     },
   };
 }
@@ -176,25 +240,27 @@ const FRAGMENTS = ['no', 'first', 'later'];
 export const fragmentKind: ValueKind = {
   size: 1,
   full: Uint8Array.of(0xff),
-  isExact: (mask) => mask[0] === 0xff,
-  format: (value) => FRAGMENTS[value[0]] ?? '<error>',
-  formatMasked: (value, mask) => (mask[0] === 0 ? `${FRAGMENTS[value[0]] ?? '<error>'}/0` : '<error>'),
-  scan: (scanner) => {
+  isExact: (mask, at = 0) => mask[at] === 0xff,
+  format: (value, at = 0) => FRAGMENTS[value[at]] ?? '<error>',
+  formatMasked: (value, mask, at = 0) => (mask[at] === 0 ? `${FRAGMENTS[value[at]] ?? '<error>'}/0` : '<error>'),
+  scan: (scanner, value, mask, at) => {
     const index = FRAGMENTS.findIndex((name) => scanner.take(name));
     if (index < 0) throw scanner.error('no, first or later');
-    return { value: Uint8Array.of(index), mask: Uint8Array.of(scanner.take('/0') ? 0 : 0xff) };
+    value[at] = index;
+    mask[at] = scanner.take('/0') ? 0 : 0xff;
   },
-  toTyped: (value) => {
-    if (value[0] >= FRAGMENTS.length) throw new OdpFieldError('frag', `${value[0]} is no fragment type`);
-    return FRAGMENTS[value[0]];
+  toTyped: (value, at = 0) => {
+    if (value[at] >= FRAGMENTS.length) throw new OdpFieldError('frag', `${value[at]} is no fragment type`);
+    return FRAGMENTS[value[at]];
   },
-  toTypedMatch: (value, mask) => {
-    if (mask[0] !== 0xff) throw new OdpFieldError('frag', `mask 0x${mask[0].toString(16)} is not all-ones`);
-    return fragmentKind.toTyped(value);
+  toTypedMatch: (value, mask, at = 0) => {
+    if (mask[at] !== 0xff) throw new OdpFieldError('frag', `mask 0x${mask[at].toString(16)} is not all-ones`);
+    return fragmentKind.toTyped(value, at);
   },
-  fromTyped: (input, field) => {
+  fromTyped: (input, field, value, mask, at) => {
     const index = FRAGMENTS.indexOf(String(input));
     if (index < 0) throw new OdpFieldError(field, `${JSON.stringify(input)} is not no, first or later`);
-    return { value: Uint8Array.of(index), mask: Uint8Array.of(0xff) };
+    value[at] = index;
+    mask[at] = 0xff;
   },
 };

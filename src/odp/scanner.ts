@@ -1,14 +1,36 @@
 /*
  * Scanner: a cursor over text, shared by the key parser and the action parser.
  *
- * Every failure is an OdpSyntaxError that holds the position and what would have been right there.
+ * Every failure is an OdpSyntaxError that holds the position and what would have been right there. Characters are looked at
+ * one by one where it matters: an expression costs more than a whole attribute may.
  */
 
 import { OdpSyntaxError } from './errors.ts';
 
-const NUMBER = /0[xX][0-9a-fA-F]+|[0-9]+/y;
-const WORD = /[a-z_][a-z_0-9]*/y;
-const DELIMITERS = /[, \t\r\n]+/y;
+const BIG_NUMBER = /0[xX][0-9a-fA-F]+|[0-9]+/y;
+
+const ZERO = 0x30;
+const NINE = 0x39;
+const LOWER_A = 0x61;
+const LOWER_Z = 0x7a;
+const UNDERSCORE = 0x5f;
+const LOWER_X = 0x78;
+const UPPER_TO_LOWER = 0x20;
+
+/** The value of a hexadecimal digit, 16 and more for anything else. */
+export function hexDigit(code: number): number {
+  if (code >= ZERO && code <= NINE) return code - ZERO;
+  const lower = code | UPPER_TO_LOWER;
+  return lower >= LOWER_A && lower <= LOWER_A + 5 ? lower - LOWER_A + 10 : 16;
+}
+
+function isDigit(code: number): boolean {
+  return code >= ZERO && code <= NINE;
+}
+
+function isDelimiter(code: number): boolean {
+  return code === 0x2c || code === 0x20 || code === 0x09 || code === 0x0d || code === 0x0a;
+}
 
 export class TextScanner {
   readonly text: string;
@@ -53,23 +75,55 @@ export class TextScanner {
 
   /** Steps over commas and blanks; true when there was at least one. */
   skipDelimiters(): boolean {
-    return this.match(DELIMITERS) !== undefined;
+    const start = this.position;
+    while (isDelimiter(this.text.charCodeAt(this.position))) this.position++;
+    return this.position !== start;
   }
 
   /** A lower-case name, or undefined when none comes next. */
   word(): string | undefined {
-    return this.match(WORD);
+    const start = this.position;
+    let at = start;
+    for (; ; at++) {
+      const code = this.text.charCodeAt(at);
+      const letter = (code >= LOWER_A && code <= LOWER_Z) || code === UNDERSCORE;
+      if (!letter && (at === start || !isDigit(code))) break;
+    }
+    if (at === start) return undefined;
+    this.position = at;
+    return this.text.slice(start, at);
   }
 
-  /** An unsigned integer in decimal, 0x hexadecimal or 0 octal, at most `max`. */
+  /** An unsigned integer in decimal, 0x hexadecimal or 0 octal, at most `max`, which has at most 53 bits. */
   number(max: number): number {
-    return Number(this.bigNumber(BigInt(max)));
+    const { text, position: start } = this;
+    let base = 10;
+    let at = start;
+    if (text.charCodeAt(at) === ZERO) {
+      if ((text.charCodeAt(at + 1) | UPPER_TO_LOWER) === LOWER_X && hexDigit(text.charCodeAt(at + 2)) < 16) {
+        base = 16;
+        at += 2;
+      } else if (isDigit(text.charCodeAt(at + 1))) base = 8;
+    }
+    const first = at;
+    let value = 0;
+    let valid = true;
+    for (; ; at++) {
+      const digit = hexDigit(text.charCodeAt(at));
+      if (digit >= (base === 16 ? 16 : 10)) break;
+      if (digit >= base) valid = false;
+      if (value <= max) value = value * base + digit;
+    }
+    if (at === first) throw this.error('a number');
+    if (!valid || value > max) throw this.error(`a number up to ${max}`, start);
+    this.position = at;
+    return value;
   }
 
   /** As number(), for what is wider than 53 bits. */
   bigNumber(max: bigint): bigint {
     const start = this.position;
-    const text = this.match(NUMBER);
+    const text = this.match(BIG_NUMBER);
     if (text === undefined) throw this.error('a number');
     const value = parseInteger(text);
     if (value === undefined || value > max) throw this.error(`a number up to ${max}`, start);
