@@ -42,7 +42,13 @@ export interface FlatMatch {
 /** `key & mask`, new bytes. */
 export function maskedKey(key: Uint8Array, mask: Uint8Array): Uint8Array {
   const masked = key.slice();
-  for (let i = 0; i < masked.length; i++) masked[i] &= mask[i];
+  if (key.length === KEY_SIZE && mask.byteOffset % 4 === 0 && masked.byteOffset % 4 === 0 && mask.length === KEY_SIZE) {
+    const words = new Uint32Array(masked.buffer, masked.byteOffset, KEY_SIZE / 4);
+    const bits = new Uint32Array(mask.buffer, mask.byteOffset, KEY_SIZE / 4);
+    for (let i = 0; i < words.length; i++) words[i] &= bits[i];
+  } else {
+    for (let i = 0; i < masked.length; i++) masked[i] &= mask[i];
+  }
   return masked;
 }
 
