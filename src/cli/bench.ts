@@ -2,14 +2,14 @@
  * wdp bench: lookup and flow-setup. Reads the options, runs the benchmark, prints one table or, with --json, one object. Before it: main.ts. After it:
  * bench/lookup.ts and bench/flow-setup.ts, which are loaded only when they are asked for. Main thread.
  */
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import * as C from '../../assembly/constants.ts';
 import type { FlowSetupOptions } from '../bench/flow-setup.ts';
 import type { LookupOptions } from '../bench/lookup.ts';
+import { powerOfTwo, seconds, whole } from './bench-options.ts';
 import { UsageError } from './failure.ts';
 
-/** Longest window and warm-up, s; most windows or rounds. */
-const SECONDS_MAX = 3600;
+/** Most windows or rounds. */
 const REPEAT_MAX = 1000;
 const SUBTABLES_MAX = 8192;
 const UPCALL_FRAMES_MIN = 64;
@@ -110,28 +110,4 @@ function registerFlowSetup(bench: Command): void {
       const report = await runFlowSetup(rest);
       process.stdout.write(json ? `${JSON.stringify(report)}\n` : flowSetupTable(report));
     });
-}
-
-function whole(low: number, high: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= low && value <= high) return value;
-    throw new InvalidArgumentError(`It must be a whole number from ${low} to ${high}.`);
-  };
-}
-
-function powerOfTwo(low: number, high: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && Number.isInteger(Math.log2(value)) && value >= low && value <= high) return value;
-    throw new InvalidArgumentError(`It must be a power of two from ${low} to ${high}.`);
-  };
-}
-
-function seconds(low: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d*\.?\d+$/.test(text) && value >= low && value <= SECONDS_MAX) return value;
-    throw new InvalidArgumentError(`It must be a number of seconds from ${low} to ${SECONDS_MAX}.`);
-  };
 }
