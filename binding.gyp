@@ -2,7 +2,18 @@
   "targets": [
     {
       "target_name": "wdp_native",
-      "sources": ["native/addon.cc", "native/affinity.cc", "native/capabilities.cc", "native/probe.cc"],
+      "sources": [
+        "native/addon.cc",
+        "native/affinity.cc",
+        "native/arguments.cc",
+        "native/capabilities.cc",
+        "native/netlink-object.cc",
+        "native/netlink-receive.cc",
+        "native/netlink-ring.cc",
+        "native/netlink-socket.cc",
+        "native/netlink-watch.cc",
+        "native/probe.cc"
+      ],
       "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
       "cflags_cc!": ["-std=gnu++14", "-std=gnu++17", "-std=gnu++20", "-fexceptions"],
       "cflags_cc": [

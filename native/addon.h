@@ -11,26 +11,9 @@
 
 #include <napi.h>
 
-#include <utility>
+#include "fd.h"
 
 namespace wdp {
-
-/** A file descriptor that closes itself. -1 is none. */
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd();
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  Fd& operator=(Fd&&) = delete;
-
-  int get() const { return fd_; }
-  bool valid() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
 
 /** setAffinity(cpus: Int32Array | number[]): number. Pins the calling thread to these CPUs; returns 0 or an errno. */
 Napi::Value SetAffinity(const Napi::CallbackInfo& info);

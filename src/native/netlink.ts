@@ -83,6 +83,8 @@ export interface NativeNetlinkStatistics {
   foreign: number;
   /** Replies with a sequence number that nobody waits for. */
   stale: number;
+  /** Datagrams with a message whose length lies: it and what follows it is ignored by transactions. */
+  malformed: number;
   /** Requests sent again after an overrun. */
   resent: number;
 }
@@ -103,7 +105,7 @@ export interface NativeNetlinkSocket {
   /** Forces SO_RCVBUF; returns what was granted, or -errno. */
   setReceiveBuffer(size: number): number;
 
-  /** Takes `count` (>= 1) sequence numbers in a row; never 0, and they start again at 1 after 2^31. `setSequence` serves tests. */
+  /** Takes `count` (>= 1) sequence numbers in a row; never 0, and they start again at 1 before 2^31. `setSequence` serves tests. */
   allocateSequence(count: number): number;
   setSequence(next: number): void;
 
@@ -175,8 +177,8 @@ export interface NativeNetlinkSocket {
   /** Puts ordinary memory where a ring was. */
   unmapRings(): void;
 
-  /** A handle for another thread. */
-  share(): NativeSocketHandle;
+  /** A handle for another thread, or -errno. Its descriptors are open until it is adopted. */
+  share(): NativeSocketHandle | number;
   statistics(): NativeNetlinkStatistics;
   /** Idempotent. Whoever waits on the same socket in another thread gets -ECANCELED. */
   close(): void;

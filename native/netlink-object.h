@@ -1,0 +1,74 @@
+/*
+ * NetlinkSocket, the class that JavaScript sees: arguments checked, then handed to Socket (netlink-socket.h) and Transactions
+ * (netlink-transact.h), answered with a number. src/native/netlink.ts describes every method.
+ *
+ * Ownership. The object owns its socket: close, or the garbage collector, or the end of the thread closes it. While it is watched it is kept
+ *   alive. What receiving needs of scratch memory is one a thread, in NetlinkClass.
+ * Threads. Each thread that loads the addon has a class of its own, found through the instance data of its environment; no globals.
+ */
+#pragma once
+
+#include <napi.h>
+
+#include "arguments.h"
+#include "netlink-socket.h"
+#include "netlink-watch.h"
+
+namespace wdp {
+
+/** What a thread has of this class. */
+struct NetlinkClass {
+  Napi::FunctionReference constructor;
+  MessageVector vector;
+};
+
+class NetlinkObject : public Napi::ObjectWrap<NetlinkObject> {
+ public:
+  static void Define(Napi::Env env, Napi::Object exports);
+  explicit NetlinkObject(const Napi::CallbackInfo& info);
+  ~NetlinkObject() override;
+
+ private:
+  using Info = const Napi::CallbackInfo&;
+
+  static Napi::Value Open(Info info);
+  static Napi::Value Adopt(Info info);
+  Napi::Value Fd(Info info);
+  Napi::Value PortId(Info info);
+  Napi::Value Protocol(Info info);
+  Napi::Value Peer(Info info);
+  Napi::Value ReceiveBufferSize(Info info);
+  Napi::Value Closed(Info info);
+
+  Napi::Value SetOption(Info info);
+  Napi::Value PassCredentials(Info info);
+  Napi::Value SetReceiveBuffer(Info info);
+  Napi::Value AllocateSequence(Info info);
+  Napi::Value SetSequence(Info info);
+  Napi::Value Send(Info info);
+  Napi::Value Receive(Info info);
+  Napi::Value PeekSize(Info info);
+  Napi::Value Drain(Info info);
+  Napi::Value Wait(Info info);
+  Napi::Value Watch_(Info info);
+  Napi::Value Unwatch(Info info);
+  Napi::Value Ref_(Info info);
+  Napi::Value Unref_(Info info);
+  Napi::Value Share(Info info);
+  Napi::Value Statistics(Info info);
+  Napi::Value Close(Info info);
+
+  Napi::Value Number(double value) { return Napi::Number::New(Env(), value); }
+  Deadline DeadlineOf(double timeoutMs);
+  void KeepLoop(bool keep);
+  void StopWatching();
+  static void OnReady(void* self);
+  static void OnThreadEnd(void* self);
+
+  Socket socket_;
+  Watch* watch_ = nullptr;
+  bool keepLoop_ = true;
+  Napi::FunctionReference callback_;
+};
+
+}  // namespace wdp
