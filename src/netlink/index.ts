@@ -1,0 +1,29 @@
+/*
+ * The public names of wasm-datapath/netlink. socket.ts is the place to begin reading.
+ */
+
+export { DatapathError, type DatapathErrorCode } from '../errors.ts';
+export type { NativeSocketHandle } from '../native/netlink.ts';
+export * from './attributes.ts';
+export * from './buffer.ts';
+export * from './constants.ts';
+export type { Datagram } from './datagram.ts';
+export { Dump, type DumpHandle, type DumpOptions } from './dump.ts';
+export { netlinkError, systemError } from './errors.ts';
+export * from './message.ts';
+export { dump, NetlinkPool, netlinkPool, transact, transactMany } from './pool.ts';
+export * from './rings.ts';
+export { NetlinkSocket } from './socket.ts';
+export type {
+  NetlinkSocketOptions,
+  NetlinkStatistics,
+  ReceiveOptions,
+  SendOptions,
+} from './socket-options.ts';
+export {
+  type TransactAsyncOptions,
+  TransactionBatch,
+  type TransactionBatchOptions,
+  type TransactOneOptions,
+  type TransactOptions,
+} from './transaction.ts';
