@@ -9,8 +9,11 @@
         "native/capabilities.cc",
         "native/netlink-object.cc",
         "native/netlink-receive.cc",
+        "native/netlink-replies.cc",
         "native/netlink-ring.cc",
         "native/netlink-socket.cc",
+        "native/netlink-transact.cc",
+        "native/netlink-vector.cc",
         "native/netlink-watch.cc",
         "native/probe.cc"
       ],

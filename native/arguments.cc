@@ -78,4 +78,8 @@ void Arguments::Inside(size_t offset, size_t size, size_t length) {
   if (offset > length || size > length - offset) RangeMistake("what was asked for", "is not inside of the view");
 }
 
+void Arguments::Aligned(uint64_t value, uint64_t alignment, const char* name) {
+  if (value % alignment != 0) RangeMistake(name, ("must be aligned to " + std::to_string(alignment)).c_str());
+}
+
 }  // namespace wdp

@@ -37,6 +37,8 @@ class Arguments {
   Napi::Object Object(size_t index, const char* name);
   /** `size` bytes at `offset` must be inside of a view of `length`. */
   void Inside(size_t offset, size_t size, size_t length);
+  /** An address or a size that must be a multiple. */
+  void Aligned(uint64_t value, uint64_t alignment, const char* name);
 
  private:
   template <typename T>

@@ -27,6 +27,15 @@ Napi::Object Make(Napi::Env env) {
   return env.GetInstanceData<NetlinkClass>()->constructor.New({Napi::External<void>::New(env, nullptr)});
 }
 
+Scratch* ScratchOf(Napi::Env env) { return &env.GetInstanceData<NetlinkClass>()->scratch; }
+
+/** The rows of a view of words. */
+Transactions::Memory MemoryOf(const View<uint8_t>& requests, size_t requestsSize, const View<uint8_t>& replies, const View<int32_t>& rows) {
+  constexpr size_t kRowWords = sizeof(TransactionRow) / sizeof(int32_t);
+  auto* const begin = reinterpret_cast<TransactionRow*>(rows.data);
+  return {requests.data, requestsSize, replies.data, replies.length, begin, rows.length / kRowWords};
+}
+
 }  // namespace
 
 void NetlinkObject::Define(Napi::Env env, Napi::Object exports) {
@@ -57,6 +66,12 @@ void NetlinkObject::Define(Napi::Env env, Napi::Object exports) {
           InstanceMethod("unwatch", &NetlinkObject::Unwatch),
           InstanceMethod("ref", &NetlinkObject::Ref_),
           InstanceMethod("unref", &NetlinkObject::Unref_),
+          InstanceMethod("beginTransactions", &NetlinkObject::BeginTransactions),
+          InstanceMethod("continueTransactions", &NetlinkObject::ContinueTransactions),
+          InstanceMethod("cancelTransactions", &NetlinkObject::CancelTransactions),
+          InstanceMethod("fillRing", &NetlinkObject::FillRing),
+          InstanceMethod("mapRing", &NetlinkObject::MapRing),
+          InstanceMethod("unmapRings", &NetlinkObject::UnmapRings),
           InstanceMethod("share", &NetlinkObject::Share),
           InstanceMethod("statistics", &NetlinkObject::Statistics),
           InstanceMethod("close", &NetlinkObject::Close),
@@ -65,7 +80,7 @@ void NetlinkObject::Define(Napi::Env env, Napi::Object exports) {
   exports.Set("NetlinkSocket", constructor);
 }
 
-NetlinkObject::NetlinkObject(Info info) : Napi::ObjectWrap<NetlinkObject>(info) {
+NetlinkObject::NetlinkObject(Info info) : Napi::ObjectWrap<NetlinkObject>(info), transactions_(&socket_) {
   if (info[0].IsExternal()) return;
   Napi::TypeError::New(info.Env(), "NetlinkSocket: use NetlinkSocket.open or adopt").ThrowAsJavaScriptException();
 }
@@ -183,7 +198,7 @@ Napi::Value NetlinkObject::Receive(Info info) {
   args.Inside(offset, slotSize * taken, view.length);
   args.Inside(0, taken * kReceiveRowWords, rows.length);
   if (!args.ok()) return Env().Undefined();
-  MessageVector* const vector = &Env().GetInstanceData<NetlinkClass>()->vector;
+  MessageVector* const vector = &ScratchOf(Env())->vector();
   return Number(socket_.Receive(view.data, offset, slotSize, static_cast<int>(taken), rows.data, vector, DeadlineOf(timeoutMs)));
 }
 
@@ -261,6 +276,77 @@ void NetlinkObject::KeepLoop(bool keep) {
   if (watch_ != nullptr) watch_->KeepLoop(keep);
 }
 
+Napi::Value NetlinkObject::BeginTransactions(Info info) {
+  Arguments args(info, "beginTransactions");
+  const View<uint8_t> requests = args.Bytes(0, "requests");
+  const int64_t size = args.Integer(info[1], "size", 0, UINT32_MAX);
+  const View<int32_t> rows = args.Words(2, "rows");
+  const int64_t confirm = args.Integer(info[3], "confirm", 0, Transactions::kConfirmLast);
+  const int64_t batchSize = args.Integer(info[4], "batchSize", 0, UINT32_MAX);
+  const int64_t batchCount = args.Integer(info[5], "batchCount", 0, INT32_MAX);
+  args.Inside(0, size, requests.length);
+  if (!args.ok()) return Env().Undefined();
+  const Transactions::Limits limits = {static_cast<int>(confirm), static_cast<size_t>(batchSize), static_cast<uint32_t>(batchCount)};
+  return Number(transactions_.Begin(MemoryOf(requests, size, {}, rows), limits));
+}
+
+Napi::Value NetlinkObject::ContinueTransactions(Info info) {
+  Arguments args(info, "continueTransactions");
+  const View<uint8_t> requests = args.Bytes(0, "requests");
+  const View<uint8_t> replies = args.Bytes(1, "replies");
+  const View<int32_t> rows = args.Words(2, "rows");
+  const double timeoutMs = args.Timeout(3);
+  if (!args.ok()) return Env().Undefined();
+  const Transactions::Memory memory = MemoryOf(requests, requests.length, replies, rows);
+  return Number(transactions_.Continue(memory, ScratchOf(Env()), DeadlineOf(timeoutMs)));
+}
+
+Napi::Value NetlinkObject::CancelTransactions(Info info) {
+  Arguments args(info, "cancelTransactions");
+  const View<int32_t> rows = args.Words(0, "rows");
+  if (args.ok()) transactions_.Cancel(MemoryOf({}, 0, {}, rows));
+  return Env().Undefined();
+}
+
+Napi::Value NetlinkObject::FillRing(Info info) {
+  Arguments args(info, "fillRing");
+  const View<uint8_t> view = args.Bytes(0, "view");
+  const int64_t offset = args.Integer(info[1], "offset", 0, kSizeMax);
+  const int64_t frameSize = args.Integer(info[2], "frameSize", Socket::kFrameSizeMin, INT32_MAX);
+  const int64_t frameCount = args.Integer(info[3], "frameCount", 1, INT32_MAX);
+  const int64_t start = args.Integer(info[4], "start", 0, std::max<int64_t>(frameCount - 1, 0));
+  const int64_t count = args.Integer(info[5], "count", 1, INT32_MAX);
+  args.Inside(offset, frameSize * frameCount, view.length);
+  args.Aligned(reinterpret_cast<uintptr_t>(view.data) + offset, NL_MMAP_MSG_ALIGNMENT, "offset");
+  args.Aligned(frameSize, NL_MMAP_MSG_ALIGNMENT, "frameSize");
+  if (!args.ok()) return Env().Undefined();
+  const Socket::Frames frames = {view.data + offset, static_cast<size_t>(frameSize), static_cast<uint32_t>(frameCount)};
+  return Number(socket_.FillRing(frames, static_cast<uint32_t>(start), static_cast<uint32_t>(count), ScratchOf(Env())));
+}
+
+Napi::Value NetlinkObject::MapRing(Info info) {
+  Arguments args(info, "mapRing");
+  const int64_t option = args.Integer(info[0], "option", NETLINK_RX_RING, NETLINK_TX_RING);
+  const View<uint8_t> view = args.Bytes(1, "view");
+  const int64_t offset = args.Integer(info[2], "offset", 0, kSizeMax);
+  const auto blockSize = static_cast<uint32_t>(args.Integer(info[3], "blockSize", 1, INT32_MAX));
+  const auto blockCount = static_cast<uint32_t>(args.Integer(info[4], "blockCount", 1, INT32_MAX));
+  const auto frameSize = static_cast<uint32_t>(args.Integer(info[5], "frameSize", 1, blockSize));
+  args.Inside(offset, static_cast<size_t>(blockSize) * blockCount, view.length);
+  args.Aligned(reinterpret_cast<uintptr_t>(view.data) + offset, sysconf(_SC_PAGESIZE), "offset");
+  if (!args.ok()) return Env().Undefined();
+  const nl_mmap_req request = {blockSize, blockCount, frameSize, blockSize / frameSize * blockCount};
+  const int error = socket_.MapRing(static_cast<int>(option), view.data + offset, request);
+  if (error == 0) ringView_ = Napi::Reference<Napi::Value>::New(info[1], 1);
+  return Number(error);
+}
+
+Napi::Value NetlinkObject::UnmapRings(Info) {
+  socket_.UnmapRing();
+  ringView_.Reset();
+  return Env().Undefined();
+}
+
 /** An adopter may close the socket, so from now on a watch looks at the event counter, too. */
 Napi::Value NetlinkObject::Share(Info) {
   Socket::Handle handle;
@@ -292,6 +378,7 @@ Napi::Value NetlinkObject::Statistics(Info) {
 Napi::Value NetlinkObject::Close(Info) {
   StopWatching();
   socket_.Close(true);
+  ringView_.Reset();
   return Env().Undefined();
 }
 

@@ -12,6 +12,7 @@
 
 #include "arguments.h"
 #include "netlink-socket.h"
+#include "netlink-transact.h"
 #include "netlink-watch.h"
 
 namespace wdp {
@@ -19,7 +20,7 @@ namespace wdp {
 /** What a thread has of this class. */
 struct NetlinkClass {
   Napi::FunctionReference constructor;
-  MessageVector vector;
+  Scratch scratch;
 };
 
 class NetlinkObject : public Napi::ObjectWrap<NetlinkObject> {
@@ -54,6 +55,12 @@ class NetlinkObject : public Napi::ObjectWrap<NetlinkObject> {
   Napi::Value Unwatch(Info info);
   Napi::Value Ref_(Info info);
   Napi::Value Unref_(Info info);
+  Napi::Value BeginTransactions(Info info);
+  Napi::Value ContinueTransactions(Info info);
+  Napi::Value CancelTransactions(Info info);
+  Napi::Value FillRing(Info info);
+  Napi::Value MapRing(Info info);
+  Napi::Value UnmapRings(Info info);
   Napi::Value Share(Info info);
   Napi::Value Statistics(Info info);
   Napi::Value Close(Info info);
@@ -66,9 +73,12 @@ class NetlinkObject : public Napi::ObjectWrap<NetlinkObject> {
   static void OnThreadEnd(void* self);
 
   Socket socket_;
+  Transactions transactions_;
   Watch* watch_ = nullptr;
   bool keepLoop_ = true;
   Napi::FunctionReference callback_;
+  /** The view that a kernel ring is mapped over. */
+  Napi::Reference<Napi::Value> ringView_;
 };
 
 }  // namespace wdp

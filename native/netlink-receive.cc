@@ -28,46 +28,7 @@ void WriteRow(int32_t* row, size_t offset, size_t size, bool truncated, const Or
   row[7] = origin.uid;
 }
 
-template <typename T>
-T Payload(const cmsghdr* control) {
-  T value;
-  std::memcpy(&value, CMSG_DATA(control), sizeof(value));
-  return value;
-}
-
 }  // namespace
-
-void MessageVector::Aim(int i, void* data, size_t size, void* tail, size_t tailSize) {
-  parts_[i][0] = {data, size};
-  parts_[i][1] = {tail, tailSize};
-  msghdr& header = headers_[i].msg_hdr;
-  header.msg_name = &senders_[i];
-  header.msg_namelen = sizeof(senders_[i]);
-  header.msg_iov = parts_[i];
-  header.msg_iovlen = tail != nullptr ? 2 : 1;
-  header.msg_control = controls_[i].bytes;
-  header.msg_controllen = sizeof(controls_[i].bytes);
-  header.msg_flags = 0;
-}
-
-Origin MessageVector::OriginOf(int i) const {
-  Origin origin;
-  origin.portId = senders_[i].nl_pid;
-  msghdr header = headers_[i].msg_hdr;
-  for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr; control = CMSG_NXTHDR(&header, control)) {
-    if (control->cmsg_level == SOL_NETLINK && control->cmsg_type == NETLINK_PKTINFO) {
-      origin.group = Payload<nl_pktinfo>(control).group;
-    } else if (control->cmsg_level == SOL_NETLINK && control->cmsg_type == NETLINK_LISTEN_ALL_NSID) {
-      origin.nsid = Payload<int>(control);
-    } else if (control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_CREDENTIALS) {
-      const ucred credentials = Payload<ucred>(control);
-      origin.pid = credentials.pid;
-      origin.uid = static_cast<int32_t>(credentials.uid);
-      origin.gid = static_cast<int32_t>(credentials.gid);
-    }
-  }
-  return origin;
-}
 
 int Socket::TryReceive(MessageVector* vector, int count) {
   int received;

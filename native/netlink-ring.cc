@@ -17,8 +17,6 @@
 namespace wdp {
 namespace {
 
-constexpr size_t kFrameHeaderSize = NL_MMAP_MSG_ALIGN(sizeof(nl_mmap_hdr));
-
 nl_mmap_hdr* HeaderOf(uint8_t* frame) { return reinterpret_cast<nl_mmap_hdr*>(frame); }
 
 bool IsUnused(uint8_t* frame) {
@@ -27,28 +25,30 @@ bool IsUnused(uint8_t* frame) {
 
 }  // namespace
 
-int Socket::FillRing(const Frames& frames, uint32_t start, uint32_t count, MessageVector* vector, uint8_t* tails, size_t tailSize) {
+int Socket::FillRing(const Frames& frames, uint32_t start, uint32_t count, Scratch* scratch) {
   if (closed()) return -EBADF;
   if (IsCancelled()) return -ECANCELED;
-  const size_t room = frames.frameSize - kFrameHeaderSize;
+  const int error = scratch->Reserve();
+  if (error < 0) return error;
+  const size_t room = frames.frameSize - NL_MMAP_HDRLEN;
   const auto frameAt = [&](uint32_t i) { return frames.begin + (start + i) % frames.frameCount * frames.frameSize; };
   const int wanted = static_cast<int>(std::min({count, frames.frameCount, static_cast<uint32_t>(kReceiveMax)}));
   int usable = 0;
   while (usable < wanted && IsUnused(frameAt(usable))) {
-    vector->Aim(usable, frameAt(usable) + kFrameHeaderSize, room, tails + usable * tailSize, tailSize);
+    scratch->vector().Aim(usable, frameAt(usable) + NL_MMAP_HDRLEN, room, scratch->Tail(usable), Scratch::kTailSize);
     usable++;
   }
   if (usable == 0) return 0;
-  const int received = TryReceive(vector, usable);
-  for (int i = 0; i < received; i++) PublishFrame(frameAt(i), room, *vector, i, tails + i * tailSize, tailSize);
+  const int received = TryReceive(&scratch->vector(), usable);
+  for (int i = 0; i < received; i++) PublishFrame(frameAt(i), room, scratch, i);
   return received;
 }
 
 /** Describes the datagram in its frame; what the frame is too small for waits, whole, for the next Receive. */
-void Socket::PublishFrame(uint8_t* frame, size_t room, const MessageVector& vector, int i, const uint8_t* tail, size_t tailSize) {
+void Socket::PublishFrame(uint8_t* frame, size_t room, Scratch* scratch, int i) {
   nl_mmap_hdr* const header = HeaderOf(frame);
-  const Origin origin = vector.OriginOf(i);
-  const size_t size = vector.Size(i);
+  const Origin origin = scratch->vector().OriginOf(i);
+  const size_t size = scratch->vector().Size(i);
   header->nm_len = static_cast<uint32_t>(size);
   header->nm_group = origin.group;
   header->nm_pid = static_cast<uint32_t>(origin.pid);
@@ -56,11 +56,10 @@ void Socket::PublishFrame(uint8_t* frame, size_t room, const MessageVector& vect
   header->nm_gid = static_cast<uint32_t>(origin.gid);
   const bool fits = size <= room;
   if (!fits) {
-    Stashed datagram = {origin, size, {}};
-    const uint8_t* const head = frame + kFrameHeaderSize;
-    datagram.bytes.reserve(std::min(size, room + tailSize));
-    datagram.bytes.assign(head, head + room);
-    datagram.bytes.insert(datagram.bytes.end(), tail, tail + std::min(size - room, tailSize));
+    const uint8_t* const head = frame + NL_MMAP_HDRLEN;
+    const uint8_t* const tail = scratch->Tail(i);
+    Stashed datagram = {origin, size, {head, head + room}};
+    datagram.bytes.insert(datagram.bytes.end(), tail, tail + std::min(size - room, Scratch::kTailSize));
     stash_.push_back(std::move(datagram));
   }
   __atomic_store_n(&header->nm_status, fits ? NL_MMAP_STATUS_VALID : NL_MMAP_STATUS_COPY, __ATOMIC_RELEASE);

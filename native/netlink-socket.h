@@ -21,11 +21,9 @@
 #include <vector>
 
 #include "fd.h"
+#include "netlink-vector.h"
 
 namespace wdp {
-
-/** Datagrams that one system call takes at most. */
-constexpr int kReceiveMax = 64;
 
 /** How long a call may wait, and whether its thread is still wanted: a worker that is being terminated is told so within a slice. */
 class Deadline {
@@ -43,38 +41,6 @@ class Deadline {
   void* context_;
   bool forever_;
   int64_t endNs_;
-};
-
-/** Where a datagram came from. Credentials are -1 where they were not asked for. */
-struct Origin {
-  uint32_t portId = 0;
-  uint32_t group = 0;
-  int32_t nsid = -1;
-  int32_t pid = -1;
-  int32_t uid = -1;
-  int32_t gid = -1;
-};
-
-/** The arguments of recvmmsg for up to kReceiveMax datagrams; one a thread, reused by every call. */
-class MessageVector {
- public:
-  /** The i-th datagram goes into `data`, what is longer into `tail`. */
-  void Aim(int i, void* data, size_t size, void* tail = nullptr, size_t tailSize = 0);
-  /** The size that the i-th datagram had, whatever fitted. */
-  size_t Size(int i) const { return headers_[i].msg_len; }
-  bool IsTruncated(int i) const { return (headers_[i].msg_hdr.msg_flags & MSG_TRUNC) != 0; }
-  Origin OriginOf(int i) const;
-  uint32_t Sender(int i) const { return senders_[i].nl_pid; }
-  mmsghdr* headers() { return headers_; }
-
- private:
-  struct Control {
-    alignas(cmsghdr) char bytes[CMSG_SPACE(sizeof(nl_pktinfo)) + CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(ucred))];
-  };
-  mmsghdr headers_[kReceiveMax];
-  iovec parts_[kReceiveMax][2];
-  sockaddr_nl senders_[kReceiveMax];
-  Control controls_[kReceiveMax];
 };
 
 struct Statistics {
@@ -157,12 +123,14 @@ class Socket {
   /** Whether another thread closed the socket. */
   bool IsCancelled() const;
 
+  /** A frame that holds an nlmsghdr. */
+  static constexpr size_t kFrameSizeMin = NL_MMAP_HDRLEN + NLMSG_HDRLEN;
   struct Frames {
     uint8_t* begin;
     size_t frameSize;
     uint32_t frameCount;
   };
-  int FillRing(const Frames& frames, uint32_t start, uint32_t count, MessageVector* vector, uint8_t* tails, size_t tailSize);
+  int FillRing(const Frames& frames, uint32_t start, uint32_t count, Scratch* scratch);
   int MapRing(int option, void* address, const nl_mmap_req& request);
   void UnmapRing();
 
@@ -177,7 +145,7 @@ class Socket {
   int Configure(const Options& options);
   int ReadBack();
   int ReceiveStashed(uint8_t* bytes, size_t offset, size_t slotSize, int count, int32_t* rows);
-  void PublishFrame(uint8_t* frame, size_t room, const MessageVector& vector, int i, const uint8_t* tail, size_t tailSize);
+  void PublishFrame(uint8_t* frame, size_t room, Scratch* scratch, int i);
 
   Fd fd_;
   Fd wake_;

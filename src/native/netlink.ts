@@ -138,7 +138,8 @@ export interface NativeNetlinkSocket {
    * Begins to transact the messages in `requests` [0, size): each nlmsghdr is followed by the next at NLMSG_ALIGN(nlmsg_len). The shim writes
    * nlmsg_seq, nlmsg_pid and the flags NLM_F_REQUEST and NLM_F_ACK (by `confirm`) into them. Row i of `rows` is the i-th request's.
    * `batchSize` and `batchCount` limit what goes into one datagram (0: the defaults). Returns the number of requests, or -errno before
-   * anything was sent: -EINVAL malformed, -EMSGSIZE a request over the limit, -ENOSPC more requests than rows, -EBUSY one is under way.
+   * anything was sent: -EINVAL malformed, -EMSGSIZE a request over the limit (what the send buffer lets through, 212,960 bytes by default),
+   * -ENOSPC more requests than rows, -EBUSY one is under way, -ENOTCONN a socket without a peer.
    */
   beginTransactions(
     requests: ByteView,
