@@ -190,6 +190,7 @@ describe('typed errors', () => {
     );
     expect([status, stderr]).toEqual([0, '']);
     expect(JSON.parse(stdout)).toEqual({
+      transact: ['ERR_NETLINK_PERMISSION', 1],
       join: ['ERR_NETLINK_PERMISSION', 1],
       listenAllNamespaces: ['ERR_NETLINK_PERMISSION', 1],
       read: 'ok',

@@ -61,6 +61,7 @@ export class Channel {
     const { protocol, portId, peer, receiveBufferSize } = options;
     const native = addonClass().open({ protocol, portId, peer, receiveBufferSize });
     if (typeof native === 'number') throw systemError(-native, `netlink open, protocol ${protocol}`);
+    native.setSequence(firstSequence());
     const channel = new Channel(native, options);
     try {
       channel.setOptions();
@@ -181,6 +182,14 @@ export class Channel {
     this.native.close();
     for (const waiter of [...this.waiters]) waiter.fail(closedError('netlink wait'));
   }
+}
+
+/**
+ * Anywhere in the range: port ids are used again at once, and what a peer still sends to a socket that is gone must not pass for an answer to the
+ * one that has its port id now.
+ */
+function firstSequence(): number {
+  return 1 + Math.floor(Math.random() * 2 ** 30);
 }
 
 function addonClass(): NativeNetlinkSocketClass {

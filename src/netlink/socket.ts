@@ -15,7 +15,7 @@
  *
  * A transaction is complete when its acknowledgement or its error has come, and for no other reason. That the socket is empty means
  * nothing: a peer may be a process that takes its time. Sequence numbers tie replies to requests. They are never 0, which notifications carry,
- * and start again at 1 after 2^31. Replies with a number that nobody waits for are ignored and counted as stale, and messages of another sender
+ * begin anywhere, since port ids are used again, and start again at 1 after 2^31. Replies with a number that nobody waits for are ignored and counted as stale, and messages of another sender
  * than the peer are ignored and counted as foreign, whether the kernel filters senders (a connected socket) or not.
  *
  * A peer is the kernel unless `peer` says otherwise: a port id of a user-space server, or -1 for a socket that is not connected, hears

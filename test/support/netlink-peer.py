@@ -8,8 +8,8 @@ Opens a socket, prints {"port": N} and obeys commands, one JSON object a line on
   {"cmd": "cast", "group": G, "count": N, "size": B, "type": T}   multicasts N messages with sequence 0 and payloads that begin with their number
   {"cmd": "exit"}
 
-A rule is {"times": N, "do": [actions]}; a request is answered by the first rule that has times left, in the end by an acknowledgement. "order" gives
-the order in which the requests of one datagram are answered. Actions:
+A rule is {"times": N, "type": T, "do": [actions]}; a request is answered by the first rule for its type that has times left, in the end by an
+acknowledgement. "order" gives the order in which the requests of one datagram are answered. Actions:
 
   {"ack": errno, "text": T, "offs": N, "capped": bool, "seq": delta}    NLMSG_ERROR, with an extended acknowledgement when there is a text
   {"msg": type, "payload": hex | "echo", "fill": size, "flags": F, "seq": delta, "length": lie}
@@ -114,17 +114,20 @@ class Peer:
             return
         self.datagrams += 1
         # Actions are chosen in the order of the requests, and carried out in the order asked for.
-        chosen = [(request, self.choose()) for request in found]
+        chosen = [(request, self.choose(request)) for request in found]
         for request in found:
             request["datagram"] = self.datagrams
         self.requests += found
         for index in [i for i in self.order or range(len(chosen)) if i < len(chosen)]:
             request, actions = chosen[index]
-            self.perform(actions, request, sender, self.socket)
+            try:
+                self.perform(actions, request, sender, self.socket)
+            except ConnectionRefusedError:
+                pass  # who asked is gone
 
-    def choose(self):
+    def choose(self, request):
         for rule in self.rules:
-            if rule.get("times", 1 << 60) > 0:
+            if rule.get("times", 1 << 60) > 0 and rule.get("type", request["type"]) == request["type"]:
                 rule["times"] = rule.get("times", 1 << 60) - 1
                 return rule["do"]
         return [{"ack": 0}]

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 export type PeerAction = Record<string, unknown>;
 export interface PeerRule {
   times?: number;
+  type?: number;
   do: PeerAction[];
 }
 export interface PeerRequest {
