@@ -77,8 +77,7 @@ int Socket::Open(const Options& options) {
 int Socket::Configure(const Options& options) {
   protocol_ = options.protocol;
   peer_ = options.peer;
-  int error = SetReceiveBuffer(options.receiveBufferSize);
-  if (error >= 0) error = SetOption(SOL_NETLINK, NETLINK_PKTINFO, 1);
+  const int error = SetReceiveBuffer(options.receiveBufferSize);
   if (error < 0) return error;
   const sockaddr_nl own = Address(options.portId);
   if (bind(fd(), reinterpret_cast<const sockaddr*>(&own), sizeof(own)) < 0) return -errno;
@@ -143,6 +142,11 @@ void Socket::Close(bool wake) {
 
 int Socket::SetOption(int level, int option, int value) {
   if (closed()) return -EBADF;
+  if (level == SOL_NETLINK && option == NETLINK_ADD_MEMBERSHIP) {
+    // Only who joins groups is told with each datagram which it was: others need not pay for the copy.
+    const int error = SetOption(SOL_NETLINK, NETLINK_PKTINFO, 1);
+    if (error < 0) return error;
+  }
   return setsockopt(fd(), level, option, &value, sizeof(value)) == 0 ? 0 : -errno;
 }
 
