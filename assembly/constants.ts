@@ -487,3 +487,81 @@ export const RULE_MEGAFLOW = 64; // u32, subtable that a packet decided by this 
 export const RULE_IDLE_MS = 68; // u32
 export const RULE_HARD_MS = 72; // u32
 export const RULE_HITS = 80; // u64 (live)
+
+// ---------------------------------------------------------------------------------------------------- Netlink policies
+//
+// What the attributes of a message must be: a table of one row a type. Row 0 describes the table, row i attributes of type i. The host can
+// write it (src/netlink/policy-table.ts) and so can the datapath (assembly/netlink/policy.ts).
+
+export const POLICY_ROW_SIZEOF = 24;
+/** Levels of nested policies, the outermost included (kernel: MAX_POLICY_RECURSION_DEPTH). */
+export const POLICY_DEPTH_MAX = 10;
+
+// row 0
+export const POLICY_MAX_TYPE = 0; // u32, rows behind this one
+export const POLICY_STRICT_START = 4; // u16, from this type on everything is strict, 0 never
+export const POLICY_REQUIRED_COUNT = 6; // u16, rows with POLICY_REQUIRED
+
+// the other rows
+export const POLICY_KIND = 0; // u8, KIND_*
+export const POLICY_FLAGS = 1; // u8, of the four flags below
+export const POLICY_PAYLOAD_SIZE = 2; // u16, strings and binary: the largest, 0 any; KIND_UNSPEC: the smallest
+export const POLICY_NESTED = 4; // u32, address of the policy inside, 0 any attributes
+export const POLICY_MIN = 8; // u64 or s64; with POLICY_MASKED the bits that may be set, as for KIND_BITFIELD32
+export const POLICY_MAX = 16; // u64 or s64
+
+export const POLICY_REQUIRED = 1;
+/** The integer, or the size of KIND_BINARY, lies between POLICY_MIN and POLICY_MAX. */
+export const POLICY_RANGED = 2;
+export const POLICY_MASKED = 4;
+/** A KIND_BINARY longer than POLICY_MAX is only refused in strict mode. */
+export const POLICY_LENIENT = 8;
+
+// kinds of payloads; those up to KIND_BE64 have one exact size
+export const KIND_UNSPEC = 0;
+export const KIND_U8 = 1;
+export const KIND_U16 = 2;
+export const KIND_U32 = 3;
+export const KIND_U64 = 4;
+export const KIND_S8 = 5;
+export const KIND_S16 = 6;
+export const KIND_S32 = 7;
+export const KIND_S64 = 8;
+export const KIND_BE16 = 9;
+export const KIND_BE32 = 10;
+export const KIND_BE64 = 11;
+export const KIND_MSECS = 12;
+export const KIND_UINT = 13; // u32 or u64
+export const KIND_SINT = 14; // s32 or s64
+export const KIND_FLAG = 15;
+export const KIND_STRING = 16;
+export const KIND_NUL_STRING = 17;
+export const KIND_BINARY = 18;
+export const KIND_NESTED = 19;
+export const KIND_NESTED_ARRAY = 20;
+export const KIND_BITFIELD32 = 21;
+export const KIND_REJECT = 22;
+
+// how much is refused (enum netlink_validation)
+export const NL_VALIDATE_LIBERAL = 0;
+export const NL_VALIDATE_TRAILING = 1;
+export const NL_VALIDATE_MAXTYPE = 2;
+export const NL_VALIDATE_UNSPEC = 4;
+export const NL_VALIDATE_STRICT_ATTRS = 8;
+export const NL_VALIDATE_NESTED = 16;
+export const NL_VALIDATE_STRICT = 31;
+
+// why something was refused; src/netlink/policy-validate.ts has the kernel's words
+export const REFUSED_PAYLOAD = 1;
+export const REFUSED_LENGTH = 2;
+export const REFUSED_NOT_NESTED = 3;
+export const REFUSED_NESTED = 4;
+export const REFUSED_UNSUPPORTED = 5;
+export const REFUSED_UNKNOWN = 6;
+export const REFUSED_RANGE = 7;
+export const REFUSED_BINARY_SIZE = 8;
+export const REFUSED_MASK = 9;
+export const REFUSED_ARRAY_ELEMENT = 10;
+export const REFUSED_LEFTOVER = 11;
+export const REFUSED_DEPTH = 12;
+export const REFUSED_MISSING = 13;

@@ -101,3 +101,22 @@ export const CTRL_ATTR_OP_FLAGS = 2;
 export const CTRL_ATTR_MCAST_GRP_NAME = 1;
 export const CTRL_ATTR_MCAST_GRP_ID = 2;
 export const GENL_NAMSIZ = 16;
+export const CTRL_ATTR_POLICY = 8;
+export const CTRL_ATTR_OP_POLICY = 9;
+export const CTRL_ATTR_OP = 10;
+export const CTRL_ATTR_POLICY_DO = 1;
+export const CTRL_ATTR_POLICY_DUMP = 2;
+
+// enum netlink_policy_type_attr
+export const NL_POLICY_TYPE_ATTR_TYPE = 1;
+export const NL_POLICY_TYPE_ATTR_MIN_VALUE_S = 2;
+export const NL_POLICY_TYPE_ATTR_MAX_VALUE_S = 3;
+export const NL_POLICY_TYPE_ATTR_MIN_VALUE_U = 4;
+export const NL_POLICY_TYPE_ATTR_MAX_VALUE_U = 5;
+export const NL_POLICY_TYPE_ATTR_MIN_LENGTH = 6;
+export const NL_POLICY_TYPE_ATTR_MAX_LENGTH = 7;
+export const NL_POLICY_TYPE_ATTR_POLICY_IDX = 8;
+export const NL_POLICY_TYPE_ATTR_POLICY_MAXTYPE = 9;
+export const NL_POLICY_TYPE_ATTR_BITFIELD32_MASK = 10;
+export const NL_POLICY_TYPE_ATTR_PAD = 11;
+export const NL_POLICY_TYPE_ATTR_MASK = 12;

@@ -1,0 +1,27 @@
+/*
+ * npm run fuzz -- [--seed N] [--count N]: the fuzz targets of Netlink with more cases than the tests have.
+ *
+ * It runs test/11.netlink-fuzz.test.ts with these numbers: `count` cases a target in WASM, a third as many in both languages. A finding is
+ * printed with its seed and case, and its bytes belong into test/corpus/netlink-attributes/.
+ */
+import { parseArgs } from 'node:util';
+import { runNode } from '../../scripts/child.mjs';
+import { inRoot } from '../../scripts/files.mjs';
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: String(Math.floor(Math.random() * 2 ** 31)) },
+    count: { type: 'string', default: '10000000' },
+  },
+});
+for (const [name, text] of Object.entries(values)) {
+  if (!/^\d{1,10}$/.test(text) || Number(text) >= 2 ** 32) {
+    process.stderr.write(`fuzz: --${name} takes a number below 2^32, not ${text}\n`);
+    process.exit(2);
+  }
+}
+process.env.SEED = values.seed;
+process.env.FUZZ_COUNT = values.count;
+process.stdout.write(`fuzz: --seed ${values.seed} --count ${values.count}\n`);
+const vitest = inRoot('node_modules/vitest/vitest.mjs');
+process.exitCode = (await runNode(vitest, ['run', 'test/11.netlink-fuzz', '--testTimeout', '0'])).status;
