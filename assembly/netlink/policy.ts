@@ -127,7 +127,7 @@ function parseList(policy: usize, attrs: usize, end: usize, table: usize, mode: 
     const inner = strictStart != 0 && type >= strictStart ? NL_VALIDATE_STRICT : mode;
     const errno = checkAttr(policy + <usize>type * POLICY_ROW_SIZEOF, a, inner, depth);
     if (errno < 0) return errno;
-    if (table != 0) store<u32>(table + (<usize>type << 2), <u32>a);
+    if (table != 0) store<u32>(table + ((<usize>type) << 2), <u32>a);
   }
   if (attrRest(a, end) > 0 && mode & NL_VALIDATE_TRAILING) return refuse(EINVAL, REFUSED_LEFTOVER, 0);
   return load<u16>(policy, POLICY_REQUIRED_COUNT) == 0 ? 0 : checkRequired(policy, maxType, attrs, end, nest);
@@ -147,7 +147,7 @@ function checkRequired(policy: usize, maxType: u32, attrs: usize, end: usize, ne
 function checkAttr(row: usize, a: usize, mode: u32, depth: i32): i32 {
   const kind = <i32>load<u8>(row, POLICY_KIND);
   const size = attrPayloadSize(a);
-  const exact = kind <= KIND_BE64 ? <u32>(EXACT_SIZES >> (<u64>kind << 2)) & 15 : 0;
+  const exact = kind <= KIND_BE64 ? <u32>(EXACT_SIZES >> ((<u64>kind) << 2)) & 15 : 0;
   if (exact != 0 && size != exact && mode & NL_VALIDATE_STRICT_ATTRS) return refuse(EINVAL, REFUSED_LENGTH, a);
   if (mode & NL_VALIDATE_NESTED && kind != KIND_UNSPEC) {
     const nests = kind == KIND_NESTED || kind == KIND_NESTED_ARRAY;

@@ -25,8 +25,8 @@ export function policyTableSize(policy: Policy): number {
   return reachable(policy).reduce((size, { maxType }) => size + (maxType + 1) * C.POLICY_ROW_SIZEOF, 0);
 }
 
-/** Writes the policy at `address` of `memory`, a multiple of eight, and those inside it behind. Returns the address after all. */
-export function writePolicyTable(policy: Policy, memory: ByteView, address: number): number {
+/** Writes the policy at `address` of `bytes`, a multiple of eight, and those inside it behind. Returns the address after all. */
+export function writePolicyTable(policy: Policy, bytes: ByteView, address: number): number {
   const policies = reachable(policy);
   const addresses = new Map<Policy, number>();
   let end = address;
@@ -34,10 +34,10 @@ export function writePolicyTable(policy: Policy, memory: ByteView, address: numb
     addresses.set(one, end);
     end += (one.maxType + 1) * C.POLICY_ROW_SIZEOF;
   }
-  if (address % 8 !== 0 || address < 0 || end > memory.length)
+  if (address % 8 !== 0 || address < 0 || end > bytes.length)
     throw new RangeError('the policy table does not fit the memory');
-  const view = new DataView(memory.buffer, memory.byteOffset, memory.length);
-  memory.fill(0, address, end);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  bytes.fill(0, address, end);
   for (const one of policies) {
     const at = addresses.get(one) ?? 0;
     view.setUint32(at + C.POLICY_MAX_TYPE, one.maxType, true);

@@ -12,6 +12,17 @@ import type { ByteView } from '../native/netlink.ts';
 import * as K from './constants.ts';
 import { nestedPolicy, type Policy, type PolicyRow } from './policy.ts';
 
+/** The modes, to be or-ed (enum netlink_validation): NL_VALIDATE_STRICT is all of them. */
+export {
+  NL_VALIDATE_LIBERAL,
+  NL_VALIDATE_MAXTYPE,
+  NL_VALIDATE_NESTED,
+  NL_VALIDATE_STRICT,
+  NL_VALIDATE_STRICT_ATTRS,
+  NL_VALIDATE_TRAILING,
+  NL_VALIDATE_UNSPEC,
+} from '../../assembly/constants.ts';
+
 /** Why a request is refused: what goes into NLMSG_ERROR and its extended acknowledgement. */
 export interface Refusal {
   /** Positive. */
