@@ -22,7 +22,7 @@ bool IsThreadWanted(void* env) {
   return napi_get_undefined(e, &value) == napi_ok && napi_strict_equals(e, value, value, &same) == napi_ok;
 }
 
-/** A closed one. JavaScript cannot make an External, so only open and adopt get past the constructor. */
+/** A closed one; empty in a thread that is being terminated. JavaScript cannot make an External, so only this gets past the constructor. */
 Napi::Object Make(Napi::Env env) {
   return env.GetInstanceData<NetlinkClass>()->constructor.New({Napi::External<void>::New(env, nullptr)});
 }
@@ -98,6 +98,7 @@ Napi::Value NetlinkObject::Open(Info info) {
       args.IntegerOr(options.Get("receiveBufferSize"), "receiveBufferSize", 1, INT32_MAX / 2, kReceiveBufferDefault);
   if (!args.ok()) return info.Env().Undefined();
   const Napi::Object object = Make(info.Env());
+  if (object.IsEmpty()) return info.Env().Undefined();
   const int error = Unwrap(object)->socket_.Open(
       {static_cast<int>(protocol), static_cast<uint32_t>(portId), peer, static_cast<int>(size)});
   if (error < 0) return Napi::Number::New(info.Env(), error);
@@ -115,6 +116,7 @@ Napi::Value NetlinkObject::Adopt(Info info) {
   const int64_t peer = args.Integer(handle.Get("peer"), "peer", Socket::kNotConnected, kPortIdMax);
   if (!args.ok()) return info.Env().Undefined();
   const Napi::Object object = Make(info.Env());
+  if (object.IsEmpty()) return info.Env().Undefined();
   const int error = Unwrap(object)->socket_.Adopt({static_cast<int>(fd), static_cast<int>(wakeFd),
                                                    static_cast<int>(protocol), static_cast<uint32_t>(portId), peer});
   if (error < 0) return Napi::Number::New(info.Env(), error);
@@ -251,14 +253,19 @@ void NetlinkObject::OnThreadEnd(void* self) {
   object->watch_ = nullptr;
 }
 
-/** Calls back into JavaScript from the event loop; what it throws is uncaught, as from a timer. */
+/**
+ * Calls back into JavaScript from the event loop; what it throws is uncaught, as from a timer. Plain Node-API, because a callback that was
+ * terminated leaves something behind that is no error, and the wrappers end the process over it.
+ */
 void NetlinkObject::OnReady(void* self) {
   auto* const object = static_cast<NetlinkObject*>(self);
   const Napi::Env env = object->Env();
   const Napi::HandleScope scope(env);
-  const Napi::Function callback = object->callback_.Value();
-  callback.MakeCallback(object->Value(), 0, nullptr);
-  if (env.IsExceptionPending()) napi_fatal_exception(env, env.GetAndClearPendingException().Value());
+  const napi_value callback = object->callback_.Value();
+  if (napi_make_callback(env, nullptr, object->Value(), callback, 0, nullptr, nullptr) != napi_pending_exception) return;
+  napi_value thrown;
+  const bool isTaken = napi_get_and_clear_last_exception(env, &thrown) == napi_ok;
+  if (isTaken && IsThreadWanted(static_cast<napi_env>(env))) napi_fatal_exception(env, thrown);
 }
 
 Napi::Value NetlinkObject::Ref_(Info) {

@@ -100,6 +100,14 @@ describe.skipIf(reason)('threads on one socket', () => {
     },
   );
 
+  test('what a callback of the event loop throws is uncaught in its thread', async () => {
+    const { receiver, sender } = pair();
+    const other = await worker(receiver, 'throw');
+    const failed = once(other, 'error');
+    expect(sender.send(new Uint8Array(4), 0, 4, 0)).toBe(0);
+    expect((await failed)[0]).toMatchObject({ message: 'from the callback' });
+  });
+
   test('only a shared Netlink socket can be adopted, and what is refused stays the caller’s', () => {
     const { receiver } = pair();
     const { NetlinkSocket } = addon();

@@ -30,6 +30,19 @@ const acts = {
     socket.watch(() => receive(0));
     return new Promise(() => {});
   },
+  /** Is called back and never returns. */
+  spin() {
+    socket.watch(() => {
+      for (;;) receive(0);
+    });
+    return new Promise(() => {});
+  },
+  throw() {
+    socket.watch(() => {
+      throw new Error('from the callback');
+    });
+    return new Promise(() => {});
+  },
   /** Ends when the event loop says that the socket was closed. */
   watchClosed() {
     return new Promise((resolve) => {
