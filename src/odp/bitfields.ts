@@ -91,6 +91,19 @@ export function formatTci(tci: number, mask = 0xffff): string {
   return parts.join(',');
 }
 
+/** As formatTci, as Open vSwitch writes a dumped tag: also values outside the mask, and `cfi` without its mask. */
+export function formatDumpedTci(tci: number, mask: number, verbose: boolean): string {
+  const parts: string[] = [];
+  for (const field of VLAN_FIELDS) {
+    const bits = partOf(mask, field);
+    const value = partOf(tci, field);
+    if (!verbose && bits === 0 && value === 0) continue;
+    parts.push(`${field.name}=${value}${bits === field.max ? '' : `/0x${bits.toString(16)}`}`);
+  }
+  if ((tci & VLAN_PRESENT) === 0) parts.push('cfi=0');
+  return parts.join(',');
+}
+
 /** Reads what formatTci writes, up to and with the closing parenthesis. */
 export function scanTci(scanner: TextScanner): MaskedWord {
   const word = { value: VLAN_PRESENT, mask: VLAN_PRESENT };

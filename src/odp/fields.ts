@@ -31,6 +31,7 @@ import {
   KEY_IPV4_DST,
   KEY_IPV4_SRC,
   KEY_IPV6_DST,
+  KEY_IPV6_EXTHDRS,
   KEY_IPV6_LABEL,
   KEY_IPV6_SRC,
   KEY_ND_OPTIONS_TYPE,
@@ -52,24 +53,31 @@ import {
   KEY_TP_DST,
   KEY_TP_SRC,
 } from '../../assembly/constants.ts';
-import {
-  formatIpv4,
-  formatIpv6,
-  formatMac,
-  IPV4_SIZE,
-  IPV6_SIZE,
-  MAC_SIZE,
-  prefixMask,
-  scanIpv4,
-  scanIpv6,
-  scanMac,
-  tryIpv4,
-  tryIpv6,
-  tryMac,
-} from './addresses.ts';
-import { flagsKind } from './flags.ts';
-import { addressKind, fragmentKind, numberKind, type ValueKind } from './kinds.ts';
+import { fragmentKind, type ValueKind } from './kinds.ts';
 import type { FieldName } from './types.ts';
+import {
+  be16,
+  be16hex,
+  be32hex,
+  ctState,
+  ethType,
+  flowLabel,
+  icmpByte,
+  ipv4Kind,
+  ipv6Kind,
+  macKind,
+  nshByte,
+  nshContext,
+  nshSpi,
+  port,
+  rawU16,
+  tcpFlags,
+  u8,
+  u8hex,
+  u16hex,
+  u32hex,
+  u128,
+} from './value-kinds.ts';
 
 /** One field within a flat key or an attribute payload. */
 export interface Slot {
@@ -97,84 +105,6 @@ export interface KeyAttribute {
   wire?: readonly Slot[];
   /** Bytes of the payload. */
   wireSize: number;
-}
-
-const u8 = numberKind({ size: 1, order: 'be', base: 'dec' });
-const u8hex = numberKind({ size: 1, order: 'be', base: 'hex' });
-const be16 = numberKind({ size: 2, order: 'be', base: 'dec' });
-const be16hex = numberKind({ size: 2, order: 'be', base: 'hex' });
-const be32hex = numberKind({ size: 4, order: 'be', base: 'hex' });
-const u16hex = numberKind({ size: 2, order: 'le', base: 'hex' });
-const u32hex = numberKind({ size: 4, order: 'le', base: 'hex' });
-const port = numberKind({ size: 4, order: 'le', base: 'dec' });
-const ethType = numberKind({ size: 2, order: 'be', base: 'hex', digits: 4 });
-const flowLabel = numberKind({ size: 4, order: 'be', base: 'hex', width: 20 });
-const u128 = numberKind({ size: 16, order: 'le', base: 'hex' });
-/** ICMP type and code: a byte on the wire, the low byte of a port in the flat key; its full mask covers the whole port. */
-const icmpByte: ValueKind = narrow(numberKind({ size: 2, order: 'be', base: 'dec', width: 8 }));
-const nshByte = numberKind({ size: 1, order: 'be', base: 'dec', maskedDigits: 2 });
-const nshSpi = numberKind({ size: 3, order: 'be', base: 'hex', digits: 1 });
-const nshContext = numberKind({ size: 4, order: 'be', base: 'hex', digits: 1 });
-
-const mac = addressKind({
-  size: MAC_SIZE,
-  what: 'a MAC address',
-  format: formatMac,
-  parse: tryMac,
-  scan: scanMac,
-});
-const ipv4 = addressKind({
-  size: IPV4_SIZE,
-  what: 'an IPv4 address',
-  format: formatIpv4,
-  parse: tryIpv4,
-  scan: scanIpv4,
-  prefix: (bits) => prefixMask(bits, IPV4_SIZE),
-});
-const ipv6 = addressKind({
-  size: IPV6_SIZE,
-  what: 'an IPv6 address',
-  format: formatIpv6,
-  parse: tryIpv6,
-  scan: scanIpv6,
-  prefix: (bits) => prefixMask(bits, IPV6_SIZE),
-});
-const ctState = flagsKind({
-  size: 4,
-  order: 'le',
-  width: 32,
-  names: ['new', 'est', 'rel', 'rpl', 'inv', 'trk', 'snat', 'dnat'],
-  brackets: false,
-});
-const tcpFlags = flagsKind({
-  size: 2,
-  order: 'be',
-  width: 12,
-  names: ['fin', 'syn', 'rst', 'psh', 'ack', 'urg', 'ece', 'cwr', 'ns'],
-  brackets: true,
-});
-
-/** A kind of two bytes whose value fits the low one and whose full mask is both. */
-function narrow(kind: ValueKind): ValueKind {
-  const widen = (mask: Uint8Array, at: number) => {
-    if (mask[at + 1] === 0xff) mask[at] = 0xff;
-  };
-  const low = (mask: Uint8Array, at: number) => Uint8Array.of(0, mask[at + 1]);
-  const pair = (value: Uint8Array, at: number) => value.subarray(at, at + 2);
-  return {
-    ...kind,
-    full: Uint8Array.of(0xff, 0xff),
-    formatMasked: (value, mask, at = 0) => kind.formatMasked(pair(value, at), low(mask, at)),
-    toTypedMatch: (value, mask, at = 0) => kind.toTypedMatch(pair(value, at), low(mask, at)),
-    scan: (scanner, value, mask, at) => {
-      kind.scan(scanner, value, mask, at);
-      widen(mask, at);
-    },
-    fromTyped: (input, field, value, mask, at) => {
-      kind.fromTyped(input, field, value, mask, at);
-      widen(mask, at);
-    },
-  };
 }
 
 /** [name, text, flat offset, kind, offset in the attribute, kind there if it differs] */
@@ -250,34 +180,35 @@ export const ATTRIBUTES: { readonly [K in FieldName]: KeyAttribute } = {
   ctZone: single('ctZone', 'ct_zone', 23, KEY_CT_ZONE, u16hex),
   ctMark: single('ctMark', 'ct_mark', 24, KEY_CT_MARK, u32hex),
   ctLabel: single('ctLabel', 'ct_label', 25, KEY_CT_LABELS, u128),
-  ctTuple4: ctTuple('ctTuple4', 26, ipv4, 16),
-  ctTuple6: ctTuple('ctTuple6', 27, ipv6, 40),
+  ctTuple4: ctTuple('ctTuple4', 26, ipv4Kind, 16),
+  ctTuple6: ctTuple('ctTuple6', 27, ipv6Kind, 40),
   packetType: attribute('packetType', 'packet_type', 29, 4, [
     ['ns', 'ns', KEY_PACKET_TYPE, be16, 0],
     ['id', 'id', KEY_PACKET_TYPE + 2, be16hex, 2],
   ]),
   eth: attribute('eth', 'eth', 4, 12, [
-    ['src', 'src', KEY_ETH_SRC, mac, 0],
-    ['dst', 'dst', KEY_ETH_DST, mac, 6],
+    ['src', 'src', KEY_ETH_SRC, macKind, 0],
+    ['dst', 'dst', KEY_ETH_DST, macKind, 6],
   ]),
   ethType: single('ethType', 'eth_type', 6, KEY_ETH_TYPE, ethType),
   ipv4: attribute('ipv4', 'ipv4', 7, 12, [
-    ['src', 'src', KEY_IPV4_SRC, ipv4, 0],
-    ['dst', 'dst', KEY_IPV4_DST, ipv4, 4],
+    ['src', 'src', KEY_IPV4_SRC, ipv4Kind, 0],
+    ['dst', 'dst', KEY_IPV4_DST, ipv4Kind, 4],
     ['proto', 'proto', KEY_IP_PROTO, u8, 8],
     ['tos', 'tos', KEY_IP_TOS, u8hex, 9],
     ['ttl', 'ttl', KEY_IP_TTL, u8, 10],
     ['frag', 'frag', KEY_IP_FRAG, fragmentKind, 11],
   ]),
   ipv6: attribute('ipv6', 'ipv6', 8, 40, [
-    ['src', 'src', KEY_IPV6_SRC, ipv6, 0],
-    ['dst', 'dst', KEY_IPV6_DST, ipv6, 16],
+    ['src', 'src', KEY_IPV6_SRC, ipv6Kind, 0],
+    ['dst', 'dst', KEY_IPV6_DST, ipv6Kind, 16],
     ['label', 'label', KEY_IPV6_LABEL, flowLabel, 32],
     ['proto', 'proto', KEY_IP_PROTO, u8, 36],
     ['tclass', 'tclass', KEY_IP_TOS, u8hex, 37],
     ['hlimit', 'hlimit', KEY_IP_TTL, u8, 38],
     ['frag', 'frag', KEY_IP_FRAG, fragmentKind, 39],
   ]),
+  ipv6Exthdrs: single('ipv6Exthdrs', 'key32', 32, KEY_IPV6_EXTHDRS, rawU16),
   tcp: ports('tcp', 9),
   tcpFlags: single('tcpFlags', 'tcp_flags', 18, KEY_TCP_FLAGS, tcpFlags),
   udp: ports('udp', 10),
@@ -286,16 +217,16 @@ export const ATTRIBUTES: { readonly [K in FieldName]: KeyAttribute } = {
   icmpv6: icmp('icmpv6', 'icmpv6', 12),
   igmp: icmp('igmp', '', 0),
   arp: attribute('arp', 'arp', 13, 24, [
-    ['sip', 'sip', KEY_IPV4_SRC, ipv4, 0],
-    ['tip', 'tip', KEY_IPV4_DST, ipv4, 4],
+    ['sip', 'sip', KEY_IPV4_SRC, ipv4Kind, 0],
+    ['tip', 'tip', KEY_IPV4_DST, ipv4Kind, 4],
     ['op', 'op', KEY_IP_PROTO, u8, 8, be16],
-    ['sha', 'sha', KEY_ARP_SHA, mac, 10],
-    ['tha', 'tha', KEY_ARP_THA, mac, 16],
+    ['sha', 'sha', KEY_ARP_SHA, macKind, 10],
+    ['tha', 'tha', KEY_ARP_THA, macKind, 16],
   ]),
   nd: attribute('nd', 'nd', 14, 28, [
-    ['target', 'target', KEY_ND_TARGET, ipv6, 0],
-    ['sll', 'sll', KEY_ND_SLL, mac, 16],
-    ['tll', 'tll', KEY_ND_TLL, mac, 22],
+    ['target', 'target', KEY_ND_TARGET, ipv6Kind, 0],
+    ['sll', 'sll', KEY_ND_SLL, macKind, 16],
+    ['tll', 'tll', KEY_ND_TLL, macKind, 22],
   ]),
   ndExt: attribute('ndExt', 'nd_ext', 30, 8, [
     ['reserved', 'nd_reserved', KEY_ND_RESERVED, be32hex, 0],
@@ -314,6 +245,11 @@ export const ATTRIBUTES: { readonly [K in FieldName]: KeyAttribute } = {
     ['c4', 'c4', KEY_NSH_CONTEXT + 12, nshContext, 0],
   ]),
 };
+
+/** The fields of NSH over its BASE and MD1 attributes, one behind the other. */
+export const NSH_SLOTS: readonly Slot[] = ATTRIBUTES.nsh.flat.map((slot) => ({ ...slot, at: slot.at - KEY_NSH_FLAGS }));
+export const NSH_BASE_SIZE = 8;
+export const NSH_MD1_SIZE = 16;
 
 /** Metadata in the order of text and of the kernel's attributes. */
 export const METADATA: readonly KeyAttribute[] = [

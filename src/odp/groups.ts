@@ -26,12 +26,15 @@ export function fillGroup(slots: readonly Slot[], mask: Uint8Array): void {
   for (const slot of slots) mask.set(slot.kind.full, slot.at);
 }
 
-/** Text between the parentheses: `src=1,dst=2/0xff00`. Without a mask all fields are written, else those with mask bits. */
-export function formatGroup(slots: readonly Slot[], key: Uint8Array, mask?: Uint8Array): string {
+/**
+ * Text between the parentheses: `src=1,dst=2/0xff00`. Without a mask all fields are written, else those with mask bits, or all
+ * when `verbose` (a fragment type never without its mask).
+ */
+export function formatGroup(slots: readonly Slot[], key: Uint8Array, mask?: Uint8Array, verbose = false): string {
   let text = '';
   for (const { kind, at, text: name } of slots) {
     if (name !== '') {
-      if (mask !== undefined && isZeroAt(mask, at, kind.size)) continue;
+      if (mask !== undefined && (!verbose || name === 'frag') && isZeroAt(mask, at, kind.size)) continue;
       text += text === '' ? `${name}=` : `,${name}=`;
     }
     text += mask === undefined || kind.isExact(mask, at) ? kind.format(key, at) : kind.formatMasked(key, mask, at);
@@ -75,7 +78,11 @@ function scanSlotName(scanner: TextScanner, slots: readonly Slot[]): Slot {
 
 /** Typed form of exact fields. */
 export function decodeGroup(attribute: KeyAttribute, slots: readonly Slot[], key: Uint8Array): unknown {
-  if (attribute.single) return slots[0].kind.toTyped(key, slots[0].at);
+  return attribute.single ? slots[0].kind.toTyped(key, slots[0].at) : decodeFields(slots, key);
+}
+
+/** As decodeGroup, for fields that have names. */
+export function decodeFields(slots: readonly Slot[], key: Uint8Array): Record<string, FieldValue> {
   const typed: Record<string, FieldValue> = {};
   for (const slot of slots) typed[slot.name] = slot.kind.toTyped(key, slot.at);
   return typed;
@@ -89,6 +96,15 @@ export function decodeMaskedGroup(
   mask: Uint8Array,
 ): unknown {
   if (attribute.single) return slots[0].kind.toTypedMatch(key, mask, slots[0].at);
+  return decodeMaskedFields(slots, key, mask);
+}
+
+/** As decodeMaskedGroup, for fields that have names. */
+export function decodeMaskedFields(
+  slots: readonly Slot[],
+  key: Uint8Array,
+  mask: Uint8Array,
+): Record<string, FieldMatch> {
   const typed: Record<string, FieldMatch> = {};
   for (const slot of slots) {
     const { at, kind } = slot;
@@ -114,14 +130,25 @@ export function encodeGroup(
     slots[0].kind.fromTyped(typed, attribute.name, key, mask, slots[0].at);
     return;
   }
-  if (typeof typed !== 'object' || typed === null) throw new OdpFieldError(attribute.name, 'an object was expected');
+  encodeFields(attribute.name, slots, typed, key, mask, whole);
+}
+
+/** As encodeGroup, for fields that have names; `owner` stands before them in errors. */
+export function encodeFields(
+  owner: string,
+  slots: readonly Slot[],
+  typed: unknown,
+  key: Uint8Array,
+  mask: Uint8Array,
+  whole = false,
+): void {
+  if (typeof typed !== 'object' || typed === null) throw new OdpFieldError(owner, 'an object was expected');
   const fields = typed as Record<string, unknown>;
   for (const name of Object.keys(fields)) {
-    if (!slots.some((slot) => slot.name === name))
-      throw new OdpFieldError(`${attribute.name}.${name}`, 'unknown field');
+    if (!slots.some((slot) => slot.name === name)) throw new OdpFieldError(`${owner}.${name}`, 'unknown field');
   }
   for (const slot of slots) {
-    const field = `${attribute.name}.${slot.name}`;
+    const field = `${owner}.${slot.name}`;
     if (fields[slot.name] !== undefined) slot.kind.fromTyped(fields[slot.name], field, key, mask, slot.at);
     else if (whole) throw new OdpFieldError(field, 'missing');
   }

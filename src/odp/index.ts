@@ -26,22 +26,35 @@ export {
   parseMac,
   prefixMask,
 } from './addresses.ts';
+export {
+  type FormatKeyOptions,
+  formatKeyAttributes,
+  type KeyText,
+  type ParseKeyOptions,
+  parseKeyAttributes,
+} from './attributes-text.ts';
 export { OdpAttributeError, OdpFieldError, OdpSyntaxError } from './errors.ts';
 export { decodeKey, encodeKey } from './key.ts';
+export { encodeKeyAttributes, encodeMatchAttributes } from './key-attributes.ts';
+export { decodeKeyAttributes, type KeyFitness, type KeyReport } from './key-decode.ts';
 export { parseKey, parseMatch } from './key-parse.ts';
 export { formatKey, formatMatch } from './key-text.ts';
 export { type ExactMaskOptions, exactMask, fieldsMask, type MaskFieldName } from './masks.ts';
 export { decodeMatch, encodeMatch, type FlatMatch, maskedKey } from './match.ts';
+export { MatchBuilder, match } from './match-builder.ts';
+export { decodeMatchAttributes } from './match-decode.ts';
 export type { SetField, SetMaskedField } from './set-fields.ts';
 export {
   type ArpKey,
   type CtTupleKey,
+  type ErspanKey,
   ETH_TYPE_LLC,
   type EthKey,
   type FlowFields,
   type FlowKey,
   type FlowMatch,
   type Fragment,
+  type GeneveOption,
   type IcmpKey,
   type Ipv4Key,
   type Ipv6Key,
@@ -53,6 +66,8 @@ export {
   type NumberMatch,
   type PacketTypeKey,
   type PortsKey,
+  type TunnelKey,
   type VlanKey,
   type VlanMatch,
 } from './types.ts';
+export { flowUfid, formatUfid, parseUfid, UFID_SIZE } from './ufid.ts';

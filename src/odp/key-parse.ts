@@ -14,6 +14,7 @@ import {
   MPLS_DEPTH_MAX,
 } from '../../assembly/constants.ts';
 import { type MaskedWord, scanMpls, scanTci, VLAN_PRESENT } from './bitfields.ts';
+import { OdpAttributeError } from './errors.ts';
 import { ATTRIBUTES, ATTRIBUTES_BY_TEXT } from './fields.ts';
 import { scanGroup } from './groups.ts';
 import {
@@ -28,6 +29,8 @@ import {
 } from './layers.ts';
 import { type FlatMatch, isEthTypeValid, maskedKey, matchUntagged } from './match.ts';
 import { TextScanner } from './scanner.ts';
+import { decodeTunnel } from './tunnel.ts';
+import { scanTunnel } from './tunnel-scan.ts';
 import { ETH_TYPE_LLC, type FieldName } from './types.ts';
 
 /** One level of the text: the outermost, or the inside of an encap(). */
@@ -40,11 +43,14 @@ interface Level {
   inner?: number;
 }
 
+/** What may stand once. */
+type Seen = FieldName | 'mpls' | 'tunnel';
+
 interface Parse {
   scanner: TextScanner;
   flat: FlatMatch;
   /** Attributes seen and where. */
-  seen: Map<FieldName | 'mpls', number>;
+  seen: Map<Seen, number>;
 }
 
 /** Attributes that belong inside the innermost encap(). */
@@ -52,6 +58,7 @@ const OUTER: ReadonlySet<string> = new Set([
   'recirc_id',
   'dp_hash',
   'skb_priority',
+  'tunnel',
   'in_port',
   'skb_mark',
   'ct_state',
@@ -86,7 +93,8 @@ export function parseKey(text: string): Uint8Array {
   return key;
 }
 
-function checkPrerequisite(parse: Parse, name: FieldName | 'mpls', position: number, mask: Uint8Array): void {
+function checkPrerequisite(parse: Parse, name: Seen, position: number, mask: Uint8Array): void {
+  if (name === 'tunnel') return;
   const missing = missingPrerequisite(name, parse.flat.key, mask);
   if (missing !== undefined)
     throw parse.scanner.error(`${missing} before ${ATTRIBUTES[name as FieldName]?.text ?? name}()`, position);
@@ -143,23 +151,44 @@ function parseAttribute(parse: Parse, level: Level, depth: number): void {
 
 function parseGroup(parse: Parse, level: Level, name: string, position: number): void {
   const { scanner, flat, seen } = parse;
-  const entry = name === 'mpls' ? undefined : ATTRIBUTES_BY_TEXT.get(name);
-  if (entry === undefined && name !== 'mpls') throw scanner.error('a known attribute', position);
-  const key = entry?.name ?? 'mpls';
+  const entry = ATTRIBUTES_BY_TEXT.get(name);
+  const key: Seen | undefined = entry?.name ?? (name === 'mpls' || name === 'tunnel' ? name : undefined);
+  if (key === undefined) throw scanner.error('a known attribute', position);
   if (seen.has(key)) throw scanner.error(`${name}() once`, position);
   seen.set(key, position);
   if (entry !== undefined) {
     scanGroup(scanner, entry, entry.flat, flat.key, flat.mask);
     if (entry === ATTRIBUTES.recircId) flat.mask.set(entry.flat[0].kind.full, entry.flat[0].at);
-    return;
+  } else if (key === 'tunnel') {
+    parseTunnel(parse, position);
+  } else {
+    parseLabels(parse);
+    level.inner ??= position;
   }
+}
+
+function parseLabels({ scanner, flat }: Parse): void {
   const labels = scanMpls(scanner, MPLS_DEPTH_MAX);
   for (const [index, word] of labels.entries()) {
     writeBe32(flat.key, mplsOffset(index), word.value);
     writeBe32(flat.mask, mplsOffset(index), word.mask);
   }
   flat.key[KEY_MPLS_COUNT] = labels.length;
-  level.inner ??= position;
+}
+
+function parseTunnel({ scanner, flat }: Parse, position: number): void {
+  const { key, mask } = scanTunnel(scanner);
+  const decode = (bytes: Uint8Array, to: Uint8Array, form: 'mask' | 'partial key') =>
+    decodeTunnel(bytes, 0, to, form, ({ number }) => {
+      throw new OdpAttributeError(`TUNNEL ${number}`, 0, 'unknown');
+    });
+  try {
+    decode(mask, flat.mask, 'mask');
+    decode(key, flat.key, 'partial key');
+  } catch (error) {
+    if (!(error instanceof OdpAttributeError)) throw error;
+    throw scanner.error(`a tunnel of one kind (${error.message})`, position);
+  }
 }
 
 function scanEthType(parse: Parse): MaskedWord {
@@ -196,17 +225,25 @@ function resolveTag(parse: Parse, level: Level, encap: Level, index: number): vo
     writeBe16(flat.key, tpid, value);
     writeBe16(flat.mask, tpid, mask);
   }
-  writeBe16(flat.key, tci, vlan.value);
-  writeBe16(flat.mask, tci, vlan.mask);
   const cut = (vlan.mask & VLAN_PRESENT) !== 0 && (vlan.value & vlan.mask) === 0;
-  if (!cut) {
-    resolveTags(parse, encap, index + 1);
+  if (cut) {
+    resolveCut(parse, level, encap, index);
     return;
   }
-  if (level.ethType?.mask !== 0xffff) throw scanner.error('eth_type(0x8100) before a cut tag', vlan.position);
+  writeBe16(flat.key, tci, vlan.value);
+  writeBe16(flat.mask, tci, vlan.mask);
+  resolveTags(parse, encap, index + 1);
+}
+
+/** A tag that the frame was too short for: no tag, and its type is the type of the frame. */
+function resolveCut(parse: Parse, level: Level, encap: Level, index: number): void {
+  const { scanner, flat } = parse;
+  const type = level.ethType;
+  if (type?.mask !== 0xffff) throw scanner.error('eth_type(0x8100) before a cut tag', level.vlan?.position);
   if (encap.ethType ?? encap.vlan ?? encap.encap ?? encap.inner)
     throw scanner.error('an empty encap() after a cut tag', encap.position);
-  for (let i = index + 1; i < TAGS.length; i++) matchUntagged(flat, i);
+  for (let i = index; i < TAGS.length; i++) matchUntagged(flat, i);
+  writeBe16(flat.key, KEY_ETH_TYPE, type.value);
   writeBe16(flat.mask, KEY_ETH_TYPE, 0xffff);
 }
 

@@ -6,13 +6,15 @@
  * reads as a tag with no mask bit.
  */
 
-import { KEY_ETH_TYPE, KEY_PACKET_TYPE } from '../../assembly/constants.ts';
+import { KEY_ETH_TYPE, KEY_PACKET_TYPE, KEY_TUN_DST, KEY_TUN_PROTO } from '../../assembly/constants.ts';
 import { formatMpls, formatTci, MPLS_MASK_FULL } from './bitfields.ts';
 import { ATTRIBUTES, type KeyAttribute } from './fields.ts';
 import { formatGroup, groupHasBits } from './groups.ts';
 import { metadataOf, mplsWords } from './key.ts';
 import { checkKeySize, ctTupleOf, layersOf, readBe16, readBe32, TAGS, tagState } from './layers.ts';
 import { hasPacketType, maskedKey, matchedAttributes, matchedLabels } from './match.ts';
+import { encodeTunnel, hasTunnel, TUN_PROTO_IPV6 } from './tunnel.ts';
+import { formatTunnel } from './tunnel-text.ts';
 import { ETH_TYPE_LLC } from './types.ts';
 
 const NSH_MD1 = 1;
@@ -25,11 +27,13 @@ export function formatKey(flat: Uint8Array): string {
   const parts = [...metadataOf(flat), ...(tuple === undefined ? [] : [tuple])].map((entry) =>
     attributeText(entry, flat),
   );
+  if (hasTunnel(flat))
+    insertTunnel(parts, `tunnel(${formatTunnel(encodeTunnel(flat, flat), undefined, { complete: true })})`);
   if (readBe32(flat, KEY_PACKET_TYPE) !== 0) parts.push(attributeText(ATTRIBUTES.packetType, flat));
   else parts.push(attributeText(ATTRIBUTES.eth, flat));
   const labels = mplsWords(flat).map((value) => ({ value, mask: MPLS_MASK_FULL }));
   const type = readBe16(flat, KEY_ETH_TYPE);
-  const inner = type === ETH_TYPE_LLC || type === 0 ? [] : [attributeText(ATTRIBUTES.ethType, flat)];
+  const inner = type === ETH_TYPE_LLC ? [] : [attributeText(ATTRIBUTES.ethType, flat)];
   if (labels.length > 0) inner.push(`mpls(${formatMpls(labels)})`);
   for (const entry of layersOf(flat)) if (entry.text !== '') inner.push(attributeText(entry, flat));
   return [...parts, ...wrapTags(flat, undefined, inner)].join(',');
@@ -47,12 +51,30 @@ export function formatMatch(key: Uint8Array, mask: Uint8Array): string {
     if (entry === ATTRIBUTES.eth || entry === ATTRIBUTES.ethType || entry.text === '') continue;
     (isInner(entry) ? inner : outer).push(attributeText(entry, masked, mask));
   }
+  if (hasTunnel(mask, true)) insertTunnel(outer, tunnelMatchText(masked, mask));
   const eth = groupHasBits(ATTRIBUTES.eth.flat, mask) ? attributeText(ATTRIBUTES.eth, masked, mask) : 'eth()';
   if (eth !== 'eth()' || !hasPacketType(mask)) outer.push(eth);
   const labels = matchedLabels(masked, mask);
   if (labels.length > 0) inner.unshift(`mpls(${formatMpls(labels)})`);
   if (matched.includes(ATTRIBUTES.ethType)) inner.unshift(...ethTypeText(masked, mask));
   return [...outer, ...wrapTags(masked, mask, inner)].join(',');
+}
+
+/** Before the input port, as in the kernel's order, or before the first attribute after its place. */
+function insertTunnel(parts: string[], text: string): void {
+  const before = parts.filter((part) => /^(recirc_id|dp_hash|skb_priority)\(/.test(part));
+  parts.splice(before.length, 0, text);
+}
+
+/**
+ * Every field that the key or the mask has bits in is shown: a zero that is matched is no less a match. An IPv6 address is always
+ * shown, because it tells the family.
+ */
+function tunnelMatchText(key: Uint8Array, mask: Uint8Array): string {
+  const shown = key.map((byte, index) => byte | mask[index]);
+  if (key[KEY_TUN_PROTO] === TUN_PROTO_IPV6) shown[KEY_TUN_DST] = 1;
+  const attributes = encodeTunnel(key, key, shown);
+  return `tunnel(${formatTunnel(attributes, encodeTunnel(mask, key, shown), { complete: true })})`;
 }
 
 function isInner(entry: KeyAttribute): boolean {
@@ -75,12 +97,12 @@ const INNER: ReadonlySet<KeyAttribute> = new Set([
   ATTRIBUTES.nsh,
 ]);
 
-/** An Ethernet type as text; a cut tag has none, its empty encap() says it. */
+/** An Ethernet type as text. */
 function ethTypeText(key: Uint8Array, mask: Uint8Array): string[] {
   const bits = readBe16(mask, KEY_ETH_TYPE);
   const type = readBe16(key, KEY_ETH_TYPE);
   if (bits === 0xffff && type === ETH_TYPE_LLC) return ['eth_type(0/0xffff)'];
-  return bits === 0xffff && type === 0 ? [] : [attributeText(ATTRIBUTES.ethType, key, mask)];
+  return [attributeText(ATTRIBUTES.ethType, key, mask)];
 }
 
 function attributeText(entry: KeyAttribute, key: Uint8Array, mask?: Uint8Array): string {
@@ -96,7 +118,8 @@ function wrapTags(key: Uint8Array, mask: Uint8Array | undefined, inner: string[]
   const next = index + 1 < TAGS.length ? tagState(key, mask, index + 1) : state;
   if (state === 'none') return inner;
   if (state === 'any' && next === 'any') return ['vlan(cfi=0/0)', ...inner];
-  const encap = state === 'cut' ? [] : wrapTags(key, mask, inner, index + 1);
+  if (state === 'cut') return [...inner, 'vlan(vid=0,pcp=0,cfi=0)', 'encap()'];
+  const encap = wrapTags(key, mask, inner, index + 1);
   return [...tpidText(key, mask, index), tciText(key, mask, index), `encap(${encap.join(',')})`];
 }
 

@@ -32,6 +32,8 @@ import {
   writeBe16,
   writeBe32,
 } from './layers.ts';
+import { hasTunnel } from './tunnel.ts';
+import { decodeTunnelKey, encodeTunnelKey } from './tunnel-typed.ts';
 import type { FieldName, FlowKey, VlanKey } from './types.ts';
 
 /** Metadata that an exact key always shows, zero or not. */
@@ -63,11 +65,12 @@ export function decodeKey(flat: Uint8Array): FlowKey {
   if (tags[1] !== undefined) typed.cvlan = tags[1];
   const labels = mplsWords(flat);
   if (labels.length > 0) typed.mpls = labels.map(decodeMplsEntry);
+  if (hasTunnel(flat)) typed.tunnel = decodeTunnelKey(flat);
   return typed as unknown as FlowKey; // the field table has a row for each property of FlowKey
 }
 
 function decodeTag(flat: Uint8Array, index: number): VlanKey | undefined {
-  if (tagState(flat, undefined, index) === 'none') return undefined;
+  if (tagState(flat, undefined, index) !== 'tag') return undefined;
   return { tpid: readBe16(flat, TAGS[index].tpid), ...decodeTci(readBe16(flat, TAGS[index].tci)) };
 }
 
@@ -75,7 +78,7 @@ function decodeTag(flat: Uint8Array, index: number): VlanKey | undefined {
 export function encodeKey(key: FlowKey): Uint8Array {
   const flat = new Uint8Array(KEY_SIZE);
   const mask = new Uint8Array(KEY_SIZE);
-  const { vlan, cvlan, mpls, ...fields } = key;
+  const { vlan, cvlan, mpls, tunnel, ...fields } = key;
   for (const [name, typed] of Object.entries(fields)) {
     const entry: KeyAttribute | undefined = ATTRIBUTES[name as FieldName];
     if (entry === undefined) throw new OdpFieldError(name, 'unknown field');
@@ -83,6 +86,7 @@ export function encodeKey(key: FlowKey): Uint8Array {
   }
   for (const [index, tag] of [vlan, cvlan].entries()) if (tag !== undefined) encodeTag(flat, index, tag);
   if (mpls !== undefined) encodeLabels(flat, mpls);
+  if (tunnel !== undefined) encodeTunnelKey(tunnel, flat, mask, true);
   if (key.ndExt !== undefined) flat[KEY_FLAGS] |= KEY_FLAG_ND_EXT;
   const whole = new Uint8Array(KEY_SIZE).fill(0xff);
   for (const name of Object.keys(key)) {
@@ -97,6 +101,7 @@ function encodeTag(flat: Uint8Array, index: number, tag: VlanKey): void {
   if (!Number.isInteger(tag.tpid) || tag.tpid < 0 || tag.tpid > 0xffff) {
     throw new OdpFieldError(`${owner}.tpid`, `${tag.tpid} is not an integer from 0 to 65535`);
   }
+  if (tag.cfi === false) throw new OdpFieldError(`${owner}.cfi`, 'a tag that was cut is the ethType of its key');
   writeBe16(flat, TAGS[index].tpid, tag.tpid);
   writeBe16(flat, TAGS[index].tci, encodeTci(tag, owner).value);
 }

@@ -71,18 +71,24 @@ function writeNumber(bytes: Uint8Array, at: number, size: number, order: Order, 
   }
 }
 
-function readWide(bytes: Uint8Array, at: number, size: number, order: Order): bigint {
+/** The unsigned integer in `bytes`. */
+export function readInteger(bytes: Uint8Array, order: Order): bigint {
   let value = 0n;
-  for (let i = 0; i < size; i++) value = (value << 8n) | BigInt(bytes[order === 'be' ? at + i : at + size - 1 - i]);
+  for (let i = 0; i < bytes.length; i++) {
+    value = (value << 8n) | BigInt(bytes[order === 'be' ? i : bytes.length - 1 - i]);
+  }
   return value;
 }
 
-function writeWide(bytes: Uint8Array, at: number, size: number, order: Order, value: bigint): void {
+/** `value` as an unsigned integer of `size` bytes. */
+export function writeInteger(value: bigint, size: number, order: Order): Uint8Array {
+  const bytes = new Uint8Array(size);
   let rest = value;
   for (let i = 0; i < size; i++) {
-    bytes[order === 'le' ? at + i : at + size - 1 - i] = Number(rest & 0xffn);
+    bytes[order === 'le' ? i : size - 1 - i] = Number(rest & 0xffn);
     rest >>= 8n;
   }
+  return bytes;
 }
 
 /** How integers of one width are read, written and scanned: numbers up to 4 bytes, bigints above. */
@@ -113,8 +119,8 @@ function wideAccess({ size, order, width = size * 8 }: NumberShape): Access<bigi
   const max = (1n << BigInt(width)) - 1n;
   return {
     max,
-    read: (bytes, at) => readWide(bytes, at, size, order),
-    write: (bytes, at, value) => writeWide(bytes, at, size, order, value),
+    read: (bytes, at) => readInteger(bytes.subarray(at, at + size), order),
+    write: (bytes, at, value) => bytes.set(writeInteger(value, size, order), at),
     scan: (scanner) => scanner.bigNumber(max),
     valid: (input) => {
       const integer = typeof input === 'bigint' || (typeof input === 'number' && Number.isSafeInteger(input));

@@ -14,6 +14,7 @@ import {
   KEY_FLAGS,
   KEY_IP_FRAG,
   KEY_IP_PROTO,
+  KEY_IPV6_EXTHDRS,
   KEY_MPLS_LSE0,
   KEY_ND_OPTIONS_TYPE,
   KEY_ND_RESERVED,
@@ -97,7 +98,7 @@ export function isVlanType(type: number): boolean {
 /** What a flat key or match says of one tag. */
 export type TagState = 'any' | 'none' | 'cut' | 'tag';
 
-/** `cut`: the type announced a tag and the frame ended. `none`: no tag. `any` (matches only): nothing is demanded. */
+/** `cut`: no tag, and the Ethernet type announces one: the frame ended there. `none`: no tag, another type. `any` (matches only): nothing is demanded. */
 export function tagState(key: Uint8Array, mask: Uint8Array | undefined, index: number): TagState {
   const { tpid, tci } = TAGS[index];
   const tciMask = mask === undefined ? 0xffff : readBe16(mask, tci);
@@ -105,7 +106,7 @@ export function tagState(key: Uint8Array, mask: Uint8Array | undefined, index: n
   if (tciMask === 0 && tpidMask === 0) return 'any';
   const value = readBe16(key, tci) & tciMask;
   if (value !== 0 || (tciMask & VLAN_PRESENT) === 0) return 'tag';
-  return tpidMask === 0xffff && isVlanType(readBe16(key, tpid)) ? 'cut' : 'none';
+  return isVlanType(fixedEthType(key, mask) ?? 0) ? 'cut' : 'none';
 }
 
 /** True when the field is matched whole, or when there is no mask. */
@@ -122,13 +123,18 @@ export function isMplsType(type: number | undefined): boolean {
   return type === ETH_P_MPLS_UC || type === ETH_P_MPLS_MC;
 }
 
-/** Attributes after the Ethernet type in wire order; MPLS, which is no plain attribute, is not among them. */
+/**
+ * Attributes after the Ethernet type in wire order; MPLS, which is no plain attribute, is not among them. The extension headers
+ * of an exact IPv6 key are only when there are some.
+ */
 export function layersOf(key: Uint8Array, mask?: Uint8Array): KeyAttribute[] {
   switch (fixedEthType(key, mask)) {
     case ETH_P_IP:
       return [ATTRIBUTES.ipv4, ...transportOf(key, mask, false)];
     case ETH_P_IPV6:
-      return [ATTRIBUTES.ipv6, ...transportOf(key, mask, true)];
+      return mask === undefined && readBe16(key, KEY_IPV6_EXTHDRS) === 0
+        ? [ATTRIBUTES.ipv6, ...transportOf(key, mask, true)]
+        : [ATTRIBUTES.ipv6, ATTRIBUTES.ipv6Exthdrs, ...transportOf(key, mask, true)];
     case ETH_P_ARP:
     case ETH_P_RARP:
       return [ATTRIBUTES.arp];
@@ -183,6 +189,7 @@ export function ctTupleOf(key: Uint8Array, mask?: Uint8Array): KeyAttribute | un
 const PREREQUISITES: { readonly [K in FieldName | 'mpls']?: string } = {
   ipv4: 'eth_type(0x0800)',
   ipv6: 'eth_type(0x86dd)',
+  ipv6Exthdrs: 'eth_type(0x86dd)',
   arp: 'eth_type(0x0806)',
   nsh: 'eth_type(0x894f)',
   mpls: 'eth_type(0x8847)',

@@ -35,7 +35,7 @@ const shapes = new Map<number, Uint8Array>();
 
 /**
  * The mask that matches this very key: in_port, recirc_id, Ethernet addresses and type, both tags (also their absence), and
- * every field of the headers that its types lead to. Written to `out` (KEY_SIZE bytes) when given, else to new bytes.
+ * every field of the headers that its types lead to, extension headers and what only userspace reads of ND apart. Written to `out` (KEY_SIZE bytes) when given, else to new bytes.
  */
 export function exactMask(
   key: Uint8Array,
@@ -82,7 +82,8 @@ function buildExactMask(key: Uint8Array, options: ExactMaskOptions): Uint8Array 
   const attributes = [ATTRIBUTES.inPort, ATTRIBUTES.recircId, ATTRIBUTES.eth, ATTRIBUTES.ethType];
   if (options.metadata) attributes.push(...METADATA, ATTRIBUTES.ctTuple6);
   for (const entry of [...attributes, ...layersOf(key)]) {
-    if (entry === ATTRIBUTES.ndExt || (entry === ATTRIBUTES.tcpFlags && !options.tcpFlags)) continue;
+    if (entry === ATTRIBUTES.ndExt || entry === ATTRIBUTES.ipv6Exthdrs) continue;
+    if (entry === ATTRIBUTES.tcpFlags && !options.tcpFlags) continue;
     const md1 = entry !== ATTRIBUTES.nsh || key[C.KEY_NSH_MDTYPE] === NSH_MD1;
     fillGroup(
       entry.flat.filter((slot) => md1 || slot.at < C.KEY_NSH_CONTEXT),

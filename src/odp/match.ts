@@ -28,6 +28,8 @@ import {
   writeBe16,
   writeBe32,
 } from './layers.ts';
+import { hasTunnel } from './tunnel.ts';
+import { decodeTunnelMatch, encodeTunnelKey } from './tunnel-typed.ts';
 import { ETH_TYPE_LLC, type FieldName, type FlowMatch, type NumberMatch, type VlanMatch } from './types.ts';
 
 /** Smallest value of an Ethernet type field that is a type. */
@@ -71,7 +73,7 @@ export function isEthTypeValid(type: number, mask: number): boolean {
  */
 export function encodeMatch(match: FlowMatch): FlatMatch {
   const flat = { key: new Uint8Array(KEY_SIZE), mask: new Uint8Array(KEY_SIZE) };
-  const { vlan, cvlan, mpls, ...fields } = match;
+  const { vlan, cvlan, mpls, tunnel, ...fields } = match;
   for (const [name, typed] of Object.entries(fields)) {
     if (typed === undefined) continue;
     const entry: KeyAttribute | undefined = ATTRIBUTES[name as FieldName];
@@ -85,8 +87,9 @@ export function encodeMatch(match: FlowMatch): FlatMatch {
   encodeTag(flat, 0, vlan);
   encodeTag(flat, 1, vlan === 'none' && cvlan === undefined ? 'none' : cvlan);
   if (mpls !== undefined) encodeLabels(flat, mpls);
+  if (tunnel !== undefined) encodeTunnelKey(tunnel, flat.key, flat.mask, false);
   for (const name of Object.keys(match) as (keyof FlowMatch)[]) {
-    if (match[name] === undefined || name === 'vlan' || name === 'cvlan') continue;
+    if (match[name] === undefined || name === 'vlan' || name === 'cvlan' || name === 'tunnel') continue;
     const missing = missingPrerequisite(name, flat.key, flat.mask);
     if (missing !== undefined) throw new OdpFieldError(name, `needs ${missing}`, missing);
   }
@@ -100,6 +103,7 @@ function encodeTag(flat: FlatMatch, index: number, tag: FlowMatch['vlan']): void
     return;
   }
   const owner = index === 0 ? 'vlan' : 'cvlan';
+  if (tag.cfi === false) throw new OdpFieldError(`${owner}.cfi`, 'no tag is `none`; a tag that was cut is its ethType');
   const { tpid, ...tci } = tag;
   const word = encodeTci(tci, owner);
   writeBe16(flat.key, TAGS[index].tci, word.value);
@@ -165,12 +169,13 @@ export function decodeMatch(key: Uint8Array, mask: Uint8Array): FlowMatch {
   if (tags[1] !== undefined && tags[0] !== 'none') typed.cvlan = tags[1];
   const labels = matchedLabels(masked, mask);
   if (labels.length > 0) typed.mpls = labels.map(decodeMaskedMplsEntry);
+  if (hasTunnel(mask, true)) typed.tunnel = decodeTunnelMatch(masked, mask);
   return typed as FlowMatch;
 }
 
 function decodeTag(key: Uint8Array, mask: Uint8Array, index: number): 'none' | VlanMatch | undefined {
   const state = tagState(key, mask, index);
-  if (state === 'any' || state === 'none') return state === 'any' ? undefined : 'none';
+  if (state !== 'tag') return state === 'any' ? undefined : 'none';
   const { tpid, tci } = TAGS[index];
   const tag = decodeMaskedTci({ value: readBe16(key, tci), mask: readBe16(mask, tci) });
   const tpidMask = readBe16(mask, tpid);

@@ -17,7 +17,7 @@ export interface EthKey {
   dst: string;
 }
 
-/** One VLAN tag. `cfi: false` only for a tag that the frame was too short for. */
+/** One VLAN tag. `cfi` says that it is there: never false in a key. */
 export interface VlanKey {
   tpid: number;
   /** 0-4095 */
@@ -121,6 +121,56 @@ export interface PacketTypeKey {
   id: number;
 }
 
+/** One Geneve option. */
+export interface GeneveOption {
+  class: number;
+  type: number;
+  /** Hexadecimal digits, a multiple of four bytes, at most 124; in a match `digits/digits`. */
+  data: string;
+}
+
+/** ERSPAN metadata: `version` 1 has `index`, 2 has the rest; what is absent is zero, in a match not matched. */
+export interface ErspanKey {
+  version: number;
+  /** 32 bits. */
+  index?: number;
+  /** 32 bits. */
+  timestamp?: number;
+  /** Security group tag, 16 bits. */
+  sgt?: number;
+  /** Version 2, by bits: 1, 5 (frame type), 2 and 4 (hardware id), 1 (direction), 2 (granularity), 1. */
+  p?: number;
+  ft?: number;
+  hwidUpper?: number;
+  hwid?: number;
+  dir?: number;
+  gra?: number;
+  o?: number;
+}
+
+/** The outer headers of a packet that came out of a tunnel. */
+export interface TunnelKey {
+  /** 64 bits; absent: the tunnel has no key. */
+  id?: bigint;
+  /** Outer addresses, both IPv4 or both IPv6. */
+  src: string;
+  dst: string;
+  tos: number;
+  ttl: number;
+  tpSrc: number;
+  tpDst: number;
+  /** Do not fragment, checksum, operations and maintenance: absent is false in a key, not matched in a match. */
+  df?: boolean;
+  csum?: boolean;
+  oam?: boolean;
+  /** At most one of these four. */
+  geneve?: GeneveOption[];
+  vxlanGbp?: { id: number; flags: number };
+  erspan?: ErspanKey;
+  /** Only Open vSwitch's own datapath has it. */
+  gtpu?: { flags: number; msgtype: number };
+}
+
 /** Fields that have the same form in FlowKey and, with masks, in FlowMatch. */
 export interface FlowFields {
   inPort: number;
@@ -137,10 +187,12 @@ export interface FlowFields {
   ctTuple6: CtTupleKey;
   packetType: PacketTypeKey;
   eth: EthKey;
-  /** Type of the innermost Ethernet header: what follows the tags. ETH_TYPE_LLC: none. 0: the tag was cut. */
+  /** Type of the innermost Ethernet header: what follows the tags. ETH_TYPE_LLC: none. A TPID: the frame ended in that tag, or has a third. */
   ethType: number;
   ipv4: Ipv4Key;
   ipv6: Ipv6Key;
+  /** Extension headers of an IPv6 packet: bits of OpenFlow's enum ofp12_ipv6exthdr_flags (kernel 5.18 and later). */
+  ipv6Exthdrs: number;
   tcp: PortsKey;
   /** 12 bits; on the wire of every TCP packet. */
   tcpFlags: number;
@@ -168,19 +220,22 @@ export interface FlowKey extends Pick<FlowFields, Required>, Partial<Omit<FlowFi
   cvlan?: VlanKey;
   /** Label stack, outermost first, at most three. */
   mpls?: MplsEntry[];
+  tunnel?: TunnelKey;
 }
 
 /** A number, whole or under a mask. */
 export type NumberMatch = number | { value: number; mask: number };
 
 /** A field under a mask: numbers as NumberMatch, addresses as `address`, `address/mask` or (IP) `address/prefix`. */
-export type Masked<T> = T extends number
-  ? T | { value: T; mask: T }
-  : T extends bigint
+export type Masked<T> = T extends boolean
+  ? T
+  : T extends number
     ? T | { value: T; mask: T }
-    : T extends string
-      ? T
-      : { [K in keyof T]?: Masked<T[K]> };
+    : T extends bigint
+      ? T | { value: T; mask: T }
+      : T extends string
+        ? T
+        : { [K in keyof T]?: Masked<T[K]> };
 
 /** One tag: what is absent is not matched; `cfi` (presence of a tag) is true unless given. */
 export interface VlanMatch {
@@ -198,4 +253,5 @@ export type FlowMatch = { [K in FieldName]?: Masked<FlowFields[K]> } & {
   vlan?: 'none' | VlanMatch;
   cvlan?: 'none' | VlanMatch;
   mpls?: Masked<MplsEntry>[];
+  tunnel?: Masked<TunnelKey>;
 };

@@ -144,8 +144,7 @@ export const anyKey: fc.Arbitrary<FlowKey> = fc.oneof(
     inPort: key.inPort,
     recircId: key.recircId,
     eth: key.eth,
-    ethType: 0,
-    vlan: { tpid: 0x8100, vid: 0, pcp: 0, cfi: false },
+    ethType: 0x8100,
   })),
 );
 

@@ -1,0 +1,42 @@
+/*
+ * Hexadecimal: numbers of any size, as Open vSwitch writes labels and option data (leading zeros are left out, zero is `0`), and
+ * bytes one by one, as it writes attributes that it does not know.
+ */
+
+import type { TextScanner } from './scanner.ts';
+
+/** `0x1002` of bytes in network order. */
+export function formatHex(bytes: Uint8Array): string {
+  const text = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0'))
+    .join('')
+    .replace(/^0+/, '');
+  return text === '' ? '0' : `0x${text}`;
+}
+
+/** Reads a number into the `size` bytes at `at`, in network order. */
+export function scanHex(scanner: TextScanner, bytes: Uint8Array, at: number, size: number): void {
+  let rest = scanner.bigNumber((1n << BigInt(size * 8)) - 1n);
+  for (let i = at + size - 1; i >= at; i--) {
+    bytes[i] = Number(rest & 0xffn);
+    rest >>= 8n;
+  }
+}
+
+/** `01 0a ff` */
+export function formatBytes(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+}
+
+const PAIRS = /[0-9a-fA-F]{2}( ?[0-9a-fA-F]{2})*|/y;
+
+/** Reads bytes and, behind a slash, their mask (else all ones), of `size` bytes if that is given. */
+export function scanBytes(scanner: TextScanner, size?: number): { key: Uint8Array; mask: Uint8Array } {
+  const start = scanner.position;
+  const pairs = () =>
+    Uint8Array.from((scanner.match(PAIRS) ?? '').match(/[^ ]{2}/g) ?? [], (pair) => Number.parseInt(pair, 16));
+  const key = pairs();
+  const mask = scanner.take('/') ? pairs() : new Uint8Array(key.length).fill(0xff);
+  if (mask.length !== key.length || (size !== undefined && key.length !== size))
+    throw scanner.error(`${size ?? 'as many'} bytes in hexadecimal${size === undefined ? ' in the mask' : ''}`, start);
+  return { key, mask };
+}

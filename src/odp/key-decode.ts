@@ -1,0 +1,311 @@
+/*
+ * Netlink attributes (OVS_KEY_ATTR_*) into flat keys and matches: the converse of key-attributes.ts.
+ *
+ * A list is first split into its levels (one more for each ENCAP), where sizes and duplicates are checked; then the levels are read
+ * from outside in, and what the types lead to is compared with what is there. Unknown attributes are kept as bytes. The bytes handed
+ * out are new.
+ */
+
+import {
+  KEY_ETH_TYPE,
+  KEY_FLAG_ND_EXT,
+  KEY_FLAGS,
+  KEY_IN_PORT,
+  KEY_IP_FRAG,
+  KEY_MPLS_COUNT,
+  KEY_MPLS_LSE0,
+  KEY_NSH_FLAGS,
+  KEY_NSH_MDTYPE,
+  KEY_PACKET_TYPE,
+  KEY_SIZE,
+  MPLS_DEPTH_MAX,
+} from '../../assembly/constants.ts';
+import { ATTRIBUTE_HEADER_SIZE, type Attribute, checkSize, walkAttributes } from './attributes.ts';
+import { VLAN_PRESENT } from './bitfields.ts';
+import { OdpAttributeError } from './errors.ts';
+import {
+  ATTRIBUTES,
+  ATTRIBUTES_BY_NUMBER,
+  type KeyAttribute,
+  METADATA,
+  NSH_BASE_SIZE,
+  NSH_MD1_SIZE,
+} from './fields.ts';
+import { KEY_ATTR, NSH_ATTR, networkOf, storePayload } from './key-attributes.ts';
+import { isMplsType, isVlanType, readBe16, TAGS, writeBe16 } from './layers.ts';
+import { decodeTunnel } from './tunnel.ts';
+import { ETH_TYPE_LLC } from './types.ts';
+
+/**
+ * How well a list says what its types lead to: `perfect`; `too-much`, attributes that nothing leads to or that are unknown;
+ * `too-little`, one is missing. The kernel and Open vSwitch take only perfect keys.
+ */
+export type KeyFitness = 'perfect' | 'too-much' | 'too-little';
+
+/** What a list says beside the fields. */
+export interface KeyReport {
+  fitness: KeyFitness;
+  /** Names of attributes that are missing, and of those that nothing leads to. */
+  missing: string[];
+  extra: string[];
+  /** Attributes without a field, as they were; nested ones of TUNNEL and NSH too. */
+  unknown: { attribute: string; number: number; payload: Uint8Array }[];
+}
+
+/** The attributes of one level by number. */
+export interface Level {
+  attributes: Map<number, Attribute>;
+  encap?: Level;
+}
+
+export interface Reader {
+  flat: Uint8Array;
+  isMask: boolean;
+  report: KeyReport;
+}
+
+const LLC_MAX = 0x05ff;
+const NSH_MD1 = 1;
+/** The kernel and Open vSwitch go deeper than there are tags only to find the extra one. */
+const ENCAP_DEPTH_MAX = 16;
+const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(KEY_ATTR).map(([name, number]) => [number, name]));
+const METADATA_NUMBERS: ReadonlySet<number> = new Set([
+  ...METADATA.map((entry) => entry.number),
+  ATTRIBUTES.packetType.number,
+  ATTRIBUTES.ctTuple4.number,
+  ATTRIBUTES.ctTuple6.number,
+]);
+
+function nameOf(number: number): string {
+  return NAMES.get(number) ?? ATTRIBUTES_BY_NUMBER.get(number)?.text ?? String(number);
+}
+
+export function newReport(): KeyReport {
+  return { fitness: 'perfect', missing: [], extra: [], unknown: [] };
+}
+
+export function judge(report: KeyReport): void {
+  if (report.missing.length > 0) report.fitness = 'too-little';
+  else if (report.extra.length > 0 || report.unknown.length > 0) report.fitness = 'too-much';
+}
+
+/** Sizes of attributes with one; nested ones and lists of labels have none. */
+function expectedSize(number: number): number | undefined {
+  if (number === KEY_ATTR.VLAN) return 2;
+  return ATTRIBUTES_BY_NUMBER.get(number)?.wireSize;
+}
+
+export function splitLevel(bytes: Uint8Array, offset: number, depth: number): Level {
+  const level: Level = { attributes: new Map() };
+  for (const attribute of walkAttributes(bytes, 'OVS_KEY_ATTR', offset)) {
+    const { number } = attribute;
+    const name = nameOf(number);
+    const size = expectedSize(number);
+    if (size !== undefined) checkSize(attribute, name, size);
+    if (level.attributes.has(number)) throw new OdpAttributeError(name, attribute.offset, 'given twice');
+    level.attributes.set(number, attribute);
+    if (number === KEY_ATTR.ENCAP) {
+      if (depth === ENCAP_DEPTH_MAX) throw new OdpAttributeError(name, attribute.offset, 'nested too deep');
+      level.encap = splitLevel(attribute.payload, attribute.offset + ATTRIBUTE_HEADER_SIZE, depth + 1);
+    }
+  }
+  return level;
+}
+
+/**
+ * Exact flat key of a list of key attributes. Throws OdpAttributeError for a list that is cut, an attribute that is there twice or
+ * has a wrong size, and values that no packet has; what is missing or too much is in the report.
+ */
+export function decodeKeyAttributes(bytes: Uint8Array): KeyReport & { key: Uint8Array } {
+  const reader: Reader = { flat: new Uint8Array(KEY_SIZE), isMask: false, report: newReport() };
+  const level = splitLevel(bytes, 0, 0);
+  readMetadata(reader, level);
+  readTagged(reader, level, 0);
+  judge(reader.report);
+  return { key: reader.flat, ...reader.report };
+}
+
+export function take(level: Level, number: number): Attribute | undefined {
+  const attribute = level.attributes.get(number);
+  level.attributes.delete(number);
+  return attribute;
+}
+
+export function readMetadata(reader: Reader, level: Level): void {
+  const { flat, isMask } = reader;
+  if (!isMask && !level.attributes.has(ATTRIBUTES.inPort.number)) writePortNone(flat);
+  for (const number of METADATA_NUMBERS) {
+    const attribute = take(level, number);
+    const entry = ATTRIBUTES_BY_NUMBER.get(number);
+    if (attribute !== undefined && entry !== undefined) store(reader, entry, attribute);
+  }
+  const tunnel = take(level, KEY_ATTR.TUNNEL);
+  if (tunnel !== undefined) {
+    const at = tunnel.offset + ATTRIBUTE_HEADER_SIZE;
+    decodeTunnel(tunnel.payload, at, flat, isMask ? 'mask' : 'key', (attribute) => keep(reader, 'TUNNEL', attribute));
+  }
+  const eth = take(level, ATTRIBUTES.eth.number);
+  if (eth !== undefined) store(reader, ATTRIBUTES.eth, eth);
+  else if (!isMask) {
+    // A packet without an Ethernet header has its type as packet type.
+    const type = level.attributes.get(KEY_ATTR.ETHERTYPE);
+    if (type !== undefined) flat.set([0, 1, ...type.payload], KEY_PACKET_TYPE);
+    else reader.report.missing.push('eth');
+  }
+}
+
+function writePortNone(flat: Uint8Array): void {
+  flat.set([0xff, 0xff, 0, 0], KEY_IN_PORT);
+}
+
+function keep(reader: Reader, owner: string, { number, payload }: Attribute): void {
+  reader.report.unknown.push({ attribute: `${owner} ${number}`, number, payload: payload.slice() });
+}
+
+/** Writes an attribute of the field table; bits that no field has must be zero in a key and do not count in a mask. */
+export function store({ flat, isMask }: Reader, entry: KeyAttribute, attribute: Attribute): void {
+  const { payload } = attribute;
+  for (const { at, kind, name } of entry.wire ?? []) {
+    for (let i = 0; i < kind.size; i++) {
+      if (!isMask && (payload[at + i] & ~kind.full[i]) !== 0)
+        throw new OdpAttributeError(
+          `${entry.text} ${name}`.trim(),
+          attribute.offset,
+          'bits beyond the width of the field',
+        );
+    }
+  }
+  if (!isMask && entry === ATTRIBUTES.arp && payload[8] !== 0)
+    throw new OdpAttributeError('arp op', attribute.offset, `${readBe16(payload, 8)} is above 255`);
+  storePayload(entry, payload, flat, isMask);
+  if (!isMask && (entry === ATTRIBUTES.ipv4 || entry === ATTRIBUTES.ipv6) && flat[KEY_IP_FRAG] > 2)
+    throw new OdpAttributeError(`${entry.text} frag`, attribute.offset, `${flat[KEY_IP_FRAG]} is no fragment type`);
+  if (isMask) for (const slot of entry.flat) clip(flat, slot.at, slot.kind.full);
+  else if (entry === ATTRIBUTES.ndExt) flat[KEY_FLAGS] |= KEY_FLAG_ND_EXT;
+}
+
+function clip(flat: Uint8Array, at: number, full: Uint8Array): void {
+  for (let i = 0; i < full.length; i++) flat[at + i] &= full[i];
+}
+
+function readTagged(reader: Reader, level: Level, index: number): void {
+  const { flat, report } = reader;
+  const type = level.attributes.get(KEY_ATTR.ETHERTYPE);
+  const value = type === undefined ? undefined : readBe16(type.payload, 0);
+  const vlan = take(level, KEY_ATTR.VLAN);
+  const tci = vlan === undefined ? 0 : readBe16(vlan.payload, 0);
+  if (index === TAGS.length || (vlan === undefined && !isVlanType(value ?? 0))) {
+    if (vlan !== undefined) report.extra.push('VLAN');
+    readNetwork(reader, level);
+    return;
+  }
+  const encap = take(level, KEY_ATTR.ENCAP) && level.encap;
+  if (vlan === undefined) report.missing.push('VLAN');
+  if (encap === undefined) report.missing.push('ENCAP');
+  if (vlan !== undefined && (tci & VLAN_PRESENT) === 0) {
+    if (tci !== 0) throw new OdpAttributeError('VLAN', vlan.offset, 'without the bit that says that there is a tag');
+    for (const number of encap?.attributes.keys() ?? []) report.extra.push(nameOf(number));
+  }
+  if (tci === 0) {
+    // Cut in the tag: its type is the type of the frame. The kernel writes zero for it.
+    take(level, KEY_ATTR.ETHERTYPE);
+    writeBe16(flat, KEY_ETH_TYPE, value || 0x8100);
+    finishLevel(reader, level);
+    return;
+  }
+  if (value !== undefined && !isVlanType(value))
+    throw new OdpAttributeError('ETHERTYPE', type?.offset ?? 0, 'no TPID before VLAN');
+  take(level, KEY_ATTR.ETHERTYPE);
+  if (type === undefined) report.missing.push('ETHERTYPE');
+  writeBe16(flat, TAGS[index].tpid, value ?? 0);
+  writeBe16(flat, TAGS[index].tci, tci);
+  finishLevel(reader, level);
+  if (encap !== undefined) readTagged(reader, encap, index + 1);
+}
+
+/** Whatever has not been taken is unknown or more than the types lead to. */
+export function finishLevel(reader: Reader, level: Level): void {
+  for (const [number, attribute] of level.attributes) {
+    const known = NAMES.has(number) || ATTRIBUTES_BY_NUMBER.has(number);
+    if (known) reader.report.extra.push(nameOf(number));
+    else keep(reader, 'OVS_KEY_ATTR', attribute);
+  }
+  level.attributes.clear();
+}
+
+function readNetwork(reader: Reader, level: Level): void {
+  const { flat, report } = reader;
+  const type = take(level, KEY_ATTR.ETHERTYPE);
+  const value = type === undefined ? ETH_TYPE_LLC : readBe16(type.payload, 0);
+  if (type !== undefined && value <= LLC_MAX)
+    throw new OdpAttributeError('ETHERTYPE', type.offset, `0x${value.toString(16)} is a length`);
+  writeBe16(flat, KEY_ETH_TYPE, value);
+  if (isMplsType(value)) readLabels(reader, level);
+  // Each layer is stored before the next is asked for: its protocol decides.
+  const done = new Set<KeyAttribute>();
+  for (let next = nextLayer(flat, done); next !== undefined; next = nextLayer(flat, done)) {
+    done.add(next);
+    const attribute = take(level, next.number);
+    if (attribute !== undefined) {
+      if (next === ATTRIBUTES.nsh) readNsh(reader, attribute);
+      else store(reader, next, attribute);
+    } else if (!OPTIONAL.has(next)) report.missing.push(next.text);
+  }
+  finishLevel(reader, level);
+}
+
+/** A key may do without these. */
+const OPTIONAL: ReadonlySet<KeyAttribute> = new Set([
+  ATTRIBUTES.ipv6Exthdrs,
+  ATTRIBUTES.tcpFlags,
+  ATTRIBUTES.ndExt,
+  ATTRIBUTES.igmp,
+]);
+
+function nextLayer(flat: Uint8Array, done: ReadonlySet<KeyAttribute>): KeyAttribute | undefined {
+  const layers = networkOf(flat);
+  if (layers.includes(ATTRIBUTES.nd) && !layers.includes(ATTRIBUTES.ndExt)) layers.push(ATTRIBUTES.ndExt);
+  return layers.find((entry) => !done.has(entry));
+}
+
+function readLabels(reader: Reader, level: Level): void {
+  const { flat, report } = reader;
+  const attribute = take(level, KEY_ATTR.MPLS);
+  if (attribute === undefined) {
+    report.missing.push('MPLS');
+    return;
+  }
+  const size = labelsSize(attribute);
+  flat.set(attribute.payload.subarray(0, size), KEY_MPLS_LSE0);
+  flat[KEY_MPLS_COUNT] = size / 4;
+  if (size < attribute.payload.length) report.extra.push('MPLS');
+}
+
+export function labelsSize(attribute: Attribute): number {
+  const { length } = attribute.payload;
+  if (length === 0 || length % 4 !== 0)
+    throw new OdpAttributeError('MPLS', attribute.offset, `payload of ${length} bytes, a multiple of 4 expected`);
+  return Math.min(length, 4 * MPLS_DEPTH_MAX);
+}
+
+export function readNsh(reader: Reader, nsh: Attribute): void {
+  const { flat, isMask } = reader;
+  const seen = new Set<number>();
+  for (const attribute of walkAttributes(nsh.payload, 'OVS_NSH_KEY_ATTR', nsh.offset + ATTRIBUTE_HEADER_SIZE)) {
+    const { number, payload } = attribute;
+    if (seen.has(number)) throw new OdpAttributeError(`NSH ${number}`, attribute.offset, 'given twice');
+    seen.add(number);
+    if (number === NSH_ATTR.BASE) {
+      checkSize(attribute, 'NSH BASE', NSH_BASE_SIZE);
+      flat.set(payload, KEY_NSH_FLAGS);
+    } else if (number === NSH_ATTR.MD1) {
+      checkSize(attribute, 'NSH MD1', NSH_MD1_SIZE);
+      flat.set(payload, KEY_NSH_FLAGS + NSH_BASE_SIZE);
+    } else keep(reader, 'NSH', attribute);
+  }
+  if (isMask) return;
+  if (!seen.has(NSH_ATTR.BASE)) reader.report.missing.push('NSH BASE');
+  if (seen.has(NSH_ATTR.MD1) && flat[KEY_NSH_MDTYPE] !== NSH_MD1)
+    throw new OdpAttributeError('NSH MD1', nsh.offset, `with metadata type ${flat[KEY_NSH_MDTYPE]}`);
+  if (!seen.has(NSH_ATTR.MD1) && flat[KEY_NSH_MDTYPE] === NSH_MD1) reader.report.missing.push('NSH MD1');
+}

@@ -1,0 +1,162 @@
+/*
+ * Key and mask attributes into a flat match: the mask side of key-decode.ts.
+ *
+ * The key is read first, and decides what a mask may hold: a mask attribute that the key's types do not lead to is one too much, and
+ * one for a header is an error when the match does not fix the type before it. The bytes handed out are new.
+ */
+
+import {
+  KEY_ETH_TYPE,
+  KEY_FLAGS,
+  KEY_MPLS_COUNT,
+  KEY_MPLS_LSE0,
+  KEY_SIZE,
+  KEY_TUN_FLAGS,
+  KEY_TUN_ID,
+  KEY_TUN_TP_DST,
+} from '../../assembly/constants.ts';
+import { ATTRIBUTE_HEADER_SIZE, type Attribute, walkAttributes } from './attributes.ts';
+import { OdpAttributeError } from './errors.ts';
+import { ATTRIBUTES } from './fields.ts';
+import { groupHasBits } from './groups.ts';
+import { KEY_ATTR, networkOf } from './key-attributes.ts';
+import {
+  decodeKeyAttributes,
+  finishLevel,
+  judge,
+  type KeyReport,
+  type Level,
+  labelsSize,
+  newReport,
+  type Reader,
+  readMetadata,
+  readNsh,
+  splitLevel,
+  store,
+  take,
+} from './key-decode.ts';
+import { isMplsType, missingPrerequisite, readBe16, TAGS, tagState } from './layers.ts';
+import { type FlatMatch, maskedKey, matchUntagged } from './match.ts';
+import { hasTunnel, setTunnelFlags, TUN_FLAG, TUNNEL_ATTR } from './tunnel.ts';
+import type { FieldName } from './types.ts';
+
+/**
+ * Match of a list of key attributes and one of mask attributes. An attribute that the mask lacks is not matched, except that tags
+ * always are; without a mask all that the key says is matched. Throws as decodeKeyAttributes, also for a mask whose attributes
+ * differ in size from the key's, or that matches a header whose type it does not match whole.
+ */
+export function decodeMatchAttributes(key: Uint8Array, mask?: Uint8Array): KeyReport & FlatMatch {
+  const { key: flat, ...report } = decodeKeyAttributes(key);
+  const reader: Reader = { flat: new Uint8Array(KEY_SIZE), isMask: true, report: newReport() };
+  const level = splitLevel(mask ?? exactMaskOf(key), 0, 0);
+  checkSizes(splitLevel(key, 0, 0), level);
+  readMetadata(reader, level);
+  const match: FlatMatch = { key: flat, mask: reader.flat };
+  readTagMask(reader, level, match, 0);
+  if (mask === undefined) fillExact(match);
+  match.key[KEY_MPLS_COUNT] = 0;
+  match.key[KEY_FLAGS] = 0;
+  report.extra.push(...reader.report.extra);
+  report.unknown.push(...reader.report.unknown);
+  judge(report);
+  return { ...report, key: maskedKey(match.key, match.mask), mask: match.mask };
+}
+
+/** The attributes of a key with all payload bits set, which is what a missing mask stands for. */
+function exactMaskOf(key: Uint8Array): Uint8Array {
+  const mask = key.slice();
+  fillPayloads(mask, NESTED);
+  return mask;
+}
+
+const NESTED: ReadonlySet<number> = new Set([KEY_ATTR.ENCAP, KEY_ATTR.TUNNEL, KEY_ATTR.NSH]);
+const NESTED_IN_TUNNEL: ReadonlySet<number> = new Set([TUNNEL_ATTR.VXLAN_OPTS]);
+const NO_NUMBERS: ReadonlySet<number> = new Set();
+
+function fillPayloads(bytes: Uint8Array, nested: ReadonlySet<number>): void {
+  for (const { number, payload } of walkAttributes(bytes, 'OVS_KEY_ATTR')) {
+    if (!nested.has(number)) payload.fill(0xff);
+    else if (nested !== NESTED) fillPayloads(payload, NO_NUMBERS);
+    else
+      fillPayloads(
+        payload,
+        number === KEY_ATTR.ENCAP ? NESTED : number === KEY_ATTR.TUNNEL ? NESTED_IN_TUNNEL : NO_NUMBERS,
+      );
+  }
+}
+
+/** What has no attribute in the key because it is zero or absent is matched too. */
+function fillExact({ key, mask }: FlatMatch): void {
+  mask.fill(0xff, KEY_ETH_TYPE, KEY_ETH_TYPE + 2);
+  if (!hasTunnel(key)) return;
+  mask.fill(0xff, KEY_TUN_ID, KEY_TUN_FLAGS);
+  mask.fill(0xff, KEY_TUN_FLAGS + 2, KEY_TUN_TP_DST + 2);
+  setTunnelFlags(mask, TUN_FLAG.KEY | TUN_FLAG.DONT_FRAGMENT | TUN_FLAG.CSUM | TUN_FLAG.OAM);
+}
+
+/** Masks of lists whose size the key chooses must have that size. */
+function checkSizes(key: Level, mask: Level): void {
+  const labels = [key, mask].map((level) => level.attributes.get(KEY_ATTR.MPLS));
+  requireSameSize('MPLS', labels[0], labels[1]);
+  const options = [key, mask].map((level) => geneveOf(level.attributes.get(KEY_ATTR.TUNNEL)));
+  requireSameSize('TUNNEL GENEVE_OPTS', options[0], options[1]);
+  if (key.encap !== undefined && mask.encap !== undefined) checkSizes(key.encap, mask.encap);
+}
+
+function requireSameSize(name: string, key: Attribute | undefined, mask: Attribute | undefined): void {
+  if (key === undefined || mask === undefined || key.payload.length === mask.payload.length) return;
+  const reason = `mask of ${mask.payload.length} bytes for a key of ${key.payload.length}`;
+  throw new OdpAttributeError(name, mask.offset, reason);
+}
+
+function geneveOf(tunnel: Attribute | undefined): Attribute | undefined {
+  if (tunnel === undefined) return undefined;
+  const nested = walkAttributes(tunnel.payload, 'OVS_TUNNEL_KEY_ATTR', tunnel.offset + ATTRIBUTE_HEADER_SIZE);
+  return [...nested].find((attribute) => attribute.number === TUNNEL_ATTR.GENEVE_OPTS);
+}
+
+/** The masks of the tags that the key has; tags that it does not have are matched as absent. */
+function readTagMask(reader: Reader, level: Level, match: FlatMatch, index: number): void {
+  const state = index === TAGS.length ? 'none' : tagState(match.key, undefined, index);
+  if (state !== 'tag') {
+    for (let i = index; i < TAGS.length; i++) matchUntagged(match, i);
+    if (state === 'cut') {
+      take(level, KEY_ATTR.VLAN);
+      take(level, KEY_ATTR.ENCAP);
+    }
+    readNetworkMask(reader, level, match);
+    return;
+  }
+  const { tpid, tci } = TAGS[index];
+  const type = take(level, KEY_ATTR.ETHERTYPE);
+  const vlan = take(level, KEY_ATTR.VLAN);
+  const encap = take(level, KEY_ATTR.ENCAP) && level.encap;
+  if (type !== undefined) reader.flat.set(type.payload, tpid);
+  reader.flat.set(vlan?.payload ?? [0xff, 0xff], tci);
+  finishLevel(reader, level);
+  readTagMask(reader, encap ?? { attributes: new Map() }, match, index + 1);
+}
+
+function readNetworkMask(reader: Reader, level: Level, match: FlatMatch): void {
+  const type = take(level, KEY_ATTR.ETHERTYPE);
+  if (type !== undefined) reader.flat.set(type.payload, KEY_ETH_TYPE);
+  const needed: [FieldName | 'mpls', number][] = [];
+  const labels = isMplsType(readBe16(match.key, KEY_ETH_TYPE)) ? take(level, KEY_ATTR.MPLS) : undefined;
+  if (labels !== undefined) {
+    const bits = labels.payload.subarray(0, labelsSize(labels));
+    reader.flat.set(bits, KEY_MPLS_LSE0);
+    if (bits.some((byte) => byte !== 0)) needed.push(['mpls', labels.offset]);
+  }
+  for (const entry of networkOf(match.key)) {
+    const attribute = entry.number === 0 ? undefined : take(level, entry.number);
+    if (attribute === undefined) continue;
+    if (entry === ATTRIBUTES.nsh) readNsh(reader, attribute);
+    else store(reader, entry, attribute);
+    if (groupHasBits(entry.flat, reader.flat)) needed.push([entry.name, attribute.offset]);
+  }
+  for (const [name, offset] of needed) {
+    const missing = missingPrerequisite(name, match.key, match.mask);
+    if (missing !== undefined) throw new OdpAttributeError(name, offset, `matched without ${missing} matched whole`);
+  }
+  finishLevel(reader, level);
+}
