@@ -122,7 +122,7 @@ function formatAttribute(attribute: Attribute, mask: Uint8Array | undefined, opt
   const { verbose = false } = options;
   const entry = ATTRIBUTES_BY_NUMBER.get(number);
   const fits = (size: number) => payload.length === size && (mask === undefined || mask.length === size);
-  if (entry !== undefined && fits(entry.wireSize))
+  if (entry !== undefined && fits(entry.wireSize) && hasSpelling(entry, payload, mask))
     return `${entry.text}(${formatKnown(entry, payload, mask, options)})`;
   switch (number) {
     case KEY_ATTR.ENCAP: {
@@ -146,6 +146,15 @@ function formatAttribute(attribute: Attribute, mask: Uint8Array | undefined, opt
         return `mpls(${formatLabels(payload, mask)})`;
   }
   return `key${number}(${formatBytes(payload)}${mask === undefined ? '' : `/${formatBytes(mask)}`})`;
+}
+
+/** False for bits that the fields of an attribute do not have, and for a fragment type that is none or partly matched. */
+function hasSpelling(entry: KeyAttribute, key: Uint8Array, mask: Uint8Array | undefined): boolean {
+  return (entry.wire ?? []).every(({ at, kind, text }) => {
+    const beyond = (bytes: Uint8Array) => kind.full.some((full, i) => (bytes[at + i] & ~full) !== 0);
+    if (text === 'frag') return key[at] <= 2 && (mask === undefined || mask[at] === 0 || mask[at] === 0xff);
+    return !beyond(key) && (mask === undefined || kind.isExact(mask, at) || !beyond(mask));
+  });
 }
 
 function formatLabels(key: Uint8Array, mask: Uint8Array | undefined): string {
@@ -256,7 +265,7 @@ function scanAttribute(scan: Scan, lists: Lists, depth: number): void {
   if (name === undefined || !scanner.take('('))
     throw scanner.error('an attribute', name === undefined ? start : undefined);
   const special = SPECIAL[name];
-  const entry = ATTRIBUTES_BY_TEXT.get(name);
+  const entry = name.startsWith('key') ? undefined : ATTRIBUTES_BY_TEXT.get(name);
   if (name === 'encap') {
     if (depth === NESTED_MAX - 1) throw scanner.error(`at most ${NESTED_MAX} levels`, start);
     const inner = scanList(scan, depth + 1);

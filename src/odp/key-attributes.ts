@@ -88,7 +88,8 @@ export function encodeKeyAttributes(key: Uint8Array): Uint8Array {
 
 /**
  * Canonical attributes of a match, for a flow message. An input port or Ethernet type that is not matched at all is left out of both
- * lists, which is how the kernel is told so. Throws OdpFieldError for a match that leaves tags open: attributes cannot say that.
+ * lists, which is how the kernel is told so. Throws OdpFieldError for a match that leaves tags or their TPID open: attributes cannot
+ * say that.
  */
 export function encodeMatchAttributes(match: FlatMatch): FlatMatch {
   checkKeySize(match.key, 'key');
@@ -96,17 +97,30 @@ export function encodeMatchAttributes(match: FlatMatch): FlatMatch {
   const key = maskedKey(match.key, match.mask);
   if (readBe16(match.mask, KEY_ETH_TYPE) === 0) key.set([0, ETH_TYPE_LLC], KEY_ETH_TYPE);
   if (readU32(match.mask, KEY_IN_PORT) === 0) key.fill(0xff, KEY_IN_PORT, KEY_IN_PORT + 4);
-  for (const [index] of TAGS.entries()) {
-    if (tagState(key, match.mask, index) === 'any') {
-      throw new OdpFieldError(index === 0 ? 'vlan' : 'cvlan', 'a match that does not look at tags has no attributes');
-    }
-  }
+  for (const index of TAGS.keys()) checkTag(key, match.mask, index);
+  checkNsh(key, match.mask);
   const labels = isMplsType(readBe16(key, KEY_ETH_TYPE)) ? labelDepth(match.mask) : 0;
   key[KEY_MPLS_COUNT] = labels;
   return {
     key: encodeList({ key, values: key, isMask: false }),
     mask: encodeList({ key, values: match.mask, isMask: true }),
   };
+}
+
+/** Attributes say of a tag that it is there, with its TPID, or that it is not. */
+function checkTag(key: Uint8Array, mask: Uint8Array, index: number): void {
+  const owner = index === 0 ? 'vlan' : 'cvlan';
+  const state = tagState(key, mask, index);
+  if (state === 'any') throw new OdpFieldError(owner, 'a match that does not look at tags has no attributes');
+  if (state === 'tag' && readBe16(mask, TAGS[index].tpid) !== 0xffff)
+    throw new OdpFieldError(`${owner}.tpid`, 'attributes match a tag with its whole TPID only');
+}
+
+/** The context words of NSH belong to one metadata type. */
+function checkNsh(key: Uint8Array, mask: Uint8Array): void {
+  const context = mask.subarray(KEY_NSH_FLAGS + NSH_BASE_SIZE, KEY_NSH_FLAGS + NSH_BASE_SIZE + NSH_MD1_SIZE);
+  if (key[KEY_NSH_MDTYPE] === NSH_MD1 || context.every((byte) => byte === 0)) return;
+  throw new OdpFieldError('nsh', 'context words need nsh(mdtype=1)', 'nsh(mdtype=1)');
 }
 
 function labelDepth(mask: Uint8Array): number {

@@ -276,6 +276,8 @@ function readLabels(reader: Reader, level: Level): void {
     return;
   }
   const size = labelsSize(attribute);
+  // The kernel writes an empty one for a stack that has no bottom where it looks.
+  if (size === 0) report.missing.push('MPLS');
   flat.set(attribute.payload.subarray(0, size), KEY_MPLS_LSE0);
   flat[KEY_MPLS_COUNT] = size / 4;
   if (size < attribute.payload.length) report.extra.push('MPLS');
@@ -283,7 +285,7 @@ function readLabels(reader: Reader, level: Level): void {
 
 export function labelsSize(attribute: Attribute): number {
   const { length } = attribute.payload;
-  if (length === 0 || length % 4 !== 0)
+  if (length % 4 !== 0)
     throw new OdpAttributeError('MPLS', attribute.offset, `payload of ${length} bytes, a multiple of 4 expected`);
   return Math.min(length, 4 * MPLS_DEPTH_MAX);
 }

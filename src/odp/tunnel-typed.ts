@@ -157,6 +157,7 @@ function encodeErspan(erspan: NonNullable<Masked<TunnelKey>['erspan']>, key: Uin
   // Behind the index there is nothing in version 1, and that is matched, as it is in text.
   if (version === 1) mask.fill(0xff, KEY_TUN_ERSPAN + 8, KEY_TUN_ERSPAN + ERSPAN_SIZE);
   key[KEY_TUN_ERSPAN_VER] = version;
+  mask[KEY_TUN_ERSPAN_VER] = 0xff;
 }
 
 function encodeGeneve(options: readonly (Masked<GeneveOption> | undefined)[], key: Uint8Array, mask: Uint8Array): void {

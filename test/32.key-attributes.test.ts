@@ -1,0 +1,481 @@
+/*
+ * Keys and matches as Netlink attributes: every form into every other and back, the canonical list against the datapath's own writer
+ * (which is held against the real kernel), fitness, UFIDs, the builder, and lists that nobody should send. SEED sets the seed.
+ */
+import fc from 'fast-check';
+import { beforeAll, describe, expect, test } from 'vitest';
+
+import {
+  decodeKey,
+  decodeKeyAttributes,
+  decodeMatch,
+  decodeMatchAttributes,
+  encodeKey,
+  encodeKeyAttributes,
+  encodeMatch,
+  encodeMatchAttributes,
+  type FlowKey,
+  type FlowMatch,
+  flowUfid,
+  formatKey,
+  formatKeyAttributes,
+  formatMatch,
+  formatUfid,
+  match,
+  OdpAttributeError,
+  OdpFieldError,
+  OdpSyntaxError,
+  parseKey,
+  parseKeyAttributes,
+  parseMatch,
+  parseUfid,
+} from '../src/odp/index.ts';
+import { murmur128 } from '../src/odp/ufid.ts';
+import { attribute, be16, concat, le32 } from './support/action-list.ts';
+import { ActionsInstance, compileActions } from './support/actions-wasm.ts';
+import { anyKey, anyMatch, seed } from './support/odp.ts';
+import { tunnelKey, tunnelMatch } from './support/odp-tunnel.ts';
+
+console.log(`32.key-attributes: SEED=${seed}`);
+const RUNS = Number(process.env.CASES ?? 800);
+
+/** As toEqual on bytes, which takes milliseconds for a key. */
+function expectSame(actual: Uint8Array, expected: Uint8Array): void {
+  if (Buffer.compare(actual, expected) !== 0) expect(actual).toEqual(expected);
+}
+
+const tunnelled: fc.Arbitrary<FlowKey> = fc
+  .tuple(anyKey, fc.option(tunnelKey, { nil: undefined }), fc.nat(0x1ff))
+  .map(([key, tunnel, ipv6Exthdrs]) => ({
+    ...key,
+    ...(tunnel === undefined ? {} : { tunnel }),
+    ...(key.ipv6 === undefined || ipv6Exthdrs === 0 ? {} : { ipv6Exthdrs }),
+  }));
+
+const tunnelledMatch: fc.Arbitrary<FlowMatch> = fc
+  .tuple(anyMatch, fc.option(tunnelMatch, { nil: undefined }))
+  .map(([typed, tunnel]) => (tunnel === undefined ? typed : { ...typed, tunnel }));
+
+/** What attributes say: input port 0xffff is none, tags are always matched, with their TPID, NSH context belongs to type 1. */
+function comparable(typed: FlowMatch): FlowMatch {
+  const inPort = typeof typed.inPort === 'number' ? typed.inPort % 0xffff : undefined;
+  const tag = (value: FlowMatch['vlan']): FlowMatch['vlan'] =>
+    typeof value === 'object' ? { ...value, tpid: typeof value.tpid === 'number' ? value.tpid : 0x8100 } : 'none';
+  const vlan = tag(typed.vlan);
+  const nsh = typed.nsh && { nsh: { ...typed.nsh, mdtype: 1 } };
+  return { ...typed, ...nsh, inPort, vlan, cvlan: vlan === 'none' ? undefined : tag(typed.cvlan) };
+}
+
+const outcome = (work: () => unknown) => {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+};
+
+describe('every form into every other', () => {
+  test('exact keys', () => {
+    fc.assert(
+      fc.property(tunnelled, (typed) => {
+        const key = { ...typed, inPort: typed.inPort % 0xffff };
+        const flat = encodeKey(key);
+        expect(decodeKey(flat)).toEqual(key);
+        expectSame(parseKey(formatKey(flat)), flat);
+        const list = encodeKeyAttributes(flat);
+        const back = decodeKeyAttributes(list);
+        const cut = key.ethType === 0x8100;
+        if (!cut) expect(back).toMatchObject({ fitness: 'perfect', missing: [], extra: [], unknown: [] });
+        expectSame(back.key, flat);
+        const text = parseKeyAttributes(formatKeyAttributes(list));
+        if (key.ctZone === undefined && key.ctMark === undefined && key.ctLabel === undefined) {
+          const nsh = key.nsh !== undefined && key.nsh.mdtype !== 1;
+          if (!nsh && key.tunnel?.erspan === undefined) expectSame(decodeKeyAttributes(text.key).key, flat);
+        }
+      }),
+      { seed, numRuns: RUNS },
+    );
+  });
+
+  test('matches', () => {
+    fc.assert(
+      fc.property(tunnelledMatch, (typed) => {
+        const flat = encodeMatch(comparable(typed));
+        for (const again of [
+          encodeMatch(decodeMatch(flat.key, flat.mask)),
+          parseMatch(formatMatch(flat.key, flat.mask)),
+        ]) {
+          expectSame(again.key, flat.key);
+          expectSame(again.mask, flat.mask);
+        }
+        const lists = encodeMatchAttributes(flat);
+        const back = decodeMatchAttributes(lists.key, lists.mask);
+        expect(back.extra).toEqual([]);
+        expectSame(back.mask, flat.mask);
+        expectSame(back.key, flat.key);
+      }),
+      { seed, numRuns: RUNS },
+    );
+  });
+
+  test('lists to text and back, whatever stands in them', () => {
+    const payload = fc.uint8Array({ maxLength: 44 });
+    const any = fc.array(fc.tuple(fc.nat(40), payload), { minLength: 1, maxLength: 6 });
+    const known = tunnelledMatch.map((typed) => encodeMatchAttributes(encodeMatch(comparable(typed))));
+    fc.assert(
+      fc.property(known, any, ({ key, mask }, extra) => {
+        const more = concat(
+          ...extra
+            .filter(([number]) => ![1, 16, 28].includes(number))
+            .map(([number, bytes]) => attribute(number, [...bytes])),
+        );
+        for (const verbose of [false, true]) {
+          const text = formatKeyAttributes(key, mask, { verbose });
+          const lists = parseKeyAttributes(text);
+          expect(formatKeyAttributes(lists.key, lists.mask, { verbose })).toBe(text);
+        }
+        const bare = formatKeyAttributes(concat(key, more));
+        const again = parseKeyAttributes(bare);
+        expect(formatKeyAttributes(again.key)).toBe(bare);
+      }),
+      { seed, numRuns: RUNS },
+    );
+  });
+});
+
+describe("the datapath's own writer", () => {
+  let datapath: ActionsInstance;
+  beforeAll(async () => {
+    datapath = new ActionsInstance(await compileActions('release'));
+  });
+
+  test('gives the same bytes for any key', () => {
+    let cases = 0;
+    fc.assert(
+      fc.property(tunnelled, (typed) => {
+        const key = { ...typed, inPort: typed.inPort % 0xffff };
+        // What the kernel has no attribute for, and a cut tag, whose type it writes as zero.
+        if (key.packetType !== undefined || key.tunnel?.gtpu !== undefined || key.ethType === 0x8100) return;
+        cases++;
+        const flat = encodeKey(key);
+        expectSame(encodeKeyAttributes(flat), datapath.putKey(flat, undefined, 2048).bytes!);
+      }),
+      { seed, numRuns: RUNS },
+    );
+    console.log(`32.key-attributes: ${cases} canonical lists as the datapath writes them`);
+  });
+});
+
+const ETH = attribute(4, [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
+const PORT = attribute(3, le32(1));
+const type = (value: number) => attribute(6, be16(value));
+const IPV4 = attribute(7, [10, 0, 0, 1, 10, 0, 0, 2, 6, 0, 64, 0]);
+const TCP = attribute(9, [0, 1, 0, 2]);
+const TTL = attribute(4, [64]);
+
+describe('fitness', () => {
+  const list = (...parts: Uint8Array[]) => decodeKeyAttributes(concat(PORT, ...parts));
+
+  test.each([
+    ['perfect', [ETH, type(0x0800), IPV4, TCP], [], []],
+    ['perfect in any order', [TCP, IPV4, type(0x0800), ETH], [], []],
+    ['no type', [ETH], [], []],
+    ['no Ethernet header', [type(0x0800), IPV4, TCP], [], []],
+    ['too little: IPv4', [ETH, type(0x0800)], ['ipv4'], []],
+    ['too little: TCP', [ETH, type(0x0800), IPV4], ['tcp'], []],
+    ['too little: ARP', [ETH, type(0x0806)], ['arp'], []],
+    ['too little: VLAN', [ETH, type(0x8100)], ['VLAN', 'ENCAP'], []],
+    ['too little: MPLS', [ETH, type(0x8847)], ['MPLS'], []],
+    ['too little: nothing', [], ['eth'], []],
+    ['too much: UDP', [ETH, type(0x0800), IPV4, TCP, attribute(10, [0, 1, 0, 2])], [], ['udp']],
+    ['too much: IPv4 without its type', [ETH, IPV4], [], ['ipv4']],
+    [
+      'too much: four labels',
+      [
+        ETH,
+        type(0x8847),
+        attribute(
+          21,
+          Array.from({ length: 16 }, () => 1),
+        ),
+      ],
+      [],
+      ['MPLS'],
+    ],
+    [
+      'too much: inside a cut tag',
+      [ETH, type(0x8100), attribute(5, [0, 0]), attribute(1, [...type(0x0800)])],
+      [],
+      ['ETHERTYPE'],
+    ],
+  ])('%s', (name, parts, missing, extra) => {
+    const result = list(...parts);
+    expect(result.missing).toEqual(missing);
+    expect(result.extra).toEqual(extra);
+    expect(result.fitness).toBe(
+      name.startsWith('too much') ? 'too-much' : name.startsWith('too little') ? 'too-little' : 'perfect',
+    );
+  });
+
+  test('unknown attributes are kept', () => {
+    const result = list(ETH, attribute(77, [1, 2, 3]), attribute(16, [...TTL, ...attribute(40, [9])]));
+    expect(result.fitness).toBe('too-much');
+    expect(result.unknown).toEqual([
+      { attribute: 'TUNNEL 40', number: 40, payload: Uint8Array.of(9) },
+      { attribute: 'OVS_KEY_ATTR 77', number: 77, payload: Uint8Array.of(1, 2, 3) },
+    ]);
+  });
+
+  test('two tags, and a cut one', () => {
+    const inner = [type(0x0800), IPV4, TCP];
+    const tagged = (...parts: Uint8Array[]) => [
+      type(0x8100),
+      attribute(5, [0x10, 5]),
+      attribute(1, [...concat(...parts)]),
+    ];
+    expect(decodeKey(list(ETH, ...tagged(...tagged(...inner))).key)).toMatchObject({
+      vlan: { tpid: 0x8100, vid: 5 },
+      cvlan: { tpid: 0x8100, vid: 5 },
+      tcp: { src: 1, dst: 2 },
+    });
+    expect(list(ETH, ...tagged(...tagged(...tagged(...inner)))).fitness).toBe('too-much');
+    const cut = list(ETH, type(0x88a8), attribute(5, [0, 0]), attribute(1, []));
+    expect(cut).toMatchObject({ fitness: 'perfect' });
+    expect(decodeKey(cut.key)).toMatchObject({ ethType: 0x88a8 });
+    expect(formatKey(cut.key)).toContain('eth_type(0x88a8),vlan(vid=0,pcp=0,cfi=0),encap()');
+  });
+});
+
+describe('refused', () => {
+  const cases: [string, Uint8Array, number][] = [
+    ['a list cut in a header', concat(ETH, Uint8Array.of(8, 0)), 16],
+    ['length 0', concat(ETH, Uint8Array.of(0, 0, 3, 0)), 16],
+    ['length 3', concat(ETH, Uint8Array.of(3, 0, 3, 0)), 16],
+    ['length beyond the end', concat(ETH, Uint8Array.of(12, 0, 3, 0, 1, 0, 0, 0)), 16],
+    ...[65532, 65533, 65534, 65535].map((size): [string, Uint8Array, number] => [
+      `length ${size}`,
+      concat(ETH, Uint8Array.of(size & 255, size >> 8, 3, 0)),
+      16,
+    ]),
+    ['a port of 3 bytes', concat(ETH, attribute(3, [1, 0, 0])), 16],
+    ['a port of 5 bytes', concat(ETH, attribute(3, [1, 0, 0, 0, 0])), 16],
+    ['an attribute twice', concat(ETH, PORT, PORT), 24],
+    ['labels of 6 bytes', concat(ETH, type(0x8847), attribute(21, [0, 0, 0, 0, 0, 0])), 24],
+    ['a length as type', concat(ETH, type(0x05ff)), 16],
+    ['a fragment type of 3', concat(ETH, type(0x0800), attribute(7, [1, 2, 3, 4, 5, 6, 7, 8, 6, 0, 64, 3])), 24],
+    [
+      'a label of 21 bits',
+      concat(ETH, type(0x86dd), attribute(8, [...new Uint8Array(32), 0, 0x10, 0, 0, 6, 0, 64, 0])),
+      24,
+    ],
+    [
+      'an ARP operation above 255',
+      concat(ETH, type(0x0806), attribute(13, [...new Uint8Array(8), 1, 1, ...new Uint8Array(14)])),
+      24,
+    ],
+    ['a TCI without its bit', concat(ETH, type(0x8100), attribute(5, [0, 5]), attribute(1, [])), 24],
+    ['a TPID that is none', concat(ETH, type(0x0800), attribute(5, [0x10, 5]), attribute(1, [])), 16],
+    ['a nest whose child is longer', concat(ETH, attribute(16, [...TTL.subarray(0, 4)])), 20],
+    ['a tunnel without TTL', concat(ETH, attribute(16, [])), 20],
+    [
+      'a tunnel of both families',
+      concat(ETH, attribute(16, [...attribute(1, [1, 2, 3, 4]), ...attribute(13, new Array(16).fill(1)), ...TTL])),
+      28,
+    ],
+    [
+      'two kinds of options',
+      concat(ETH, attribute(16, [...TTL, ...attribute(8, []), ...attribute(15, new Array(12).fill(1))])),
+      32,
+    ],
+    ['Geneve options of 256 bytes', concat(ETH, attribute(16, [...TTL, ...attribute(8, new Array(256).fill(0))])), 28],
+    ['a NSH base of 7 bytes', concat(ETH, type(0x894f), attribute(28, [...attribute(1, new Array(7).fill(0))])), 28],
+    [
+      'MD1 with another type',
+      concat(
+        ETH,
+        type(0x894f),
+        attribute(28, [...attribute(1, [0, 0, 2, 0, 0, 0, 0, 0]), ...attribute(2, new Array(16).fill(0))]),
+      ),
+      24,
+    ],
+  ];
+  test.each(cases)('%s', (_, bytes, offset) => {
+    const error = outcome(() => decodeKeyAttributes(bytes));
+    expect(error).toBeInstanceOf(OdpAttributeError);
+    expect((error as OdpAttributeError).offset).toBe(offset);
+  });
+
+  test('masks that do not fit their key', () => {
+    const mpls = concat(ETH, type(0x8847), attribute(21, [0, 0, 1, 0]));
+    const geneve = (size: number) => attribute(16, [...TTL, ...attribute(8, new Array(size).fill(0))]);
+    const full = type(0xffff);
+    for (const [key, mask] of [
+      [mpls, concat(full, attribute(21, [0, 0, 0, 0, 0, 0, 0, 0]))],
+      [concat(ETH, geneve(8)), geneve(4)],
+      [concat(ETH, geneve(4)), geneve(8)],
+      [concat(ETH, type(0x0800), IPV4, TCP), concat(full, attribute(7, new Array(11).fill(0)))],
+      [concat(ETH, type(0x0800), IPV4, TCP), concat(full, attribute(7, new Array(13).fill(0)))],
+      [concat(ETH, type(0x0800), IPV4, TCP), attribute(7, new Array(12).fill(255))],
+      [concat(ETH, type(0x0800), IPV4, TCP), concat(full, attribute(9, [255, 255, 0, 0]))],
+    ]) {
+      expect(outcome(() => decodeMatchAttributes(key, mask))).toBeInstanceOf(OdpAttributeError);
+    }
+    expect(decodeMatchAttributes(concat(ETH, type(0x0806)), concat(full, attribute(9, [0, 0, 0, 0]))).extra).toEqual([
+      'tcp',
+    ]);
+  });
+
+  test('random bytes and mutated lists give nothing but OdpAttributeError', () => {
+    const bytes = fc.uint8Array({ maxLength: 200 });
+    const edits = fc.array(fc.tuple(fc.nat(600), fc.nat(255)), { maxLength: 6 });
+    fc.assert(
+      fc.property(tunnelledMatch, bytes, edits, (typed, noise, changes) => {
+        const { key, mask } = encodeMatchAttributes(encodeMatch(comparable(typed)));
+        for (const [at, value] of changes) (at % 2 ? key : mask)[at % (at % 2 ? key : mask).length] = value;
+        for (const work of [
+          () => decodeKeyAttributes(noise),
+          () => decodeMatchAttributes(key, mask),
+          () => decodeMatchAttributes(key.subarray(0, changes[0]?.[0])),
+          () => formatKeyAttributes(key, mask, { verbose: true }),
+        ]) {
+          const error = outcome(work);
+          if (error !== undefined && !(error instanceof OdpAttributeError)) throw error;
+        }
+      }),
+      { seed, numRuns: RUNS },
+    );
+  });
+
+  test('text that is cut or changed gives nothing but OdpSyntaxError', () => {
+    const edits = fc.array(fc.tuple(fc.nat(600), fc.constantFrom(...'()=,/:.0x1f+-|[]{} ')), { maxLength: 4 });
+    fc.assert(
+      fc.property(tunnelledMatch, edits, fc.nat(600), (typed, changes, size) => {
+        const flat = encodeMatch(comparable(typed));
+        const { key, mask } = encodeMatchAttributes(flat);
+        for (const whole of [formatKeyAttributes(key, mask), formatMatch(flat.key, flat.mask)]) {
+          let text = whole;
+          for (const [at, char] of changes)
+            text = text.slice(0, at % text.length) + char + text.slice((at % text.length) + (at % 2));
+          for (const candidate of [text, whole.slice(0, size)]) {
+            for (const parse of [parseKeyAttributes, parseMatch, parseKey]) {
+              const error = outcome(() => parse(candidate));
+              if (error !== undefined && !(error instanceof OdpSyntaxError)) throw error;
+            }
+          }
+        }
+      }),
+      { seed, numRuns: RUNS / 4 },
+    );
+    const text =
+      'tunnel(tun_id=0x1,src=1.1.1.1,dst=2.2.2.2,ttl=64,geneve({class=0x1,type=0x2,len=4,0x1/0xff}),flags(+df-csum)),in_port(1)';
+    for (let size = 0; size < text.length; size++) {
+      const error = outcome(() => parseKeyAttributes(text.slice(0, size)));
+      if (error !== undefined && !(error instanceof OdpSyntaxError)) throw error;
+    }
+  });
+
+  test.each([
+    'in_port(p1)',
+    'tunnel(tos=256)',
+    'tunnel(tun_id=0x10000000000000000)',
+    'tunnel(ttl=1,ttl=2)',
+    'tunnel(flags(df|nosuch))',
+    'tunnel(geneve({class=0x1,len=3}))',
+    'tunnel(geneve({len=4,0x100000000}))',
+    'tunnel(erspan(ver=3))',
+    'tunnel(erspan(ver=2,hwid=0x10))',
+    'tunnel(vxlan(gbp(id=65536)))',
+    'ct_state(nosuch)',
+    'nsh(c1=0x100000000)',
+    'nsh(spi=0x1000000)',
+    'ufid:1234,in_port(1)',
+    'key7(1)',
+    'key7(01/0102)',
+    'key16384(00)',
+    'mpls()',
+    `${'encap('.repeat(32)}${')'.repeat(32)}`,
+  ])('text %s', (text) => {
+    expect(() => parseKeyAttributes(text)).toThrow(OdpSyntaxError);
+  });
+});
+
+describe('UFID', () => {
+  test('the hash is MurmurHash3 x86_128: its published verification value', () => {
+    const digests = Array.from({ length: 256 }, (_, size) =>
+      murmur128(
+        Uint8Array.from({ length: size }, (_, i) => i),
+        256 - size,
+      ),
+    );
+    expect(Buffer.from(murmur128(concat(...digests))).readUInt32LE()).toBe(0xb3ece62a);
+  });
+
+  test('text', () => {
+    const ufid = Uint8Array.from({ length: 16 }, (_, i) => i);
+    expect(formatUfid(ufid)).toBe('ufid:03020100-0706-0504-0b0a-09080f0e0d0c');
+    expect(parseUfid(formatUfid(ufid))).toEqual(ufid);
+    expect(parseKeyAttributes(`${formatUfid(ufid)}, in_port(1)`)).toMatchObject({ ufid, key: PORT });
+    expect(() => parseUfid('ufid:03020100')).toThrow(OdpSyntaxError);
+    expect(() => formatUfid(new Uint8Array(15))).toThrow(RangeError);
+  });
+
+  test('equal for any order of a key, and stable', () => {
+    const ufid = (...parts: Uint8Array[]) =>
+      formatUfid(flowUfid(encodeKeyAttributes(decodeKeyAttributes(concat(...parts)).key)));
+    const one = ufid(PORT, ETH, type(0x0800), IPV4, TCP);
+    expect(ufid(TCP, type(0x0800), PORT, IPV4, ETH)).toBe(one);
+    expect(ufid(PORT, ETH, type(0x0800), IPV4, attribute(9, [0, 1, 0, 3]))).not.toBe(one);
+    expect(one).toMatch(/^ufid:[0-9a-f]{8}-/);
+  });
+});
+
+describe('builder', () => {
+  test('adds what only one thing can be meant by', () => {
+    const built = match().inPort(1).untagged().ipv4({ dst: '10.0.0.0/8' }).tcp({ dst: 80 }).build();
+    expect(built).toEqual(
+      encodeMatch({
+        inPort: 1,
+        vlan: 'none',
+        ethType: 0x0800,
+        ipv4: { dst: '10.0.0.0/8', proto: 6 },
+        tcp: { dst: 80 },
+      }),
+    );
+    expect(formatMatch(built.key, built.mask)).toBe(
+      'in_port(1),eth(),eth_type(0x0800),ipv4(dst=10.0.0.0/255.0.0.0,proto=6),tcp(dst=80)',
+    );
+    const nd = match().icmpv6({ type: 135 }).nd({ target: 'fe80::1' });
+    expect(nd.typed()).toMatchObject({ ethType: 0x86dd, ipv6: { proto: 58 }, icmpv6: { type: 135, code: 0 } });
+    expect(match().ethType(0x8848).mpls({ label: 5 }).typed().ethType).toBe(0x8848);
+    expect(match().icmp({ type: 8 }).typed()).toMatchObject({ ethType: 0x0800, ipv4: { proto: 1 } });
+  });
+
+  test('refuses what two things can be meant by, and contradictions', () => {
+    for (const work of [
+      () => match().tcp({ dst: 80 }),
+      () => match().ethType(0x86dd).ipv4(),
+      () => match().ipv4({ proto: 17 }).tcp(),
+      () => match().icmpv6().nd(),
+      () => match().vlan(),
+    ]) {
+      expect(outcome(work)).toBeInstanceOf(OdpFieldError);
+    }
+  });
+
+  test('does not touch what it was given', () => {
+    const ipv4 = { dst: '10.0.0.1' };
+    match().ipv4(ipv4).udp();
+    expect(ipv4).toEqual({ dst: '10.0.0.1' });
+  });
+});
+
+test('what attributes cannot say', () => {
+  for (const [text, field] of [
+    ['in_port(1),vlan(cfi=0/0)', /vlan/],
+    ['in_port(1),vlan(vid=5),encap()', /vlan.tpid/],
+    ['eth_type(0x894f),nsh(c1=1)', /nsh/],
+  ] as const) {
+    expect(() => encodeMatchAttributes(parseMatch(text))).toThrow(field);
+  }
+});
