@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import * as K from '../src/netlink/constants.ts';
-import { type Dump, type MessageCursor, NetlinkSocket } from '../src/netlink/index.ts';
+import { Dump, type MessageCursor, NetlinkSocket } from '../src/netlink/index.ts';
 import { NetlinkPeer, type PeerAction, request, thrown } from './support/netlink-peer.ts';
 
 const TYPE = 0x20;
@@ -182,6 +182,41 @@ describe('waiting for a dump', () => {
     const waiting = dump.nextAsync();
     dump.close();
     await expect(waiting).resolves.toBeUndefined();
+  });
+});
+
+describe('after a dump', () => {
+  it('its socket is not used again when something more came', async () => {
+    await peer.rules([{ times: 1, do: [done, entry(9)] }]);
+    using socket = connect();
+    const dump = socket.dump(request(TYPE));
+    await peer.log(); // all of it is there
+    expect(dump.next()).toBeUndefined();
+    expect(socket.receive()).toBeUndefined();
+    expect(socket.transact(request(TYPE)).length).toBe(0);
+    expect(socket.statistics().stale).toBe(0);
+  });
+
+  it('the counters of what was set aside are in the sum', async () => {
+    await peer.rules([{ times: 1, do: [entry(1), done] }]);
+    using socket = connect();
+    const dump = socket.dump(request(TYPE));
+    socket.transact(request(TYPE));
+    expect([...dump].length).toBe(1);
+    expect(socket.statistics()).toMatchObject({ sent: 2, received: 3, stale: 0, overruns: 0 });
+    socket.close();
+    expect(socket.statistics()).toMatchObject({ sent: 2, received: 3 });
+  });
+
+  it('its socket is not used again when it was shared', async () => {
+    await peer.rules([{ times: 1, do: [entry(1), done] }]);
+    using socket = connect();
+    const dump = socket.dump(request(TYPE));
+    const other = Dump.adopt(dump.share());
+    expect(mark(dump.next()!)).toBe(1);
+    expect(dump.next()).toBeUndefined();
+    expect(other.next()).toBeUndefined(); // and closes its end, which ends all waiting on that socket
+    expect(socket.transact(request(TYPE)).length).toBe(0);
   });
 });
 

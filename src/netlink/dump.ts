@@ -57,7 +57,7 @@ import { TRANSACTION_TIMEOUT_MS } from './transaction.ts';
 export interface DumpOptions {
   /** How often to begin again when the table changed while it was read; default 0: it is only reported (`interrupted`). */
   readonly retry?: number;
-  /** Milliseconds without any message after which the dump is given up; -1: never. Default TRANSACTION_TIMEOUT_MS. */
+  /** Milliseconds of silence after which the dump, or sending its request, is given up; -1: never. Default TRANSACTION_TIMEOUT_MS. */
   readonly timeoutMs?: number;
   /** Ends the waiting of asynchronous reading. */
   readonly signal?: AbortSignal;

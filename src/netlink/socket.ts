@@ -1,5 +1,5 @@
 /*
- * NetlinkSocket: the centre of src/netlink. This comment is the manual of the module; docs/netlink.md tells the same story slowly.
+ * NetlinkSocket: the centre of src/netlink. This comment is the manual of the module.
  *
  * Concepts
  * ========
