@@ -32,6 +32,12 @@ export const FRAME_SIZE_MAX = 65535;
 export const FRAME_SIZE_MIN = 14;
 /** Room kept before a received frame for pushes (VLAN, MPLS, NSH, an outer tunnel header). */
 export const HEADROOM = 128;
+/** Copies of packets that nested actions may need at once: kernel's key clones (OVS_RECURSION_LIMIT - 2) and deferred actions. */
+export const CLONES_MAX = 3;
+export const DEFERRED_MAX = 9;
+/** Meters have ids below this, and at most so many bands (Open vSwitch: MAX_METERS, MAX_BANDS). */
+export const METERS_MAX = 262144;
+export const METER_BANDS_MAX = 8;
 /** MPLS label stack entries kept in a key (kernel: MPLS_LABEL_DEPTH). */
 export const MPLS_DEPTH_MAX = 3;
 
@@ -148,8 +154,10 @@ export const OFFSET_NONE = 65535;
 
 /** The cold part of the key was written and must be cleared before the slot is used again. */
 export const PACKET_FLAG_KEY_COLD = 1;
-/** The packet was changed by an action since its key was extracted. */
-export const PACKET_FLAG_MODIFIED = 2;
+/** Headers came or went that the key does not know of: it must be extracted again before the next lookup. */
+export const PACKET_FLAG_KEY_STALE = 2;
+/** The packet has no Ethernet header (kernel: MAC_PROTO_NONE). KEY_PACKET_TYPE says what it begins with. */
+export const PACKET_FLAG_L3 = 4;
 
 // ---------------------------------------------------------------------------------------------------- drops
 //
@@ -157,7 +165,7 @@ export const PACKET_FLAG_MODIFIED = 2;
 
 export const DROP_RX_SHORT = 0; // shorter than an Ethernet header
 export const DROP_RX_LONG = 1; // longer than FRAME_SIZE_MAX
-export const DROP_FLOW = 2; // the flow's action list is empty or says drop
+export const DROP_FLOW = 2; // the flow's action list sends the packet nowhere
 export const DROP_UPCALL_RING_FULL = 3; // miss that found no free frame
 export const DROP_UPCALL_PORT_SHARE = 4; // miss of a port that already holds its share of the ring
 export const DROP_UPCALL_NO_HANDLER = 5; // miss while nobody listens
@@ -171,7 +179,12 @@ export const DROP_ACTION = 12; // an action could not be applied (no headroom, h
 export const DROP_WORKER_LOST = 13; // in the hands of a worker that trapped
 export const DROP_UPCALL_TOO_LONG = 14; // a message of 64 KiB and more: an attribute cannot hold the packet
 export const DROP_TX_LONG = 15; // longer than what the output port takes
-export const DROP_REASONS = 16;
+export const DROP_METER = 16; // a band of a meter was exceeded
+export const DROP_EXPLICIT = 17; // a DROP action; WORKER_EXPLICIT_DROPS says for which reasons
+export const DROP_TTL = 18; // DEC_TTL found nothing to decrement, and the action has no list for that
+export const DROP_RECURSION = 19; // nested or recirculated deeper than CLONES_MAX and DEFERRED_MAX allow
+export const DROP_NO_ETHERNET = 20; // output of a packet without an Ethernet header
+export const DROP_REASONS = 21;
 
 // ---------------------------------------------------------------------------------------------------- statuses
 //
@@ -243,6 +256,7 @@ export const SB_RULES = 448; // u32 (live), address of the rule table, 0 none
 export const SB_WORKERS_LOST = 452; // u32 (live), workers replaced after a trap or a kill
 export const SB_PORT_COUNT = 456; // u32 (live), highest port number in use + 1
 export const SB_PACKET_FAMILY = 460; // u32, nlmsg_type of upcalls: id of the family ovs_packet
+export const SB_METERS = 464; // u32 (live), address of the meter table, 0 none
 export const SB_FREE_LISTS = 512; // u32[64] (live), heads by size class
 
 export const OPTION_EMC = 1; // use the exact-match cache
@@ -263,8 +277,10 @@ export const WORKER_TIME_MS = 80; // u64, CLOCK_MONOTONIC at the last poll
 export const WORKER_EMC_RELUCTANCE = 96; // u32, counts evictions that were not made
 export const WORKER_RX_NEXT = 100; // u32, position in the list of ports to poll first next time
 export const WORKER_RX_COUNT = 104; // u32 (live), ports that this worker polls
+export const WORKER_RANDOM = 112; // u64, state of the generator that SAMPLE asks
 export const WORKER_COUNTERS = 128; // u64[COUNTERS]
 export const WORKER_DROPS = 512; // u64[DROP_REASONS]
+export const WORKER_EXPLICIT_DROPS = 768; // u64[EXPLICIT_REASONS], parts of DROP_EXPLICIT
 export const WORKER_CONTROL_SIZE = 1024;
 
 export const WORKER_FREE = 0;
@@ -286,7 +302,13 @@ export const COUNTER_BATCHES = 9;
 export const COUNTER_TRANSMITTED = 10; // frames handed to ports
 export const COUNTER_UPCALL_ACTIONS = 11; // of COUNTER_UPCALLS, those of userspace actions
 export const COUNTER_UPCALL_ACTIONS_LOST = 12; // upcalls of userspace actions that were not queued
-export const COUNTERS = 16;
+export const COUNTER_RECIRCULATED = 13; // lookups of packets that came again by RECIRC; each is a hit or a miss too
+export const COUNTER_COPIES = 14; // packets that actions made: a list that sends k copies adds k - 1
+export const COUNTER_EXECUTED = 15; // action lists executed for answers and messages, not for hits
+export const COUNTER_PSAMPLED = 16; // copies for PSAMPLE, whose groups nobody listens to here
+export const COUNTERS = 17;
+/** DROP reasons told apart: enum xlate_error 0 to 15, and one for all others. */
+export const EXPLICIT_REASONS = 17;
 
 // ---------------------------------------------------------------------------------------------------- ports
 
@@ -415,6 +437,29 @@ export const BUCKET_WAYS = 12;
 export const BUCKET_HAND = 12; // u8, cache: next way to evict
 export const BUCKET_SPILLED = 13; // u8, entries that belong here and stand in a later bucket (saturates, then stays)
 export const BUCKET_REFS = 16; // u32[12]
+
+// ---------------------------------------------------------------------------------------------------- meters
+//
+// The table is a block of the arena: its number of entries, then the address of each meter by id, 0 none.
+
+export const METER_TABLE_COUNT = 0; // u32
+export const METER_TABLE_REFS = 8; // u32[], addresses
+
+export const METER_LOCK = 0; // u32 (live), 0 or worker + 1
+export const METER_KBPS = 4; // u32, 1: rates are in kbit/s, 0: in packets/s
+export const METER_BAND_COUNT = 8; // u32
+export const METER_DELTA_MAX_MS = 12; // u32, more time than this fills every bucket
+export const METER_USED_MS = 16; // u64, CLOCK_MONOTONIC
+export const METER_PACKETS = 24; // u64
+export const METER_BYTES = 32; // u64
+export const METER_BANDS = 64; // bands, METER_BAND_SIZEOF each
+export const METER_BAND_SIZEOF = 32;
+export const METER_BAND_RATE = 0; // u32
+export const METER_BAND_BURST = 4; // u32
+export const METER_BAND_BUCKET = 8; // u64, 1/1000 packets or bits
+export const METER_BAND_PACKETS = 16; // u64, dropped by this band
+export const METER_BAND_BYTES = 24; // u64
+export const METER_SIZEOF = 320;
 
 // ---------------------------------------------------------------------------------------------------- upcall ring
 //

@@ -106,7 +106,7 @@ export function dropActionList(block: usize): void {
 /** The flow that covers `key`, 0 none. */
 export function findFlow(key: usize): usize {
   lock();
-  const flow = findCovering(key);
+  const flow = findCovering(key, false);
   unlock();
   return flow;
 }

@@ -25,6 +25,9 @@ export { flushFlows, nextFlow, putFlow, readMatch, removeFlowAt, removeWhere, sw
 export { sortSubtables } from './control';
 export { validateActions } from './actions/validate';
 
+// meters
+export { deleteMeter, readMeter, setMeter } from './actions/meter';
+
 // upcalls
 export { answer, answerTaken, executeFrame } from './upcall/answer';
 export { dropTaken, give, outstanding, purge, ringOf, take } from './upcall/consume';

@@ -14,8 +14,8 @@
  *
  * What can be lost. Nothing without a name. WORKER_IN_FLIGHT says how many packets are received and not yet counted as anything else, so that
  * the host can account for them when the thread dies there (a thread dies at a call or at the head of a loop: what is stored side by
- * side is not torn apart). received = EMC hits + megaflow hits + misses + frames too short or too long + packets lost with a worker; misses =
- * upcalls + those dropped on the way to the ring.
+ * side is not torn apart). received + recirculated = EMC hits + megaflow hits + misses + frames too short or too long + packets lost with a
+ * worker; misses = upcalls + those dropped on the way to the ring; and what actions did with the hits: actions/execute.ts.
  */
 import {
   ACTIONS_ATTRS,
@@ -23,7 +23,6 @@ import {
   ACTIONS_KIND_OUTPUT,
   ACTIONS_PORT,
   ACTIONS_SIZE,
-  BATCH_MAX,
   COUNTER_BATCHES,
   COUNTER_EMC_HITS,
   COUNTER_MEGAFLOW_HITS,
@@ -32,10 +31,6 @@ import {
   DROP_RX_LONG,
   DROP_RX_SHORT,
   FLOW_ACTIONS,
-  FLOW_ROW_BYTES,
-  FLOW_ROW_PACKETS,
-  FLOW_ROW_TCP_FLAGS,
-  FLOW_ROW_USED_MS,
   FRAME_SIZE_MAX,
   KEY_SIZE,
   KEY_TCP_FLAGS,
@@ -65,14 +60,14 @@ import {
 } from './constants';
 import { execute } from './actions/execute';
 import { classify } from './flow/classifier';
-import { count, countDrops, countPort } from './flow/counters';
+import { count, countDrops, countInFlow, countPort, rowOf } from './flow/counters';
 import { bucketOf, candidate, covers, insert, lookup } from './flow/emc';
 import { extract } from './flow/extract';
 import { hashPacket } from './flow/hash';
 import { finishReceive, receive } from './io/receive';
 import { congested, countSent, deliver, portAt } from './io/transmit';
 import { enter, leave } from './memory/epoch';
-import { area, flowRows, flows, keys, packets, rxPorts, sb, worker } from './memory/layout';
+import { area, keys, packets, POSITIONS, rxPorts, sb, worker } from './memory/layout';
 import { ringBell, upcallMiss } from './upcall/produce';
 import { answerByRules } from './upcall/rules';
 
@@ -211,12 +206,6 @@ function remember(found: u32): void {
   }
 }
 
-/** This worker's statistics row of a flow. */
-@inline
-function rowOf(flow: usize): usize {
-  return flowRows + ((flow - flows) >> 1);
-}
-
 /**
  * Counts each packet in its flow and executes the flow's actions on it, in the order of arrival. What a run of packets sends to one port is
  * counted once for the run.
@@ -250,14 +239,6 @@ function act(found: u32): void {
   if (sent != 0) countSent(port, sent, bytes);
 }
 
-@inline
-function countInFlow(row: usize, size: u32, nowMs: u64, tcpFlags: u16): void {
-  store<u64>(row, load<u64>(row, FLOW_ROW_PACKETS) + 1, FLOW_ROW_PACKETS);
-  store<u64>(row, load<u64>(row, FLOW_ROW_BYTES) + size, FLOW_ROW_BYTES);
-  store<u64>(row, nowMs, FLOW_ROW_USED_MS);
-  store<u16>(row, load<u16>(row, FLOW_ROW_TCP_FLAGS) | tcpFlags, FLOW_ROW_TCP_FLAGS);
-}
-
 function miss(unresolved: u32): void {
   for (let todo = unresolved; todo != 0; todo &= todo - 1) {
     upcallMiss(packets + ctz(todo) * PACKET_SIZEOF);
@@ -283,7 +264,7 @@ function sabotage(): void {
 
 /** Ties the fixed fields of the batch's descriptors to their keys; called when a worker attaches. */
 export function initBatch(): void {
-  for (let i: u32 = 0; i <= <u32>BATCH_MAX; i++) {
+  for (let i: u32 = 0; i < POSITIONS; i++) {
     const packet = packets + i * PACKET_SIZEOF;
     memory.fill(packet, 0, PACKET_SIZEOF);
     store<u32>(packet, <u32>(keys + i * KEY_SIZE), PACKET_KEY);

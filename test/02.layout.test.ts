@@ -146,7 +146,9 @@ describe('structures that both sides share', () => {
     expect(C.UPCALL_LIST + C.UPCALL_TAKE_MAX * 4).toBeLessThanOrEqual(C.UPCALL_PORTS_QUEUED);
     expect(C.UPCALL_PORTS_QUEUED + C.PORTS_MAX / 8).toBeLessThanOrEqual(C.UPCALL_HEAD_SIZE);
     expect(C.WORKER_COUNTERS + C.COUNTERS * 8).toBeLessThanOrEqual(C.WORKER_DROPS);
-    expect(C.WORKER_DROPS + C.DROP_REASONS * 8).toBeLessThanOrEqual(C.WORKER_CONTROL_SIZE);
+    expect(C.WORKER_DROPS + C.DROP_REASONS * 8).toBeLessThanOrEqual(C.WORKER_EXPLICIT_DROPS);
+    expect(C.WORKER_EXPLICIT_DROPS + C.EXPLICIT_REASONS * 8).toBeLessThanOrEqual(C.WORKER_CONTROL_SIZE);
+    expect(C.METER_BANDS + C.METER_BANDS_MAX * C.METER_BAND_SIZEOF).toBe(C.METER_SIZEOF);
     expect(C.SB_FREE_LISTS + 64 * 4).toBeLessThanOrEqual(C.SUPERBLOCK_SIZE);
     expect(C.PACKET_RECIRC_ID).toBe(C.PACKET_CUT + 4);
     expect(C.UPCALL_ANSWER_ACTIONS).toBe(C.UPCALL_ANSWER_MASK + 4);

@@ -15,7 +15,7 @@ const EXPORTS = [
   ...['poll', 'extractKey', 'sparePacket', 'putKey', 'execute'],
   ...['dropActionList', 'dropMask', 'findExact', 'findFlow', 'holdActionList', 'holdMask'],
   ...['flushFlows', 'nextFlow', 'putFlow', 'readMatch', 'removeFlowAt', 'removeWhere', 'sweepFlows'],
-  ...['sortSubtables', 'validateActions'],
+  ...['sortSubtables', 'validateActions', 'deleteMeter', 'readMeter', 'setMeter'],
   ...['answer', 'answerTaken', 'executeFrame', 'dropTaken', 'give', 'outstanding', 'purge', 'ringOf', 'take'],
   ...['answerByRules', 'decide', 'setRules', 'sumCounters', 'sumFlow', 'sumPort', 'check'],
 ];

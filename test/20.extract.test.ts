@@ -25,7 +25,7 @@ function mismatch(got: Extracted, want: ReferenceResult): string | undefined {
   const offsets = [got.l3, got.l4, got.mpls].join();
   const wanted = [want.offsets.l3, want.offsets.l4 ?? K.OFFSET_NONE, want.offsets.mpls ?? K.OFFSET_NONE].join();
   if (offsets !== wanted) return `offsets ${offsets} instead of ${wanted}`;
-  if (!(got.flags & K.PACKET_FLAG_MODIFIED)) return 'a flag was lost';
+  if (got.flags & K.PACKET_FLAG_KEY_STALE) return 'a flag was left';
   const cold = (got.flags & K.PACKET_FLAG_KEY_COLD) !== 0;
   return cold || !want.cold ? undefined : 'cold words are not flagged';
 }

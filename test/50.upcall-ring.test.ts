@@ -39,7 +39,7 @@ function expectMiss(datapath: Datapath, frame: RingFrame, packet: Uint8Array, in
   const { type, flags, seq, pid, command, version, dpIfindex, types } = message;
   expect({ type, flags, seq, pid, command, version, dpIfindex, types }).toEqual({
     ...{ type: FAMILY, flags: 0, seq: 0, pid: 0, command: MISS, version: 1, dpIfindex: datapath.options.dpIfindex },
-    types: [2, 1],
+    types: [2, 11, 1],
   });
   expect(Buffer.compare(message.packet!, packet), 'PACKET').toBe(0);
   const key = referenceExtract(packet, inPort);
@@ -101,7 +101,7 @@ describe.each(BUILDS)('upcall messages, %s', (build) => {
       const [frame] = take(datapath);
       const message = readUpcall(frame.message);
       expect([message.command, frame.word(C.UPCALL_COMMAND)]).toEqual([ACTION, ACTION]);
-      expect(message.types, formatActions(list)).toEqual([2, ...(userdata ? [4] : []), ...(actions ? [3] : []), 1]);
+      expect(message.types, formatActions(list)).toEqual([2, ...(userdata ? [4] : []), ...(actions ? [3] : []), 11, 1]);
       expect(message.userdata).toEqual(userdata);
       expect(message.actions).toEqual(actions);
       expect(message.packet).toEqual(packet);

@@ -11,7 +11,7 @@ import { expect, test } from 'vitest';
 import { layoutOf } from './reference/actions.ts';
 import { cases } from './support/action-cases.ts';
 import { encodeActions } from './support/action-list.ts';
-import { ActionsInstance, compileActions } from './support/actions-wasm.ts';
+import { Executor } from './support/executor.ts';
 import { classicFile } from './support/pcap-bytes.ts';
 import { requireProgram } from './support/require.ts';
 
@@ -22,12 +22,12 @@ const STATUS = { bad: '0', good: '1' };
 
 /** Frames that a list with at least one set has changed, all of it applied. */
 async function changedFrames(): Promise<Uint8Array[]> {
-  const instance = new ActionsInstance(await compileActions('release'));
+  await using executor = await Executor.open();
   const result: Uint8Array[] = [];
   for (let round = 0; result.length < FRAMES; round++) {
     for (const { frame, cut, actions } of fc.sample(cases, { seed: SEED + round, numRuns: 4 * FRAMES })) {
       if (cut || !actions.some(({ kind }) => kind === 'set')) continue;
-      const got = instance.execute(frame, encodeActions(actions.filter(({ kind }) => kind !== 'drop')), 128);
+      const got = executor.execute(frame, encodeActions(actions.filter(({ kind }) => kind !== 'drop')));
       const { type, proto } = layoutOf(got.frame);
       // ICMPv6 over IPv4 has no pseudo header that anybody defined.
       if (type === 0x0800 && proto === 58) continue;

@@ -4,13 +4,21 @@
  * Before it: validate.ts (the check functions) or execute.ts (the others). After it: io/transmit.ts. The worker that owns
  * the packet calls it; nothing is kept here.
  *
- * TRUNC cuts the end off what the next OUTPUT or USERSPACE sends. PACKET_CUT holds how many bytes are left; the packet
- * itself stays whole, and as in the kernel the cut keeps the same number of bytes away when a tag is pushed or popped
- * between the two, and a TRUNC that would not shorten the packet changes nothing.
+ * TRUNC cuts the end off what the next OUTPUT or USERSPACE sends; the packet itself stays whole. As in the kernel PACKET_CUT is what may
+ * be sent when it comes to that, whatever happens to the packet in between, and an OUTPUT does not count the outermost tag.
  */
-import { EINVAL, FRAME_SIZE_MIN, PACKET_CUT, PORTS_MAX } from '../constants';
+import {
+  DROP_EXPLICIT,
+  DROP_NO_ETHERNET,
+  EINVAL,
+  EXPLICIT_REASONS,
+  FRAME_SIZE_MIN,
+  PACKET_CUT,
+  PORTS_MAX,
+} from '../constants';
+import { countDrop, countExplicit } from '../flow/counters';
 import { transmit } from '../io/transmit';
-import { sizeOf } from './packet';
+import { isL3, lengthOf, sizeOf } from './packet';
 
 export function checkOutput(payload: usize, size: u32): i32 {
   return size == 4 && load<u32>(payload) < <u32>PORTS_MAX ? 0 : -EINVAL;
@@ -18,8 +26,20 @@ export function checkOutput(payload: usize, size: u32): i32 {
 
 @inline
 export function output(packet: usize, payload: usize): void {
-  transmit(packet, load<u32>(payload));
+  if (isL3(packet)) countDrop(DROP_NO_ETHERNET);
+  else transmit(packet, load<u32>(payload), sizeToSend(packet));
   store<u32>(packet, 0, PACKET_CUT);
+}
+
+@inline
+function sizeToSend(packet: usize): u32 {
+  const cut = load<u32>(packet, PACKET_CUT);
+  return cut == 0 ? sizeOf(packet) : cutSize(packet, cut);
+}
+
+function cutSize(packet: usize, cut: u32): u32 {
+  const length = lengthOf(packet);
+  return sizeOf(packet) - length + min<u32>(length, cut);
 }
 
 /** Not shorter than an Ethernet header. */
@@ -27,12 +47,17 @@ export function checkTrunc(payload: usize, size: u32): i32 {
   return size == 4 && load<u32>(payload) >= <u32>FRAME_SIZE_MIN ? 0 : -EINVAL;
 }
 
+@inline
 export function trunc(packet: usize, payload: usize): void {
-  const cut = load<u32>(payload);
-  if (sizeOf(packet) > cut) store<u32>(packet, cut, PACKET_CUT);
+  store<u32>(packet, load<u32>(payload), PACKET_CUT);
 }
 
-/** The reason (u32) is the caller's business; nothing may follow. */
+/** Any reason (u32) will do; nothing may follow. */
 export function checkDrop(size: u32, last: bool): i32 {
   return size == 4 && last ? 0 : -EINVAL;
+}
+
+export function drop(payload: usize): void {
+  countDrop(DROP_EXPLICIT);
+  countExplicit(min<u32>(load<u32>(payload), EXPLICIT_REASONS - 1));
 }

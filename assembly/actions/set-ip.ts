@@ -69,7 +69,7 @@ export const OVS_IPV6_FRAG: usize = 39;
 // Where the checksum is in a transport header.
 export const TCP_CHECKSUM: usize = 16;
 export const UDP_CHECKSUM: usize = 6;
-const ICMPV6_CHECKSUM: usize = 2;
+export const ICMPV6_CHECKSUM: usize = 2;
 
 const ROUTING_SEGMENTS_LEFT: usize = 3;
 const FRAGMENT_OFFSET: usize = 2;
@@ -99,23 +99,36 @@ export function setIpv4(packet: usize, value: usize, mask: usize): bool {
   }
   if (delta != 0 && ipv4Frag(header) != FRAG_LATER) mendTransport(packet, load<u8>(header, IPV4_PROTO), delta);
 
-  // The words that the checksum sees: version, header size and ToS; TTL and protocol.
+  if (delta != 0) store<u16>(header, <u16>applyDelta(load<u16>(header, IPV4_CHECKSUM), delta), IPV4_CHECKSUM);
   if (isSet(mask, OVS_IPV4_TOS)) {
-    const word = <u32>load<u16>(header);
-    const tos = masked8(word >> 8, value, mask, OVS_IPV4_TOS);
-    delta += delta16(word, (word & 255) | (tos << 8));
-    store<u8>(header, <u8>tos, IPV4_TOS);
+    const tos = masked8(load<u8>(header, IPV4_TOS), value, mask, OVS_IPV4_TOS);
+    setTos(header, tos);
     store<u8>(key, <u8>tos, KEY_IP_TOS);
   }
   if (isSet(mask, OVS_IPV4_TTL)) {
-    const word = <u32>load<u16>(header, IPV4_TTL);
-    const ttl = masked8(word & 255, value, mask, OVS_IPV4_TTL);
-    delta += delta16(word, (word & 0xff00) | ttl);
-    store<u8>(header, <u8>ttl, IPV4_TTL);
+    const ttl = masked8(load<u8>(header, IPV4_TTL), value, mask, OVS_IPV4_TTL);
+    setTtl(header, ttl);
     store<u8>(key, <u8>ttl, KEY_IP_TTL);
   }
-  store<u16>(header, <u16>applyDelta(load<u16>(header, IPV4_CHECKSUM), delta), IPV4_CHECKSUM);
   return true;
+}
+
+/** In the order of the kernel's sums: a checksum of 0xffff, which is another form of 0, becomes what it becomes there. */
+@inline
+function setTos(header: usize, tos: u32): void {
+  let check = <u32>bswap<u16>(load<u16>(header, IPV4_CHECKSUM)) + load<u8>(header, IPV4_TOS);
+  if ((check + 1) >> 16 != 0) check = (check + 1) & 0xffff;
+  check -= tos;
+  check += check >> 16;
+  store<u16>(header, bswap<u16>(<u16>check), IPV4_CHECKSUM);
+  store<u8>(header, <u8>tos, IPV4_TOS);
+}
+
+@inline
+export function setTtl(header: usize, ttl: u32): void {
+  const delta = delta16(load<u8>(header, IPV4_TTL), ttl);
+  store<u16>(header, <u16>applyDelta(load<u16>(header, IPV4_CHECKSUM), delta), IPV4_CHECKSUM);
+  store<u8>(header, <u8>ttl, IPV4_TTL);
 }
 
 /** False if the packet has no IPv6 header. */

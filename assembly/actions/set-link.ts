@@ -6,13 +6,14 @@
  */
 import { KEY_ETH_DST, KEY_ETH_SRC, KEY_MPLS_LSE0, PACKET_MPLS } from '../constants';
 import { MPLS_SIZE } from '../packet/mpls';
-import { dataOf, hasHeader, keyOf, masked32 } from './packet';
+import { dataOf, hasHeader, isL3, keyOf, masked32 } from './packet';
 
 const ETH_ADDRESS_SIZE: usize = 6;
 const ADDRESS_MASK: u64 = 0x0000ffffffffffff;
 
 /** struct ovs_key_ethernet: source, then destination; in the frame it is the other way round. */
 export function setEthernet(packet: usize, value: usize, mask: usize): bool {
+  if (isL3(packet)) return false;
   const data = dataOf(packet);
   const key = keyOf(packet);
   // Six bytes out of eight: the load of the second address begins two bytes early, to stay inside the structure.

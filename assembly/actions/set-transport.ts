@@ -8,7 +8,7 @@
  * SCTP's CRC covers what the IP header calls payload, not padding behind it.
  */
 import { KEY_ETH_TYPE, KEY_IP_FRAG, KEY_IP_PROTO, KEY_TP_SRC, PACKET_L3, PACKET_L4 } from '../constants';
-import { applyCrcDifference, delta32 } from '../packet/checksum';
+import { applyCrcDifference, delta16 } from '../packet/checksum';
 import { ETH_P_IP_WIRE } from '../packet/ethernet';
 import { FRAG_LATER, IPV4_TOTAL_SIZE } from '../packet/ipv4';
 import { IPV6_PAYLOAD_SIZE, IPV6_SIZE } from '../packet/ipv6';
@@ -33,6 +33,15 @@ function storePorts(packet: usize, header: usize, ports: u32): void {
   store<u32>(keyOf(packet), ports, KEY_TP_SRC);
 }
 
+/** Each port by itself, as the kernel does: a port that stays adds nothing. */
+@inline
+function portsDelta(before: u32, after: u32): u64 {
+  let delta: u64 = 0;
+  if ((before ^ after) & 0xffff) delta = delta16(before & 0xffff, after & 0xffff);
+  if ((before ^ after) >> 16) delta += delta16(before >> 16, after >> 16);
+  return delta;
+}
+
 export function setTcp(packet: usize, value: usize, mask: usize): bool {
   const header = transportOf(packet, IPPROTO_TCP, TCP_SIZE_MIN);
   if (header == 0) return false;
@@ -40,7 +49,7 @@ export function setTcp(packet: usize, value: usize, mask: usize): bool {
   const ports = masked32(before, value, mask, 0);
   if (ports == before) return true;
   storePorts(packet, header, ports);
-  mendChecksum(header + TCP_CHECKSUM, delta32(before, ports));
+  mendChecksum(header + TCP_CHECKSUM, portsDelta(before, ports));
   return true;
 }
 
@@ -51,7 +60,7 @@ export function setUdp(packet: usize, value: usize, mask: usize): bool {
   const ports = masked32(before, value, mask, 0);
   if (ports == before) return true;
   storePorts(packet, header, ports);
-  mendUdpChecksum(header + UDP_CHECKSUM, delta32(before, ports));
+  mendUdpChecksum(header + UDP_CHECKSUM, portsDelta(before, ports));
   return true;
 }
 

@@ -1,21 +1,36 @@
 /*
  * SET and SET_MASKED: one header of the packet, or one of its marks, gets new contents.
  *
- * Before it: validate.ts (the check) or execute.ts. After it: set-link.ts, set-ip.ts, set-transport.ts, one function a kind
+ * Before it: validate.ts (the check) or execute.ts. After it: nsh.ts and the files set-*.ts, one function a kind
  * of header. The payload is one OVS_KEY_ATTR_* attribute; with a mask, the mask follows the value immediately, and the
  * value has no bit outside of it. The worker that owns the packet calls it; nothing is kept here.
  */
-import { EINVAL, KEY_ETH_TYPE, KEY_IP_FRAG, KEY_IP_PROTO, KEY_SKB_MARK, KEY_SKB_PRIORITY } from '../constants';
+import {
+  EINVAL,
+  KEY_DP_HASH,
+  KEY_ETH_TYPE,
+  KEY_IP_FRAG,
+  KEY_IP_PROTO,
+  KEY_SKB_MARK,
+  KEY_SKB_PRIORITY,
+} from '../constants';
 import { attrPayload, attrPayloadSize, attrTotalSize, attrType, NLA_HDRLEN } from '../netlink/attribute';
 import {
+  OVS_KEY_ATTR_ARP,
+  OVS_KEY_ATTR_DP_HASH,
   OVS_KEY_ATTR_ETHERNET,
+  OVS_KEY_ATTR_ICMP,
+  OVS_KEY_ATTR_ICMPV6,
   OVS_KEY_ATTR_IPV4,
   OVS_KEY_ATTR_IPV6,
   OVS_KEY_ATTR_MPLS,
+  OVS_KEY_ATTR_ND,
+  OVS_KEY_ATTR_NSH,
   OVS_KEY_ATTR_PRIORITY,
   OVS_KEY_ATTR_SCTP,
   OVS_KEY_ATTR_SKB_MARK,
   OVS_KEY_ATTR_TCP,
+  OVS_KEY_ATTR_TUNNEL,
   OVS_KEY_ATTR_UDP,
   OVS_KEY_ETHERNET_SIZEOF,
   OVS_KEY_IPV4_SIZEOF,
@@ -26,7 +41,8 @@ import {
 import { ETH_P_IPV6_WIRE, ETH_P_IP_WIRE, isMplsType } from '../packet/ethernet';
 import { IPV6_LABEL_WIRE } from '../packet/ipv6';
 import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from '../packet/l4';
-import { keyOf, markKeyCold, markModified, masked32 } from './packet';
+import { setNsh } from './nsh';
+import { keyOf, markKeyCold, masked32 } from './packet';
 import {
   OVS_IPV4_FRAG,
   OVS_IPV4_PROTO,
@@ -37,7 +53,9 @@ import {
   setIpv6,
 } from './set-ip';
 import { setEthernet, setMpls } from './set-link';
+import { setArp, setIcmp, setNd } from './set-neighbour';
 import { setSctp, setTcp, setUdp } from './set-transport';
+import { setTunnel } from './set-tunnel';
 
 /** `key` is the flow's (0: unknown, what depends on it is not checked) and `mask` its mask (0: all of it matches). */
 export function checkSet(payload: usize, size: u32, masked: bool, key: usize, mask: usize): i32 {
@@ -126,11 +144,7 @@ function checkPorts(proto: u32, key: usize, mask: usize): bool {
 export function set(packet: usize, payload: usize, masked: bool): bool {
   const value = attrPayload(payload);
   const mask = masked ? value + (attrPayloadSize(payload) >> 1) : 0;
-  const type = attrType(payload);
-  if (type == OVS_KEY_ATTR_PRIORITY) return setMark(packet, KEY_SKB_PRIORITY, value, mask);
-  if (type == OVS_KEY_ATTR_SKB_MARK) return setMark(packet, KEY_SKB_MARK, value, mask);
-  markModified(packet);
-  switch (<i32>type) {
+  switch (<i32>attrType(payload)) {
     case OVS_KEY_ATTR_ETHERNET:
       return setEthernet(packet, value, mask);
     case OVS_KEY_ATTR_IPV4:
@@ -145,12 +159,29 @@ export function set(packet: usize, payload: usize, masked: bool): bool {
       return setSctp(packet, value, mask);
     case OVS_KEY_ATTR_MPLS:
       return setMpls(packet, value, mask);
+    case OVS_KEY_ATTR_NSH:
+      return setNsh(packet, value, attrPayloadSize(payload), masked);
+    case OVS_KEY_ATTR_ARP:
+      return setArp(packet, value, mask);
+    case OVS_KEY_ATTR_ND:
+      return setNd(packet, value, mask);
+    case OVS_KEY_ATTR_ICMP:
+    case OVS_KEY_ATTR_ICMPV6:
+      return setIcmp(packet, value, mask);
+    case OVS_KEY_ATTR_TUNNEL:
+      return setTunnel(packet, value, attrPayloadSize(payload));
+    case OVS_KEY_ATTR_PRIORITY:
+      return setMark(packet, KEY_SKB_PRIORITY, value, mask);
+    case OVS_KEY_ATTR_SKB_MARK:
+      return setMark(packet, KEY_SKB_MARK, value, mask);
+    case OVS_KEY_ATTR_DP_HASH:
+      return setMark(packet, KEY_DP_HASH, value, mask);
     default:
       return false;
   }
 }
 
-/** Priority and mark are not in the frame, only in the key. */
+/** Priority, mark and hash are not in the frame, only in the key. */
 function setMark(packet: usize, keyOffset: u32, value: usize, mask: usize): bool {
   const field = keyOf(packet) + keyOffset;
   store<u32>(field, masked32(load<u32>(field), value, mask, 0));

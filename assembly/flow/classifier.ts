@@ -189,14 +189,20 @@ function touchFlows(table: u32, maybe: u32): void {
   touched += touching;
 }
 
-/** The flow that covers `key`, 0 none: the slow single form, for control. */
-export function findCovering(key: usize): usize {
+/** The flow that covers `key`, 0 none: one packet by itself, for control, and with `counting` for packets that come again. */
+export function findCovering(key: usize, counting: bool): usize {
   const order = orderRef();
   const end = order + 8 + (atomic.load<u32>(order) << 2);
   for (let at = order + 8; at < end; at += 4) {
     const subtable: usize = load<u32>(at);
+    if (counting) count(COUNTER_SUBTABLE_LOOKUPS, 1);
     const flow = findIn(subtable, atomic.load<u32>(subtable, SUBTABLE_TABLE), key, hashMasked(subtable, key));
-    if (flow != 0) return flow;
+    if (flow == 0) continue;
+    if (counting) {
+      const hits = subtableHits + (load<u32>(subtable, SUBTABLE_INDEX) << 2);
+      store<u32>(hits, load<u32>(hits) + 1);
+    }
+    return flow;
   }
   return 0;
 }

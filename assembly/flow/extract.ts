@@ -11,8 +11,8 @@
  * through packet/.
  *
  * Ownership. The frame is only read, and never outside [data, data + size). The key belongs to the caller. Its hot
- * words are all written; its cold words must be zero unless PACKET_FLAG_KEY_COLD is set, and are left zero, with the
- * flag clear, unless the frame has fields there. Metadata in the cold part (skb_mark, conntrack, tunnel) is the
+ * words are all written; its cold words must be zero unless PACKET_FLAG_KEY_COLD is set, and are left zero, with all
+ * flags clear, unless the frame has fields there. Metadata in the cold part (skb_mark, conntrack, tunnel) is the
  * caller's, to be put in afterwards.
  *
  * Threads. Any worker, on its own packets.
@@ -30,12 +30,17 @@ import {
   KEY_IPV6_SRC,
   KEY_IP_PROTO,
   KEY_ND_TARGET,
+  KEY_NSH_FLAGS,
+  KEY_PACKET_TYPE,
   KEY_SIZE,
   KEY_ARP_SHA,
   KEY_TCP_FLAGS,
+  KEY_TUN_ID,
   OFFSET_NONE,
   PACKET_DATA,
   PACKET_FLAG_KEY_COLD,
+  PACKET_FLAG_KEY_STALE,
+  PACKET_FLAG_L3,
   PACKET_IN_PORT,
   PACKET_KEY,
   PACKET_L3,
@@ -77,6 +82,8 @@ const PLAIN_IPV4_VALUE: u64 = 5;
 const STATE_FLAGS_SHIFT: u64 = 48;
 const STATE_FLAGS_MASK: u64 = 0xffff000000000000;
 const STATE_COLD: u64 = (<u64>PACKET_FLAG_KEY_COLD) << STATE_FLAGS_SHIFT;
+const STATE_STALE: u64 = (<u64>PACKET_FLAG_KEY_STALE) << STATE_FLAGS_SHIFT;
+const STATE_L3: u64 = (<u64>PACKET_FLAG_L3) << STATE_FLAGS_SHIFT;
 const STATE_PLAIN: u64 = ((<u64>OFFSET_NONE) << 32) | ((<u64>PLAIN_L4) << 16) | <u64>PLAIN_L3;
 
 /**
@@ -92,31 +99,30 @@ export function extract(packet: usize): i32 {
   if (size < <u32>FRAME_SIZE_MIN) return -1;
   const data = <usize>load<u32>(packet, PACKET_DATA);
   const key = <usize>load<u32>(packet, PACKET_KEY);
-  const flags = load<u64>(packet, PACKET_L3) & STATE_FLAGS_MASK;
-  if (flags & STATE_COLD) return extractCold(packet, data, size, key, flags & ~STATE_COLD);
+  if (load<u64>(packet, PACKET_L3) & STATE_COLD) return extractCold(packet, data, size, key);
 
   storePort(packet, key);
-  if (size < PLAIN_SIZE_MIN) return extractAny(packet, data, size, key, flags);
+  if (size < PLAIN_SIZE_MIN) return extractAny(packet, data, size, key, 0);
 
   const sourceType = load<u64>(data, 6);
   const ip = load<u64>(data, PLAIN_L3);
   if (sourceType >> 48 != <u64>ETH_P_IP_WIRE || (ip & PLAIN_IPV4_MASK) != PLAIN_IPV4_VALUE) {
-    return extractAny(packet, data, size, key, flags);
+    return extractAny(packet, data, size, key, 0);
   }
   const proto = <u32>load<u8>(data, PLAIN_PROTO);
   let tcpFlags: u64 = 0;
   if (proto == IPPROTO_TCP) {
-    if (size < PLAIN_TCP_SIZE_MIN) return extractAny(packet, data, size, key, flags);
+    if (size < PLAIN_TCP_SIZE_MIN) return extractAny(packet, data, size, key, 0);
     const control = <u32>load<u16>(data, PLAIN_TCP_CONTROL);
     const words = (control >> 4) & 15;
-    if (words < 5 || size - PLAIN_L4 < words << 2) return extractAny(packet, data, size, key, flags);
+    if (words < 5 || size - PLAIN_L4 < words << 2) return extractAny(packet, data, size, key, 0);
     tcpFlags = <u64>(control & TCP_FLAGS_WIRE);
   } else if (proto != IPPROTO_UDP) {
-    return extractAny(packet, data, size, key, flags);
+    return extractAny(packet, data, size, key, 0);
   }
 
   storePlain(data, key, sourceType, tcpFlags);
-  store<u64>(packet, flags | STATE_PLAIN, PACKET_L3);
+  store<u64>(packet, STATE_PLAIN, PACKET_L3);
   return 0;
 }
 
@@ -164,16 +170,39 @@ function storePlain(data: usize, key: usize, sourceType: u64, tcpFlags: u64): vo
 }
 
 /** The way of a packet whose key slot was left with cold words: clears them first. */
-function extractCold(packet: usize, data: usize, size: u32, key: usize, flags: u64): i32 {
+function extractCold(packet: usize, data: usize, size: u32, key: usize): i32 {
   memory.fill(key + KEY_HOT_SIZE, 0, KEY_SIZE - KEY_HOT_SIZE);
   storePort(packet, key);
-  return extractAny(packet, data, size, key, flags);
+  return extractAny(packet, data, size, key, 0);
+}
+
+/**
+ * Extracts the key of a packet that actions changed: with PACKET_RECIRC_ID as it is now, and the metadata (marks, hash, conntrack, tunnel) as
+ * it was. Returns 0, or -1 with nothing written when the packet has lost so much that it has no key.
+ */
+export function extractAgain(packet: usize): i32 {
+  const size = load<u32>(packet, PACKET_SIZE);
+  const data = <usize>load<u32>(packet, PACKET_DATA);
+  const key = <usize>load<u32>(packet, PACKET_KEY);
+  const flags = load<u64>(packet, PACKET_L3) & STATE_FLAGS_MASK & ~STATE_STALE;
+  const l3 = (flags & STATE_L3) != 0;
+  if (!l3 && size < <u32>FRAME_SIZE_MIN) return -1;
+  memory.fill(key + KEY_NSH_FLAGS, 0, KEY_TUN_ID - KEY_NSH_FLAGS);
+  storePort(packet, key);
+  if (!l3) return extractAny(packet, data, size, key, flags);
+  clearHot(key);
+  store<u64>(key, (<u64>load<u16>(key, KEY_PACKET_TYPE + 2)) << 48, KEY_ETH_DST);
+  return extractNetwork(packet, data, size, key, flags, 0);
 }
 
 /** The general way: zeroes the hot words but the first, then goes header by header. */
 function extractAny(packet: usize, data: usize, size: u32, key: usize, flags: u64): i32 {
   clearHot(key);
-  const l3 = parseEthernet(data, size, key);
+  return extractNetwork(packet, data, size, key, flags, parseEthernet(data, size, key));
+}
+
+/** From the network header on, which begins at `l3` and whose type the key has. */
+function extractNetwork(packet: usize, data: usize, size: u32, key: usize, flags: u64, l3: u32): i32 {
   const header = data + l3;
   const rest = size - l3;
   const type = <u32>load<u16>(key, KEY_ETH_TYPE);

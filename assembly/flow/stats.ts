@@ -5,6 +5,7 @@
 import {
   COUNTERS,
   DROP_REASONS,
+  EXPLICIT_REASONS,
   FLOW_ROW_BYTES,
   FLOW_ROW_PACKETS,
   FLOW_ROW_SIZEOF,
@@ -13,6 +14,7 @@ import {
   PORT_ROW_SIZEOF,
   WORKER_COUNTERS,
   WORKER_DROPS,
+  WORKER_EXPLICIT_DROPS,
 } from '../constants';
 import { AREA_PORT_ROWS, areaOf, flowRowsOf, workers } from '../memory/layout';
 import { slotOf } from './table';
@@ -50,10 +52,11 @@ export function sumPort(port: u32, out: usize): void {
   sumWords(AREA_PORT_ROWS + port * PORT_ROW_SIZEOF, PORT_ROW_SIZEOF / 8, out);
 }
 
-/** Writes u64[COUNTERS] and u64[DROP_REASONS] to `out`. */
+/** Writes u64[COUNTERS], u64[DROP_REASONS] and u64[EXPLICIT_REASONS] to `out`. */
 export function sumCounters(out: usize): void {
   sumWords(WORKER_COUNTERS, COUNTERS, out);
   sumWords(WORKER_DROPS, DROP_REASONS, out + COUNTERS * 8);
+  sumWords(WORKER_EXPLICIT_DROPS, EXPLICIT_REASONS, out + (COUNTERS + DROP_REASONS) * 8);
 }
 
 function sumWords(offset: u32, count: u32, out: usize): void {

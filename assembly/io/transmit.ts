@@ -10,9 +10,7 @@ import {
   DROP_NO_PORT,
   DROP_TX_FULL,
   DROP_TX_LONG,
-  PACKET_CUT,
   PACKET_DATA,
-  PACKET_SIZE,
   PACKET_TIME_NS,
   PACKET_WIRE_SIZE,
   PORTS_MAX,
@@ -37,11 +35,8 @@ export function portAt(portNo: u32): usize {
   return ports + portNo * PORT_SIZEOF;
 }
 
-/** Sends the frame out of port `portNo`, cut to PACKET_CUT bytes when that is not 0. Counts everything itself. */
-export function transmit(packet: usize, portNo: u32): void {
-  const cut = load<u32>(packet, PACKET_CUT);
-  let size = load<u32>(packet, PACKET_SIZE);
-  if (cut != 0 && cut < size) size = cut;
+/** Sends the first `size` bytes of the frame out of port `portNo`. Counts everything itself. */
+export function transmit(packet: usize, portNo: u32, size: u32): void {
   if (deliver(packet, portNo, size)) countSent(portNo, 1, size);
 }
 

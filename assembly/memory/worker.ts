@@ -25,6 +25,7 @@ import {
   WORKER_RX_NEXT,
   WORKER_STATE,
 } from '../constants';
+import { releaseMetersOf } from '../actions/meter';
 import { portAt } from '../io/transmit';
 import { initBatch } from '../pipeline';
 import { recoverRing } from '../upcall/consume';
@@ -60,6 +61,7 @@ export function recoverWorker(slot: u32): u32 {
   atomic.store<u32>(dead, 0, WORKER_EPOCH);
   recoverRing(slot);
   releaseLockOf(slot);
+  releaseMetersOf(slot);
   atomic.store<u32>(dead, WORKER_FREE, WORKER_STATE);
   atomic.add<u32>(sb(SB_WORKERS_LOST), 1);
   return inFlight;

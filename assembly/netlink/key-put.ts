@@ -43,6 +43,7 @@ import {
   KEY_NSH_CONTEXT,
   KEY_NSH_FLAGS,
   KEY_NSH_MDTYPE,
+  KEY_PACKET_TYPE,
   KEY_RECIRC_ID,
   KEY_SKB_MARK,
   KEY_SKB_PRIORITY,
@@ -204,8 +205,9 @@ function putCtTuple(at: usize, key: usize, mask: usize): usize {
   return at;
 }
 
-/** Ethernet addresses, then the network header inside up to two ENCAP attributes, one a tag. */
+/** Ethernet addresses, then the network header inside up to two ENCAP attributes, one a tag. Without an Ethernet header only the latter. */
 function putLink(at: usize, key: usize, mask: usize): usize {
+  if (load<u32>(key, KEY_PACKET_TYPE) != 0) return putNetwork(at, key, mask);
   store<u32>(at, attrHeader(OVS_KEY_ATTR_ETHERNET, OVS_KEY_ETHERNET_SIZEOF));
   copyAddress(at + 4, mask + KEY_ETH_SRC);
   copyAddress(at + 10, mask + KEY_ETH_DST);

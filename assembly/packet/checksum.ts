@@ -19,7 +19,7 @@ const CRC32C_X8: u32 = 0x00800000;
 
 @inline
 export function delta16(before: u32, after: u32): u64 {
-  return <u64>((before ^ 0xffff) + after);
+  return <u64>~before + <u64>after; // of 32 bits, so that it is never 0: a sum that comes out as 0 then does so as in the kernel
 }
 
 @inline

@@ -33,6 +33,7 @@ export const ETH_P_ARP_WIRE: u32 = 0x0608;
 export const ETH_P_RARP_WIRE: u32 = 0x3580;
 export const ETH_P_8021Q_WIRE: u32 = 0x0081;
 export const ETH_P_IPV6_WIRE: u32 = 0xdd86;
+export const ETH_P_TEB_WIRE: u32 = 0x5865;
 export const ETH_P_MPLS_UC_WIRE: u32 = 0x4788;
 export const ETH_P_MPLS_MC_WIRE: u32 = 0x4888;
 export const ETH_P_8021AD_WIRE: u32 = 0xa888;
@@ -67,7 +68,7 @@ function checkVlan(data: usize, offset: u32, size: u32): bool {
 }
 
 @inline
-function isLength(type: u32): bool {
+export function isLength(type: u32): bool {
   return <u32>bswap<u16>(<u16>type) < ETH_P_802_3_MIN;
 }
 

@@ -25,8 +25,8 @@ export const ND_TARGET: u32 = 8;
 /** Fixed part of a solicitation or advertisement; options follow. */
 export const ND_SIZE: u32 = 24;
 const ND_OPTION_SIZE_MIN: u32 = 8;
-const ND_OPTION_SOURCE: u32 = 1;
-const ND_OPTION_TARGET: u32 = 2;
+export const ND_OPTION_SOURCE: u32 = 1;
+export const ND_OPTION_TARGET: u32 = 2;
 
 /** Type 135 or 136 and code 0, as a little-endian load of the two bytes gives them. */
 const ND_SOLICITATION_WIRE: u32 = 135;

@@ -10,17 +10,21 @@ import {
   ACTIONS_SIZE,
   BATCH_MAX,
   COUNTER_ANSWERED,
+  COUNTER_EXECUTED,
   COUNTER_INSTALLED,
   DROP_UPCALL_HANDLER,
   HEADROOM,
+  KEY_RECIRC_ID,
   KEY_SIZE,
   PACKET_CUT,
   PACKET_DATA,
   PACKET_FLOW,
+  PACKET_HASH,
   PACKET_HEAD,
   PACKET_IN_PORT,
   PACKET_KEY,
   PACKET_L3,
+  PACKET_RECIRC_ID,
   PACKET_SIZE,
   PACKET_SIZEOF,
   PACKET_TAIL,
@@ -37,11 +41,13 @@ import {
   UPCALL_PACKET_SIZE,
   UPCALL_TIME_NS,
   UPCALL_WIRE_SIZE,
+  WORKER_EPOCH,
 } from '../constants';
 import { execute } from '../actions/execute';
 import { count, countDrop } from '../flow/counters';
 import { putCreated, putFlow } from '../flow/table';
-import { BUFFER_STRIDE, buffers, flows, keys, packets } from '../memory/layout';
+import { enter, leave } from '../memory/epoch';
+import { area, BUFFER_STRIDE, buffers, flows, keys, packets } from '../memory/layout';
 import { OVS_PACKET_CMD_MISS } from '../netlink/openvswitch';
 import { give, ringOf } from './consume';
 
@@ -76,8 +82,10 @@ export function answer(slot: u32, frame: usize, idleMs: u32, hardMs: u32): u32 {
   return status;
 }
 
-/** Executes actions on a copy of the frame's packet. */
+/** Executes actions on a copy of the frame's packet; they may recirculate it, so this is a section of a reader. */
 export function executeFrame(frame: usize, attrs: usize, size: u32): void {
+  const reading = load<u32>(area, WORKER_EPOCH) != 0;
+  if (!reading) enter();
   const packet = packets + BATCH_MAX * PACKET_SIZEOF;
   const key = keys + BATCH_MAX * KEY_SIZE;
   const data = buffers + BATCH_MAX * BUFFER_STRIDE + HEADROOM;
@@ -90,10 +98,14 @@ export function executeFrame(frame: usize, attrs: usize, size: u32): void {
   store<u32>(packet, <u32>(data - HEADROOM + BUFFER_STRIDE), PACKET_TAIL);
   store<u32>(packet, <u32>key, PACKET_KEY);
   store<u32>(packet, load<u32>(frame, UPCALL_IN_PORT), PACKET_IN_PORT);
+  store<u32>(packet, 0, PACKET_HASH);
   store<u32>(packet, 0, PACKET_FLOW);
   store<u32>(packet, load<u32>(frame, UPCALL_WIRE_SIZE), PACKET_WIRE_SIZE);
   store<u64>(packet, load<u64>(frame, UPCALL_TIME_NS), PACKET_TIME_NS);
   store<u64>(packet, load<u64>(frame, UPCALL_OFFSETS), PACKET_L3);
-  store<u64>(packet, 0, PACKET_CUT);
+  store<u32>(packet, 0, PACKET_CUT);
+  store<u32>(packet, load<u32>(key, KEY_RECIRC_ID), PACKET_RECIRC_ID);
   execute(packet, attrs, size);
+  count(COUNTER_EXECUTED, 1);
+  if (!reading) leave();
 }

@@ -38,6 +38,7 @@ import {
   PACKET_DATA,
   PACKET_FLAGS,
   PACKET_FLAG_KEY_COLD,
+  PACKET_HASH,
   PACKET_IN_PORT,
   PACKET_KEY,
   PACKET_L3,
@@ -79,11 +80,12 @@ import {
 } from '../constants';
 import { count, countDrop, countPort } from '../flow/counters';
 import { AREA_UPCALL_PORTS, area, sb, upcallFrames, upcallOrder, upcallRing, worker } from '../memory/layout';
-import { nestEnd, nestStart, putAttr, putU32 } from '../netlink/attribute';
+import { nestEnd, nestStart, putAttr, putU32, putU64 } from '../netlink/attribute';
 import { beginMessage, endMessage } from '../netlink/header';
 import { putKey } from '../netlink/key-put';
 import {
   OVS_PACKET_ATTR_ACTIONS,
+  OVS_PACKET_ATTR_HASH,
   OVS_PACKET_ATTR_KEY,
   OVS_PACKET_ATTR_LEN,
   OVS_PACKET_ATTR_PACKET,
@@ -93,6 +95,7 @@ import {
 } from '../netlink/openvswitch';
 
 const OVS_PACKET_VERSION: u32 = 1;
+const OVS_PACKET_HASH_SW_BIT: u64 = 0x100000000;
 /** An attribute's length is a u16 that counts its header. */
 const PACKET_SIZE_MAX: u32 = 65531;
 
@@ -188,12 +191,19 @@ function mayTake(free: u32, port: u32): bool {
   return held < share || free > (portCount - 1) * share;
 }
 
-/** Bytes of the packet that go into the message: a TRUNC before the action cuts the end off. */
+/** Bytes of the packet that go into the message: a TRUNC cuts the end off for an action, and a miss brings all of it. */
 @inline
-function sizeToSend(packet: usize): u32 {
+function sizeToSend(packet: usize, command: u32): u32 {
   const size = load<u32>(packet, PACKET_SIZE);
   const cut = load<u32>(packet, PACKET_CUT);
-  return cut != 0 && cut < size ? cut : size;
+  return cut == 0 || command == OVS_PACKET_CMD_MISS ? size : min<u32>(size, cut);
+}
+
+/** The hash of the packet's last lookup, as one that software made; 0 when it was not looked up. */
+@inline
+function hashOf(packet: usize): u64 {
+  const hash = load<u32>(packet, PACKET_HASH);
+  return hash == 0 ? 0 : OVS_PACKET_HASH_SW_BIT | <u64>hash;
 }
 
 function takeChunk(ring: usize): u32 {
@@ -210,7 +220,7 @@ export function giveChunk(ring: usize, chunk: u32): void {
   if (chunk != 0) atomic.store<u32>(ring + UPCALL_COPY_BUSY + ((chunk - 1) << 2), 0);
 }
 
-/** Writes the message in the kernel's order: KEY, USERDATA, ACTIONS, LEN of a cut packet, PACKET (last, unpadded). Returns its end, 0 without room. */
+/** Writes the message in the kernel's order: KEY, USERDATA, ACTIONS, LEN of a cut packet, HASH, PACKET (last, unpadded). Returns its end, 0 without room. */
 function writeMessage(
   message: usize,
   limit: usize,
@@ -222,7 +232,7 @@ function writeMessage(
   actionsSize: u32,
 ): usize {
   const key: usize = load<u32>(packet, PACKET_KEY);
-  const packetSize = sizeToSend(packet);
+  const packetSize = sizeToSend(packet, command);
   let at = beginMessage(
     message,
     limit,
@@ -238,6 +248,7 @@ function writeMessage(
   if (actions != 0) at = putAttr(at, limit, OVS_PACKET_ATTR_ACTIONS, actions, actionsSize);
   if (packetSize != load<u32>(packet, PACKET_SIZE))
     at = putU32(at, limit, OVS_PACKET_ATTR_LEN, load<u32>(packet, PACKET_SIZE));
+  at = putU64(at, limit, OVS_PACKET_ATTR_HASH, hashOf(packet));
   if (at == 0 || packetSize > PACKET_SIZE_MAX || at + 4 + packetSize > limit) return 0;
   store<u16>(at, <u16>(4 + packetSize));
   store<u16>(at, OVS_PACKET_ATTR_PACKET, 2);
@@ -246,7 +257,7 @@ function writeMessage(
 }
 
 function fillFrame(frame: usize, packet: usize, command: u32, message: usize, messageSize: u32, chunk: u32): void {
-  const packetSize = sizeToSend(packet);
+  const packetSize = sizeToSend(packet, command);
   store<u32>(frame, messageSize, NL_MMAP_LEN);
   store<u64>(frame, 0, NL_MMAP_GROUP); // and nl_mmap_pid: messages of the kernel come from port id 0
   store<u64>(frame, 0, NL_MMAP_UID);

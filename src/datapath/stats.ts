@@ -1,8 +1,10 @@
 /*
- * Statistics of the datapath: the counters of all workers, summed, by name. Two equations hold whenever the workers stand still:
+ * Statistics of the datapath: the counters of all workers, summed, by name. Three equations hold whenever the workers stand still, the
+ * last one unless packets were lost with a worker:
  *
- *     received = hits.emc + hits.megaflow + misses + drops.rxShort + drops.rxLong + drops.workerLost
- *     misses   = answered + upcallsPending + the drops whose name begins with `upcall`
+ *     received + recirculated  = hits.emc + hits.megaflow + misses + drops.rxShort + drops.rxLong + drops.workerLost
+ *     misses                   = answered + upcallsPending + the drops whose name begins with `upcall`
+ *     hits + executed + copies = transmitted + upcalls.action + upcalls.actionLost + psampled + recirculated + the other drops
  */
 import * as C from '../../assembly/constants.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
@@ -25,6 +27,11 @@ export const DROP_NAMES = [
   'workerLost',
   'upcallTooLong',
   'txLong',
+  'meter',
+  'explicit',
+  'ttl',
+  'recursion',
+  'noEthernet',
 ] as const;
 
 export type DropName = (typeof DROP_NAMES)[number];
@@ -47,9 +54,19 @@ export interface DatapathStats {
   installed: number;
   /** Frames handed to ports. */
   transmitted: number;
+  /** Lookups of packets that came again by a RECIRC action; each is a hit or a miss too. */
+  recirculated: number;
+  /** Packets that actions made: a list that sends k copies of its packet adds k - 1. */
+  copies: number;
+  /** Action lists executed for answers and messages. */
+  executed: number;
+  /** Packets given to PSAMPLE actions. */
+  psampled: number;
   batches: number;
   /** By reason, zeros included. */
   drops: Record<DropName, number>;
+  /** Of `drops.explicit`, by the reason that the DROP action gives: enum xlate_error 0 to 15, then all others. */
+  explicitDrops: number[];
   flows: number;
   masks: number;
   /** Distinct action lists. */
@@ -80,7 +97,7 @@ export interface PortStats {
   upcallsLost: number;
 }
 
-const OUT_SIZE = (C.COUNTERS + C.DROP_REASONS) * 8;
+const OUT_SIZE = (C.COUNTERS + C.DROP_REASONS + C.EXPLICIT_REASONS) * 8;
 
 export class StatsReader {
   readonly #memory: DatapathMemory;
@@ -129,8 +146,13 @@ export class StatsReader {
       upcallsPending: counter(C.COUNTER_MISSES) - counter(C.COUNTER_ANSWERED) - upcallDrops,
       installed: counter(C.COUNTER_INSTALLED),
       transmitted: counter(C.COUNTER_TRANSMITTED),
+      recirculated: counter(C.COUNTER_RECIRCULATED),
+      copies: counter(C.COUNTER_COPIES),
+      executed: counter(C.COUNTER_EXECUTED),
+      psampled: counter(C.COUNTER_PSAMPLED),
       batches: counter(C.COUNTER_BATCHES),
       drops,
+      explicitDrops: Array.from({ length: C.EXPLICIT_REASONS }, (_, i) => counter(C.COUNTERS + C.DROP_REASONS + i)),
       flows,
       masks: memory.superblock(C.SB_SUBTABLE_COUNT),
       actionLists: memory.superblock(C.SB_ACTION_COUNT),

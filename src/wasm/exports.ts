@@ -58,6 +58,10 @@ export interface DatapathExports {
   sortSubtables(): void;
   validateActions(attrs: number, size: number, key: number, mask: number): number;
 
+  deleteMeter(id: number): number;
+  readMeter(id: number, out: number): number;
+  setMeter(id: number, kbps: number, bands: number, count: number): number;
+
   answer(worker: number, frame: number, idleMs: number, hardMs: number): number;
   answerTaken(worker: number, count: number, idleMs: number, hardMs: number): number;
   executeFrame(frame: number, attrs: number, size: number): void;

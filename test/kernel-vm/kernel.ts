@@ -88,23 +88,92 @@ export interface KernelKeys {
 
 /** The key attributes that the kernel gives to each frame that comes from port KERNEL_IN_PORT; empty where it gave none. */
 export async function kernelKeys(frames: readonly Uint8Array[]): Promise<KernelKeys> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'kernel-keys-'));
+  const { files, summary } = await runInGuest('keydump', packFrames(frames), ['tap', 'execute'], frames.length);
+  const [tap, execute] = files.map(unpackKeys) as [Uint8Array[], Uint8Array[]];
+  if (tap.length !== frames.length || execute.length !== frames.length) {
+    throw new Error(`${frames.length} frames gave ${tap.length} and ${execute.length} keys`);
+  }
+  return { tap, execute, summary };
+}
+
+/** Compiles `NAME.c` and runs it on the kernel with one file of input; resolves to the files that it wrote and what it printed. */
+async function runInGuest(
+  name: string,
+  input: Uint8Array,
+  outputs: readonly string[],
+  count: number,
+): Promise<{ files: Uint8Array[]; summary: string }> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), `kernel-${name}-`));
   try {
-    const program = path.join(folder, 'keydump');
-    const source = path.join(FOLDER, 'keydump.c');
+    const program = path.join(folder, name);
+    const source = path.join(FOLDER, `${name}.c`);
     await run('gcc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static', '-o', program, source]);
-    const input = path.join(folder, 'frames');
-    await writeFile(input, packFrames(frames));
-    const command = './keydump frames out/tap out/execute';
-    const args = ['--copy', program, '--copy', input, '--out', folder, '--', command];
-    const summary = await run(BOOT, args, { KERNEL_VM_TIMEOUT: timeoutSeconds(frames.length) });
-    const tap = unpackKeys(await readFile(path.join(folder, 'tap')));
-    const execute = unpackKeys(await readFile(path.join(folder, 'execute')));
-    if (tap.length !== frames.length || execute.length !== frames.length) {
-      throw new Error(`${frames.length} frames gave ${tap.length} and ${execute.length} keys`);
-    }
-    return { tap, execute, summary: summary.trim() };
+    await writeFile(path.join(folder, 'input'), input);
+    const command = [`./${name}`, 'input', ...outputs.map((file) => `out/${file}`)].join(' ');
+    const args = ['--copy', program, '--copy', path.join(folder, 'input'), '--out', folder, '--', command];
+    const summary = await run(BOOT, args, { KERNEL_VM_TIMEOUT: timeoutSeconds(count) });
+    const files = await Promise.all(outputs.map((file) => readFile(path.join(folder, file))));
+    return { files, summary: summary.trim() };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** The families that transact.c knows, by its numbers. */
+export const KERNEL_FAMILY = { packet: 0, flow: 1, meter: 2 } as const;
+/** The port id that gets the upcalls of all ports, and the ports. */
+export const KERNEL_UPCALL_PID = 4242;
+export const KERNEL_PORTS = [1, 2, 3, 4] as const;
+
+export interface KernelRequest {
+  family: number;
+  command: number;
+  /** NLM_F_*; NLM_F_REQUEST is always set. */
+  flags: number;
+  attributes: Uint8Array;
+}
+
+export interface KernelResult {
+  errno: number;
+  /** What came out of the ports, in order for each of them. */
+  frames: { port: number; data: Uint8Array }[];
+  /** Whole messages. */
+  upcalls: Uint8Array[];
+}
+
+/** What the kernel's datapath answers to requests, handled one after the other. */
+export async function kernelTransact(requests: readonly KernelRequest[]): Promise<KernelResult[]> {
+  const packed = requests.map(({ family, command, flags, attributes }) => {
+    const head = Buffer.alloc(8);
+    head.writeUInt32LE(attributes.length, 0);
+    head.writeUInt8(family, 4);
+    head.writeUInt8(command, 5);
+    head.writeUInt16LE(flags, 6);
+    return Buffer.concat([head, attributes]);
+  });
+  const { files } = await runInGuest('transact', Buffer.concat(packed), ['results'], requests.length);
+  const results = unpackResults(files[0]);
+  if (results.length !== requests.length) throw new Error(`${requests.length} requests, ${results.length} results`);
+  return results;
+}
+
+function unpackResults(packed: Uint8Array): KernelResult[] {
+  const view = Buffer.from(packed.buffer, packed.byteOffset, packed.length);
+  let at = 0;
+  const word = (): number => {
+    at += 4;
+    return view.readUInt32LE(at - 4);
+  };
+  const block = (size: number): Uint8Array => {
+    at += size;
+    return packed.subarray(at - size, at);
+  };
+  const results: KernelResult[] = [];
+  while (at < view.length) {
+    const errno = word();
+    const frames = Array.from({ length: word() }, () => ({ port: word(), data: block(word()) }));
+    const upcalls = Array.from({ length: word() }, () => block(word()));
+    results.push({ errno, frames, upcalls });
+  }
+  return results;
 }

@@ -2,7 +2,6 @@
  * What an action list does to a packet, slowly: every set rewrites the fields in a plain byte array and then computes the
  * checksums anew over all the bytes they cover. Knows nothing of descriptors, offsets kept from extraction or deltas.
  */
-import { DROP_ACTION, DROP_FLOW } from '../../assembly/constants.ts';
 import { carryError, crc32c, internetChecksum, pseudoHeader } from './checksum.ts';
 
 export type SetField = 'priority' | 'mark' | 'ethernet' | 'ipv4' | 'ipv6' | 'tcp' | 'udp' | 'sctp' | 'mpls';
@@ -19,7 +18,7 @@ export type Action =
 export type ModelEvent =
   | { kind: 'output'; port: number; frame: Uint8Array }
   | { kind: 'userspace'; frame: Uint8Array }
-  | { kind: 'drop'; reason: number };
+  | { kind: 'drop'; reason: 'action' | 'explicit' | 'flow' };
 
 export interface ModelResult {
   events: ModelEvent[];
@@ -234,23 +233,29 @@ function setMark(before: number, value: Uint8Array, given?: Uint8Array): number 
   return ((before & ~mask) | (bits & mask)) >>> 0;
 }
 
+function tagSize(frame: Uint8Array): number {
+  return frame.length >= 18 && isTag((frame[12]! << 8) | frame[13]!) ? 4 : 0;
+}
+
 export function applyActions(start: Uint8Array, actions: readonly Action[], headroom: number): ModelResult {
   const result: ModelResult = { events: [], frame: start, priority: 0, mark: 0 };
   let room = headroom;
-  let cutAway = 0;
-  const leave = () => {
-    const frame = result.frame.slice(0, result.frame.length - cutAway);
-    cutAway = 0;
+  let limit = Number.POSITIVE_INFINITY;
+  /** What leaves: an output does not count the outermost tag against the limit of a trunc. */
+  const leave = (free: number) => {
+    const frame = result.frame.slice(0, Math.min(result.frame.length, limit + free));
+    limit = Number.POSITIVE_INFINITY;
     return frame;
   };
-  const fail = (): ModelResult => ({ ...result, events: [...result.events, { kind: 'drop', reason: DROP_ACTION }] });
+  const fail = (): ModelResult => ({ ...result, events: [...result.events, { kind: 'drop', reason: 'action' }] });
   for (const action of actions) {
     const { frame } = result;
-    if (action.kind === 'output') result.events.push({ kind: 'output', port: action.port, frame: leave() });
-    else if (action.kind === 'userspace') result.events.push({ kind: 'userspace', frame: leave() });
-    else if (action.kind === 'trunc') cutAway = frame.length > action.size ? frame.length - action.size : cutAway;
+    if (action.kind === 'output')
+      result.events.push({ kind: 'output', port: action.port, frame: leave(tagSize(frame)) });
+    else if (action.kind === 'userspace') result.events.push({ kind: 'userspace', frame: leave(0) });
+    else if (action.kind === 'trunc') limit = action.size;
     else if (action.kind === 'drop') {
-      result.events.push({ kind: 'drop', reason: DROP_FLOW });
+      result.events.push({ kind: 'drop', reason: 'explicit' });
       return result;
     } else if (action.kind === 'pushVlan') {
       if (room < 4) return fail();
@@ -270,6 +275,6 @@ export function applyActions(start: Uint8Array, actions: readonly Action[], head
       result.frame = changed;
     }
   }
-  if (!result.events.some(({ kind }) => kind !== 'drop')) result.events.push({ kind: 'drop', reason: DROP_FLOW });
+  if (result.events.length === 0) result.events.push({ kind: 'drop', reason: 'flow' });
   return result;
 }

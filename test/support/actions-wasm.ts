@@ -1,13 +1,11 @@
 /*
- * Action interpreter, validator and key writer as a WASM module of their own, in the two builds: where packets leave the
- * interpreter (transmit, upcallAction, countDrop), stand-ins write a record of the call into a log that the test reads.
+ * Action validator and key writer as a WASM module of their own, in the two builds.
  *
- * The modules themselves are compiled as they are; only the files in STAND_INS are replaced while asc reads them.
+ * The modules themselves are compiled as they are; the entry file is made up while asc reads it.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import asc from 'assemblyscript/asc';
-import * as K from '../../assembly/constants.ts';
 
 export type Build = 'debug' | 'release';
 
@@ -20,54 +18,16 @@ const MEMORY = ['--importMemory', '--sharedMemory', '--initialMemory', '64', '--
 const COMMON = ['--runtime', 'stub', '--zeroFilledMemory', '--config', 'none', '--outFile', 'out.wasm'];
 const ROOT = new URL('../../', import.meta.url).pathname;
 
-const LOG = 0x200000;
-const LOG_SIZE = 0x100000;
-
 const STAND_INS = new Map([
   [
     'assembly/actions-entry.ts',
-    `export { execute } from './actions/execute';
-     export { validateActions } from './actions/validate';
-     export { extract } from './flow/extract';
+    `export { validateActions } from './actions/validate';
      export { putKey, KEY_ATTRS_SIZE_MAX } from './netlink/key-put';
      export { keySize } from './netlink/key-size';
      export { nestEnd, nestStart, putAttr, putFlag, putU16, putU32, putU64, attrFind } from './netlink/attribute';
      export { beginMessage, addressMessage, endMessage, checkMessage, messageSize, messageFamily, messageFlags,
        messageSeq, messagePid, messageCommand, messageVersion, messageDpIfindex } from './netlink/header';
      export { applyCrcDifference, applyDelta } from './packet/checksum';`,
-  ],
-  [
-    'assembly/io/transmit.ts',
-    `import { record } from '../log';
-     export function transmit(packet: usize, port: u32): void { record(1, port, packet, 0, 0); }`,
-  ],
-  [
-    'assembly/upcall/action.ts',
-    `import { record } from '../log';
-     export function upcallAction(packet: usize, at: usize, size: u32, actions: usize, actionsSize: u32): void {
-       record(2, actionsSize, packet, at, size);
-     }`,
-  ],
-  [
-    'assembly/flow/counters.ts',
-    `import { record } from '../log';
-     export function countDrop(reason: u32): void { record(3, reason, 0, 0, 0); }`,
-  ],
-  [
-    'assembly/log.ts',
-    `export function record(kind: u32, value: u32, packet: usize, extra: usize, extraSize: u32): void {
-       const at: usize = load<u32>(${LOG});
-       const data: usize = packet != 0 ? load<u32>(packet, ${K.PACKET_DATA}) : 0;
-       const size: u32 = packet != 0 ? load<u32>(packet, ${K.PACKET_SIZE}) : 0;
-       store<u32>(at, kind);
-       store<u32>(at, value, 4);
-       store<u32>(at, packet != 0 ? load<u32>(packet, ${K.PACKET_CUT}) : 0, 8);
-       store<u32>(at, size, 12);
-       store<u32>(at, extraSize, 16);
-       memory.copy(at + 20, data, size);
-       memory.copy(at + 20 + size, extra, extraSize);
-       store<u32>(${LOG}, <u32>(at + 20 + size + extraSize));
-     }`,
   ],
 ]);
 
@@ -108,31 +68,10 @@ function readOrNull(path: string): string | null {
   }
 }
 
-/** What the interpreter did with a packet, in order; `frame` already cut as TRUNC said. */
-export type Event =
-  | { kind: 'output'; port: number; frame: Uint8Array }
-  | { kind: 'userspace'; frame: Uint8Array; attributes: Uint8Array }
-  | { kind: 'drop'; reason: number };
-
-export interface Executed {
-  events: Event[];
-  /** The frame as the last action left it. */
-  frame: Uint8Array;
-  key: Uint8Array;
-  l3: number;
-  l4: number;
-  mpls: number;
-  flags: number;
-  wireSize: number;
-  /** Bytes outside of the buffer were changed. */
-  strayed: boolean;
-}
-
 const PACKET = 65536;
 const KEY = PACKET + 4096;
 const MASK = KEY + 4096;
 const ATTRS = 0x20000;
-const BUFFER = 0x100000;
 const POISON = 0xa5;
 
 type Exports = Record<string, (...args: number[]) => number>;
@@ -142,70 +81,10 @@ export class ActionsInstance {
   readonly exports: Exports;
   private readonly memory = new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true });
   readonly bytes = new Uint8Array(this.memory.buffer);
-  private readonly view = new DataView(this.memory.buffer);
 
   constructor(module: WebAssembly.Module) {
     const env = { memory: this.memory, abort: () => assertFailed() };
     this.exports = new WebAssembly.Instance(module, { env }).exports as Exports;
-  }
-
-  /** Extracts the frame's key, then runs the list on it. `headroom` bytes before the frame may be used. */
-  execute(frame: Uint8Array, list: Uint8Array, headroom: number): Executed {
-    const { bytes, view } = this;
-    const data = BUFFER + headroom;
-    const tail = data + frame.length;
-    bytes.fill(POISON, BUFFER - 64, tail + 64);
-    bytes.set(frame, data);
-    bytes.fill(0, PACKET, PACKET + K.PACKET_SIZEOF);
-    bytes.fill(0, KEY, KEY + K.KEY_SIZE);
-    const fields = [
-      [K.PACKET_DATA, data],
-      [K.PACKET_SIZE, frame.length],
-      [K.PACKET_HEAD, BUFFER],
-      [K.PACKET_TAIL, tail],
-      [K.PACKET_KEY, KEY],
-      [K.PACKET_IN_PORT, 7],
-      [K.PACKET_WIRE_SIZE, frame.length],
-    ] as const;
-    for (const [offset, value] of fields) view.setUint32(PACKET + offset, value, true);
-    if (this.exports.extract!(PACKET) !== 0) throw new Error('the frame is too short');
-    bytes.set(list, ATTRS);
-    view.setUint32(LOG, LOG + 4, true);
-    this.exports.execute!(PACKET, ATTRS, list.length);
-    const outside = [bytes.subarray(BUFFER - 64, BUFFER), bytes.subarray(tail, tail + 64)];
-    const start = view.getUint32(PACKET + K.PACKET_DATA, true);
-    return {
-      events: this.events(),
-      frame: bytes.slice(start, start + view.getUint32(PACKET + K.PACKET_SIZE, true)),
-      key: this.key(),
-      l3: view.getUint16(PACKET + K.PACKET_L3, true),
-      l4: view.getUint16(PACKET + K.PACKET_L4, true),
-      mpls: view.getUint16(PACKET + K.PACKET_MPLS, true),
-      flags: view.getUint16(PACKET + K.PACKET_FLAGS, true),
-      wireSize: view.getUint32(PACKET + K.PACKET_WIRE_SIZE, true),
-      strayed: start < BUFFER || outside.some((part) => part.some((byte) => byte !== POISON)),
-    };
-  }
-
-  private key(): Uint8Array {
-    return this.bytes.slice(KEY, KEY + K.KEY_SIZE);
-  }
-
-  private events(): Event[] {
-    const { bytes, view } = this;
-    const end = view.getUint32(LOG, true);
-    if (end > LOG + LOG_SIZE) throw new Error('the log is full');
-    const events: Event[] = [];
-    for (let at = LOG + 4; at < end; ) {
-      const [kind, value, cut, size, extraSize] = [0, 4, 8, 12, 16].map((offset) => view.getUint32(at + offset, true));
-      const frame = bytes.slice(at + 20, at + 20 + (cut === 0 ? size! : Math.min(cut!, size!)));
-      const attributes = bytes.slice(at + 20 + size!, at + 20 + size! + extraSize!);
-      if (kind === 1) events.push({ kind: 'output', port: value!, frame });
-      else if (kind === 2) events.push({ kind: 'userspace', frame, attributes });
-      else events.push({ kind: 'drop', reason: value! });
-      at += 20 + size! + extraSize!;
-    }
-    return events;
   }
 
   /** The validator's answer. The list ends where the memory ends, so a read behind it traps. */

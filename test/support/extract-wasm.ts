@@ -105,7 +105,7 @@ export class ExtractInstance {
     view.setUint32(PACKET + K.PACKET_KEY, KEY, true);
     view.setUint32(PACKET + K.PACKET_IN_PORT, inPort, true);
     view.setUint32(PACKET + K.PACKET_RECIRC_ID, recircId, true);
-    const flags = K.PACKET_FLAG_MODIFIED | (where.coldSlot ? K.PACKET_FLAG_KEY_COLD : 0);
+    const flags = K.PACKET_FLAG_KEY_STALE | (where.coldSlot ? K.PACKET_FLAG_KEY_COLD : 0);
     view.setUint16(PACKET + K.PACKET_FLAGS, flags, true);
     const status = this.extract(PACKET);
     return {

@@ -1,0 +1,192 @@
+/*
+ * METER: lets a packet pass, or says that a band of its meter is exceeded.
+ *
+ * Before it: execute.ts for a packet; the host for setMeter, deleteMeter and readMeter. Concepts: a band is a bucket of tokens, in bits or
+ * in thousandths of a packet, that fills at its rate up to its burst; time is the worker's, told before each poll, so packets of one poll
+ * have the same. All bands pay for a packet; of those that cannot, the one with the highest rate drops it. A meter that does not exist
+ * lets everything pass. All this is the kernel's.
+ *
+ * Ownership. Table and meters are blocks of the arena; replaced ones are retired. Threads: a meter is shared by the workers and has a
+ * spin lock, held for some ten instructions a band; a worker that dies holding it gives it back in releaseMetersOf.
+ */
+import {
+  EFBIG,
+  EINVAL,
+  ENOENT,
+  ENOMEM,
+  METERS_MAX,
+  METER_BANDS,
+  METER_BANDS_MAX,
+  METER_BAND_BUCKET,
+  METER_BAND_BURST,
+  METER_BAND_BYTES,
+  METER_BAND_COUNT,
+  METER_BAND_PACKETS,
+  METER_BAND_RATE,
+  METER_BAND_SIZEOF,
+  METER_BYTES,
+  METER_DELTA_MAX_MS,
+  METER_KBPS,
+  METER_LOCK,
+  METER_PACKETS,
+  METER_SIZEOF,
+  METER_TABLE_COUNT,
+  METER_TABLE_REFS,
+  METER_USED_MS,
+  SB_METERS,
+  WORKER_TIME_MS,
+} from '../constants';
+import { area, sb, worker } from '../memory/layout';
+import { lock, unlock } from '../memory/lock';
+import { allocate, retire } from '../memory/slab';
+import { lengthOf } from './packet';
+
+const TABLE_COUNT_MIN: u32 = 64;
+/** Bits of a byte, and thousandths of a packet. */
+const BITS: u64 = 8;
+const MILLIPACKETS: u64 = 1000;
+
+/** Address of meter `id`, 0 none. */
+function meterAt(id: u32): usize {
+  const table: usize = atomic.load<u32>(sb(SB_METERS));
+  if (table == 0 || id >= load<u32>(table, METER_TABLE_COUNT)) return 0;
+  return atomic.load<u32>(table + METER_TABLE_REFS + (id << 2));
+}
+
+/** True when the packet is to be dropped. */
+export function isExceeded(packet: usize, id: u32): bool {
+  const meter = meterAt(id);
+  if (meter == 0) return false;
+  const size = lengthOf(packet);
+  acquire(meter);
+  const exceeded = charge(meter, size);
+  if (exceeded != 0) {
+    store<u64>(exceeded, load<u64>(exceeded, METER_BAND_PACKETS) + 1, METER_BAND_PACKETS);
+    store<u64>(exceeded, load<u64>(exceeded, METER_BAND_BYTES) + size, METER_BAND_BYTES);
+  }
+  atomic.store<u32>(meter, 0, METER_LOCK);
+  return exceeded != 0;
+}
+
+@inline
+function acquire(meter: usize): void {
+  while (atomic.cmpxchg<u32>(meter, 0, worker + 1, METER_LOCK) != 0) {}
+}
+
+/** Fills the buckets and takes the packet's cost from each. Returns the band that drops it, 0 none. */
+function charge(meter: usize, size: u32): usize {
+  const nowMs = load<u64>(area, WORKER_TIME_MS);
+  const usedMs = load<u64>(meter, METER_USED_MS);
+  const deltaMs = nowMs > usedMs ? min<u64>(nowMs - usedMs, load<u32>(meter, METER_DELTA_MAX_MS)) : 0;
+  store<u64>(meter, max<u64>(nowMs, usedMs), METER_USED_MS);
+  store<u64>(meter, load<u64>(meter, METER_PACKETS) + 1, METER_PACKETS);
+  store<u64>(meter, load<u64>(meter, METER_BYTES) + size, METER_BYTES);
+  const cost = load<u32>(meter, METER_KBPS) != 0 ? <u64>size * BITS : MILLIPACKETS;
+  const end = meter + METER_BANDS + load<u32>(meter, METER_BAND_COUNT) * METER_BAND_SIZEOF;
+  let exceeded: usize = 0;
+  for (let band = meter + METER_BANDS; band < end; band += METER_BAND_SIZEOF) {
+    const rate = load<u32>(band, METER_BAND_RATE);
+    const full = <u64>load<u32>(band, METER_BAND_BURST) * 1000;
+    const bucket = min<u64>(load<u64>(band, METER_BAND_BUCKET) + deltaMs * rate, full);
+    const paid = bucket >= cost;
+    store<u64>(band, paid ? bucket - cost : bucket, METER_BAND_BUCKET);
+    if (!paid && (exceeded == 0 || rate > load<u32>(exceeded, METER_BAND_RATE))) exceeded = band;
+  }
+  return exceeded;
+}
+
+/**
+ * Makes meter `id`, or replaces it with its statistics at zero. `bands` holds `count` pairs of u32: rate and burst, in kbit/s and kbit when
+ * `kbps`, else in packets/s and packets. Returns 0, or an errno: EFBIG for an id beyond METERS_MAX, EINVAL for too many bands or a rate of
+ * 0, ENOMEM.
+ */
+export function setMeter(id: u32, kbps: bool, bands: usize, count: u32): u32 {
+  if (id >= <u32>METERS_MAX) return EFBIG;
+  if (count > <u32>METER_BANDS_MAX) return EINVAL;
+  for (let i: u32 = 0; i < count; i++) if (load<u32>(bands + (i << 3)) == 0) return EINVAL;
+  lock();
+  const meter = hasPlace(id) ? allocate(METER_SIZEOF) : 0;
+  if (meter != 0) {
+    fillMeter(meter, kbps, bands, count);
+    replace(id, <u32>meter);
+  }
+  unlock();
+  return meter != 0 ? 0 : ENOMEM;
+}
+
+/** ENOENT when there is none. */
+export function deleteMeter(id: u32): u32 {
+  lock();
+  const found = meterAt(id) != 0;
+  if (found) replace(id, 0);
+  unlock();
+  return found ? 0 : ENOENT;
+}
+
+/** Copies the METER_SIZEOF bytes of meter `id` to `out`. ENOENT when there is none. */
+export function readMeter(id: u32, out: usize): u32 {
+  lock();
+  const meter = meterAt(id);
+  if (meter != 0) {
+    acquire(meter);
+    memory.copy(out, meter, METER_SIZEOF);
+    atomic.store<u32>(meter, 0, METER_LOCK);
+  }
+  unlock();
+  return meter != 0 ? 0 : ENOENT;
+}
+
+function fillMeter(meter: usize, kbps: bool, bands: usize, count: u32): void {
+  memory.fill(meter, 0, METER_SIZEOF);
+  store<u32>(meter, kbps ? 1 : 0, METER_KBPS);
+  store<u32>(meter, count, METER_BAND_COUNT);
+  store<u64>(meter, load<u64>(area, WORKER_TIME_MS), METER_USED_MS);
+  let deltaMaxMs: u32 = 0;
+  for (let i: u32 = 0; i < count; i++) {
+    const band = meter + METER_BANDS + i * METER_BAND_SIZEOF;
+    const rate = load<u32>(bands + (i << 3));
+    const burst = load<u32>(bands + (i << 3), 4);
+    store<u32>(band, rate, METER_BAND_RATE);
+    store<u32>(band, burst, METER_BAND_BURST);
+    store<u64>(band, <u64>burst * 1000, METER_BAND_BUCKET);
+    // rounded up: after so long every bucket is full, whatever the rate
+    const fullMs = (<u64>burst * 1000 + rate - 1) / rate;
+    deltaMaxMs = max<u32>(deltaMaxMs, <u32>min<u64>(fullMs, u32.MAX_VALUE));
+  }
+  store<u32>(meter, deltaMaxMs, METER_DELTA_MAX_MS);
+}
+
+function replace(id: u32, meter: u32): void {
+  const place = <usize>load<u32>(sb(SB_METERS)) + METER_TABLE_REFS + (id << 2);
+  const before = load<u32>(place);
+  atomic.store<u32>(place, meter);
+  retire(before, 0);
+}
+
+/** The table has an entry for `id`, or could be made larger. */
+function hasPlace(id: u32): bool {
+  const table: usize = load<u32>(sb(SB_METERS));
+  const before: u32 = table == 0 ? 0 : load<u32>(table, METER_TABLE_COUNT);
+  if (id < before) return true;
+  let count = max<u32>(before, TABLE_COUNT_MIN);
+  while (count <= id) count <<= 1;
+  const larger = allocate(METER_TABLE_REFS + (count << 2));
+  if (larger == 0) return false;
+  memory.fill(larger, 0, METER_TABLE_REFS + (count << 2));
+  store<u32>(larger, count, METER_TABLE_COUNT);
+  if (table != 0) memory.copy(larger + METER_TABLE_REFS, table + METER_TABLE_REFS, before << 2);
+  atomic.store<u32>(sb(SB_METERS), <u32>larger);
+  retire(table, 0);
+  return true;
+}
+
+/** For the host, when it knows that worker `slot` is dead: a meter that it held is free. */
+export function releaseMetersOf(slot: u32): void {
+  const table: usize = load<u32>(sb(SB_METERS));
+  if (table == 0) return;
+  const end = table + METER_TABLE_REFS + (load<u32>(table, METER_TABLE_COUNT) << 2);
+  for (let place = table + METER_TABLE_REFS; place < end; place += 4) {
+    const meter: usize = atomic.load<u32>(place);
+    if (meter != 0) atomic.cmpxchg<u32>(meter, slot + 1, 0, METER_LOCK);
+  }
+}
