@@ -181,7 +181,8 @@ describe.each<Build>(['debug', 'release'])('action validator, %s build', (build)
       if (!errnos.includes(answer)) throw new Error(`answer ${answer}`);
       if (answer !== 0) return;
       accepted++;
-      if (executor.execute(frame, list, { headroom }).strayed) throw new Error('bytes outside of the buffer were written');
+      if (executor.execute(frame, list, { headroom }).strayed)
+        throw new Error('bytes outside of the buffer were written');
     });
     fc.assert(property, { seed: SEED, numRuns: caseCount(build) });
     expect(accepted).toBeGreaterThan(caseCount(build) / 20);

@@ -62,6 +62,10 @@ const EXCEPTIONS: [string, (one: ExecuteCase) => boolean][] = [
     'set(mpls) after push_mpls, which in the kernel overwrites the addresses of a key in an upcall',
     ({ list }) => sets(list, 21) && hasAction(list, 9, 22),
   ],
+  [
+    'set(ipv4) on a header that the frame cuts off, where the kernel mends a checksum at an offset that it never found',
+    ({ frame, list }) => sets(list, 7) && isCut(frame),
+  ],
 ];
 
 /** All actions of a list and of the lists nested in it: type and payload. */
@@ -91,6 +95,11 @@ function sets(list: Uint8Array, ...fields: number[]): boolean {
 
 function isTagged(frame: Uint8Array): boolean {
   return [0x8100, 0x88a8].includes((frame[12] << 8) | frame[13]);
+}
+
+function isCut(frame: Uint8Array): boolean {
+  const { type, l3 } = layoutOf(frame);
+  return type === 0x0800 && l3 + (frame[l3] & 15) * 4 > frame.length;
 }
 
 function isLater(frame: Uint8Array): boolean {

@@ -267,6 +267,9 @@ export function applyActions(start: Uint8Array, actions: readonly Action[], head
       if (frame.length < 18) return fail();
       room += 4;
       result.frame = Uint8Array.from([...frame.slice(0, 12), ...frame.slice(16)]);
+      // a tag behind it that is cut off
+      const left = result.frame;
+      if (left.length < 18 && isTag((left[12]! << 8) | left[13]!)) return fail();
     } else if (action.field === 'priority') result.priority = setMark(result.priority, action.value, action.mask);
     else if (action.field === 'mark') result.mark = setMark(result.mark, action.value, action.mask);
     else {
