@@ -4,6 +4,7 @@
  *   notifications   what a subscription hears while `ip` makes, changes and removes things
  *   overrun         how a slow reader with a small buffer hears of its loss
  *   leaving         how a loop is left: break, return while a next waits, an aborted signal
+ *   uevent          what NETLINK_KOBJECT_UEVENT says of a new link
  *   resync          neighbours and links are churned by `ip -batch` while a Resync follows them with a small buffer; in the end its table and
  *                   what `ip -j` says
  */
@@ -13,6 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { AttributeCursor, resync, subscribe } from '../../dist/src/netlink/index.js';
 
 const NETLINK_ROUTE = 0;
+const NETLINK_KOBJECT_UEVENT = 15;
 const [RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR] = [1, 3, 5];
 const [RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK] = [16, 17, 18];
 const [RTM_DELNEIGH, RTM_GETNEIGH] = [29, 30];
@@ -34,7 +36,7 @@ const linkName = (bytes) => attributeOf(bytes, 16 + IFINFO_SIZE, IFLA_IFNAME)?.s
 async function notifications() {
   const seen = [];
   const subscription = subscribe(NETLINK_ROUTE, [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR]);
-  ip('link', 'add', 'first', 'type', 'dummy');
+  ip('link', 'add', 'first', 'type', 'bridge');
   ip('addr', 'add', '10.0.0.1/24', 'dev', 'first');
   ip('link', 'set', 'first', 'up');
   ip('link', 'del', 'first');
@@ -49,12 +51,12 @@ async function notifications() {
 async function overrun() {
   const subscription = subscribe(NETLINK_ROUTE, [RTNLGRP_LINK], { receiveBufferSize: 4_096 });
   const count = 60;
-  for (let index = 0; index < count; index++) ip('link', 'add', `link${index}`, 'type', 'dummy');
+  for (let index = 0; index < count; index++) ip('link', 'add', `link${index}`, 'type', 'bridge');
   const items = [];
   for (let item = subscription.take(); item !== undefined; item = subscription.take()) {
     items.push(item.overrun ? 'overrun' : linkName(item.bytes));
   }
-  ip('link', 'add', 'after', 'type', 'dummy');
+  ip('link', 'add', 'after', 'type', 'bridge');
   const { value } = await subscription.next();
   subscription.close();
   return { items, count, after: linkName(value.bytes) };
@@ -70,8 +72,8 @@ async function leaving() {
   aborting.abort();
   const both = subscribe(NETLINK_ROUTE, [RTNLGRP_LINK]);
   const order = [both.next(), both.next()];
-  ip('link', 'add', 'one', 'type', 'dummy');
-  ip('link', 'add', 'two', 'type', 'dummy');
+  ip('link', 'add', 'one', 'type', 'bridge');
+  ip('link', 'add', 'two', 'type', 'bridge');
   const names = (await Promise.all(order)).map(({ value }) => linkName(value.bytes));
   return {
     returned: await waiting,
@@ -80,6 +82,15 @@ async function leaving() {
     closed: [left.closed, aborted.closed],
     names: [...new Set(names)],
   };
+}
+
+async function uevent() {
+  const subscription = subscribe(NETLINK_KOBJECT_UEVENT, [1]);
+  ip('link', 'add', 'seen', 'type', 'bridge');
+  for await (const item of subscription) {
+    const lines = Buffer.from(item.bytes).toString().split('\0');
+    if (lines[0].endsWith('/net/seen')) return { type: item.type, group: item.group, lines };
+  }
 }
 
 function request(type, family, size) {
@@ -104,23 +115,46 @@ function linkKey(message) {
 
 /** Runs lines through `ip -batch -`. */
 async function batch(lines) {
-  const child = spawn('ip', ['-force', '-batch', '-'], { stdio: ['pipe', 'ignore', 'ignore'] });
+  const child = spawn('ip', ['-batch', '-'], { stdio: ['pipe', 'ignore', 'inherit'] });
   child.stdin.end(`${lines.join('\n')}\n`);
-  await once(child, 'exit');
+  const [status] = await once(child, 'exit');
+  if (status !== 0) throw new Error('ip -batch failed');
 }
 
-function* churn(seed, rounds) {
-  let state = seed;
-  const random = (limit) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 4_294_967_296) * limit);
-  };
-  for (let round = 0; round < rounds; round++) {
-    const address = `10.1.${random(16)}.${random(256)}`;
-    const mac = `02:00:00:00:${random(100) + 10}:${random(80) + 10}`;
-    if (random(3) === 0) yield `neigh del ${address} dev base`;
-    else yield `neigh replace ${address} lladdr ${mac} dev base nud permanent`;
-    if (random(40) === 0) yield random(2) === 0 ? `link add d${random(20)} type dummy` : `link del d${random(20)}`;
+/** Lines for `ip -batch`, which stops at a command that fails: so only what is there is removed. */
+class Churn {
+  neighbours = new Set();
+  links = new Set();
+  constructor(seed) {
+    this.state = seed;
+  }
+
+  random(limit) {
+    this.state = (Math.imul(this.state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((this.state / 4_294_967_296) * limit);
+  }
+
+  toggle(set, item) {
+    if (set.delete(item)) return false;
+    set.add(item);
+    return true;
+  }
+
+  *lines(count) {
+    for (let line = 0; line < count; line++) {
+      const address = `10.1.${this.random(8)}.${this.random(254) + 1}`;
+      const mac = `02:00:00:00:${this.random(80) + 10}:${this.random(80) + 10}`;
+      if (this.neighbours.has(address) && this.random(2) === 0) {
+        this.neighbours.delete(address);
+        yield `neigh del ${address} dev base`;
+      } else {
+        this.neighbours.add(address);
+        yield `neigh replace ${address} lladdr ${mac} dev base nud permanent`;
+      }
+      if (this.random(40) !== 0) continue;
+      const link = `d${this.random(20)}`;
+      yield this.toggle(this.links, link) ? `link add ${link} type bridge` : `link del ${link}`;
+    }
   }
 }
 
@@ -161,12 +195,13 @@ async function follow(options, busy) {
 
 async function resyncTask() {
   const seed = Number(process.argv[3]);
-  ip('link', 'add', 'base', 'type', 'dummy');
+  ip('link', 'add', 'base', 'type', 'bridge');
   ip('link', 'set', 'base', 'up');
   ip('addr', 'add', '10.1.0.1/16', 'dev', 'base');
-  await batch([...churn(seed + 1, 2_000)]);
+  const churn = new Churn(seed);
+  await batch([...churn.lines(2_000)]);
   const busy = (async () => {
-    for (let part = 0; part < 6; part++) await batch([...churn(seed + 2 + part, 2_000)]);
+    for (let part = 0; part < 3; part++) await batch([...churn.lines(2_000)]);
   })();
   const [neighbours, links] = await Promise.all([
     follow(
@@ -201,10 +236,12 @@ async function resyncTask() {
     links: {
       account: links.account,
       ours: [...links.told].map(([key, bytes]) => `${key} ${linkName(bytes)}`).sort(),
-      theirs: JSON.parse(ip('-j', 'link', 'show')).map(({ ifindex, ifname }) => `${ifindex} ${ifname}`).sort(),
+      theirs: JSON.parse(ip('-j', 'link', 'show'))
+        .map(({ ifindex, ifname }) => `${ifindex} ${ifname}`)
+        .sort(),
     },
   };
 }
 
-const tasks = { notifications, overrun, leaving, resync: resyncTask };
+const tasks = { notifications, overrun, leaving, uevent, resync: resyncTask };
 console.log(JSON.stringify(await tasks[process.argv[2]]()));
