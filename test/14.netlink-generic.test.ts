@@ -6,6 +6,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { nativeAddon } from '../src/native/load.ts';
 import * as K from '../src/netlink/constants.ts';
 import {
   clearFamilies,
@@ -167,9 +168,13 @@ describe('a FamilyServer', () => {
 
   it('is not mistaken for the one before it on the same port id', async () => {
     const { family } = new Numbers();
-    const first = FamilyServer.open({ families: [family] });
+    const socket = nativeAddon()?.NetlinkSocket.open({ protocol: K.NETLINK_USERSOCK, peer: -1 });
+    if (socket === undefined || typeof socket === 'number') throw new Error('no socket');
+    const first = new FamilyServer(socket, { families: [family] });
     const { portId } = first;
     await lookupFamilyAsync(NUMBERS, portId);
+    // As when its process is killed: nobody is told.
+    socket.close();
     first.close();
     using second = FamilyServer.open({ portId });
     await expect(lookupFamilyAsync(NUMBERS, second.portId)).rejects.toMatchObject({
