@@ -1,12 +1,12 @@
 /*
- * What a kernel answered once (test/corpus/netlink, recorded by test/support/record-netlink.py), replayed by the scripted peer. That kernel's bytes are thus
- * read on every machine, whatever the kernel there is like.
+ * What a kernel answered once (test/corpus/netlink, recorded by test/support/record-netlink.py), replayed by the scripted peer. That
+ * kernel's bytes are thus read on every machine, whatever the kernel there is like.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as K from '../src/netlink/constants.ts';
 import { MessageCursor, NetlinkSocket } from '../src/netlink/index.ts';
-import { NetlinkPeer } from './support/netlink-peer.ts';
+import { describeNetlink as describe, NetlinkPeer } from './support/netlink-peer.ts';
 
 interface Recording {
   name: string;

@@ -1,12 +1,13 @@
 /*
- * A dump on a socket that is asked for other things meanwhile, in every order: transactions of both kinds, groups, another dump, closing. Whatever the order,
- * every dump gives its whole table, every transaction its answer, every notification arrives once and in order, and no descriptor is left.
+ * A dump on a socket that is asked for other things meanwhile, in every order: transactions of both kinds, groups, another dump, closing.
+ * Whatever the order, every dump gives its whole table, every transaction its answer, every notification arrives once and in order, and no
+ * descriptor is left.
  */
 import { readdirSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as K from '../src/netlink/constants.ts';
 import { type Dump, NetlinkSocket } from '../src/netlink/index.ts';
-import { NetlinkPeer, type PeerAction, request, thrown } from './support/netlink-peer.ts';
+import { describeNetlink as describe, NetlinkPeer, type PeerAction, request, thrown } from './support/netlink-peer.ts';
 
 const TABLE = 0x30;
 const ECHO = 0x31;

@@ -1,12 +1,13 @@
 /*
- * Dumps, against a scripted peer in python that ends them in every way a dump can end, and against the kernel, whose links and addresses `ip -j` lists too.
+ * Dumps, against a scripted peer in python that ends them in every way a dump can end, and against the kernel, whose links and addresses
+ * `ip -j` lists too.
  */
 import { execFileSync } from 'node:child_process';
 import { Worker } from 'node:worker_threads';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import * as K from '../src/netlink/constants.ts';
 import { Dump, type MessageCursor, NetlinkSocket } from '../src/netlink/index.ts';
-import { NetlinkPeer, type PeerAction, request, thrown } from './support/netlink-peer.ts';
+import { describeNetlink as describe, NetlinkPeer, type PeerAction, request, thrown } from './support/netlink-peer.ts';
 
 const TYPE = 0x20;
 const ENTRY = 0x21;

@@ -1,8 +1,9 @@
 /*
- * The pool: bounded, last in first out, and nothing in it that is not as good as new; and transactions and dumps without a socket, against the kernel.
+ * The pool: bounded, last in first out, and nothing in it that is not as good as new; and transactions and dumps without a socket, against
+ * the kernel.
  */
 import { readdirSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import * as K from '../src/netlink/constants.ts';
 import {
   dump,
@@ -15,7 +16,7 @@ import {
   transactMany,
 } from '../src/netlink/index.ts';
 import { POOL_IDLE_MAX } from '../src/netlink/pool.ts';
-import { request, thrown } from './support/netlink-peer.ts';
+import { describeNetlink as describe, request, thrown } from './support/netlink-peer.ts';
 
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;

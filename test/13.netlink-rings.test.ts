@@ -1,10 +1,11 @@
 /*
- * NetlinkRing: frames of struct nl_mmap_hdr in WASM memory, filled from a socket; read, given back, wrapped around; with datagrams that do not fit.
+ * NetlinkRing: frames of struct nl_mmap_hdr in WASM memory, filled from a socket; read, given back, wrapped around; with datagrams that do
+ * not fit.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import * as K from '../src/netlink/constants.ts';
 import { type NetlinkRing, NetlinkSocket, NL_MMAP_HDRLEN } from '../src/netlink/index.ts';
-import { NetlinkPeer, thrown } from './support/netlink-peer.ts';
+import { describeNetlink as describe, NetlinkPeer, thrown } from './support/netlink-peer.ts';
 
 const GROUP = 25;
 const FRAME = 128;

@@ -1,10 +1,11 @@
 /*
- * Transactions, against a scripted peer in python (test/support/netlink-peer.py) that does what a kernel rarely does, and against the kernel.
+ * Transactions, against a scripted peer in python (test/support/netlink-peer.py) that does what a kernel rarely does, and against the
+ * kernel.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import * as K from '../src/netlink/constants.ts';
 import { MessageCursor, NetlinkSocket, type NetlinkSocketOptions, TransactionBatch } from '../src/netlink/index.ts';
-import { hex, NetlinkPeer, request, thrown } from './support/netlink-peer.ts';
+import { describeNetlink as describe, hex, NetlinkPeer, request, thrown } from './support/netlink-peer.ts';
 
 const TYPE = 0x20;
 const REPLY = 0x21;

@@ -1,8 +1,8 @@
 /*
- * What is a copy and what is a view: memory is overwritten, and copies must not change while views must; and batches in memory of the caller, WASM memory
- * included, which is never left.
+ * What is a copy and what is a view: memory is overwritten, and copies must not change while views must; and batches in memory of the
+ * caller, WASM memory included, which is never left.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import * as K from '../src/netlink/constants.ts';
 import {
   AttributeBuilder,
@@ -13,7 +13,7 @@ import {
   NetlinkSocket,
   TransactionBatch,
 } from '../src/netlink/index.ts';
-import { NetlinkPeer, type PeerAction, request, thrown } from './support/netlink-peer.ts';
+import { describeNetlink as describe, NetlinkPeer, type PeerAction, request, thrown } from './support/netlink-peer.ts';
 
 const TYPE = 0x20;
 const POISON = 0xa5;

@@ -1,6 +1,6 @@
 /*
- * Channel: one kernel socket with its options set, and asynchronous waiting on it. Before it: NetlinkSocket and Dump, which pass channels to one
- * another whole (a dump keeps the channel it runs on when its socket goes on with a fresh one). After it: the addon.
+ * Channel: one kernel socket with its options set, and asynchronous waiting on it. Before it: NetlinkSocket and Dump, which pass channels
+ * to one another whole (a dump keeps the channel it runs on when its socket goes on with a fresh one). After it: the addon.
  *
  * Ownership: whoever holds a channel closes it; it holds no bytes. Threads: the one that opened or adopted it.
  * What can be lost: nothing here; `native` tells of overruns.
@@ -138,8 +138,8 @@ export class Channel {
   }
 
   /**
-   * Resolves with true when there is something to receive, with false after `timeoutMs` (-1: never) or when `signal` is aborted. Rejects when
-   * the channel is closed meanwhile. While somebody waits the process stays alive.
+   * Resolves with true when there is something to receive, with false after `timeoutMs` (-1: never) or when `signal` is aborted. Rejects
+   * when the channel is closed meanwhile. While somebody waits the process stays alive.
    */
   readable(timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
     if (this.closed) return Promise.reject(closedError('netlink wait'));
@@ -185,8 +185,8 @@ export class Channel {
 }
 
 /**
- * Anywhere in the range: port ids are used again at once, and what a peer still sends to a socket that is gone must not pass for an answer to the
- * one that has its port id now.
+ * Anywhere in the range: port ids are used again at once, and what a peer still sends to a socket that is gone must not pass for an answer
+ * to the one that has its port id now.
  */
 function firstSequence(): number {
   return 1 + Math.floor(Math.random() * 2 ** 30);

@@ -1,8 +1,8 @@
 /*
  * DumpState: how a dump stands, in a few words of memory, so that consumers in several threads agree on it without a lock. Before it: Dump.
  *
- * Ownership: private to one consumer until `share` moves the words into a SharedArrayBuffer, which must be before another one exists. Threads: any; the
- * phase leaves RUNNING once, and whoever takes it away has written the other words before.
+ * Ownership: private to one consumer until `share` moves the words into a SharedArrayBuffer, which must be before another one exists.
+ * Threads: any; the phase leaves RUNNING once, and whoever takes it away has written the other words before.
  */
 const PHASE = 0;
 const INTERRUPTED = 1;

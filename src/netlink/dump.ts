@@ -1,17 +1,18 @@
 /*
- * Dump: a whole table of the kernel or of another process, read datagram by datagram. Before it: NetlinkSocket.dump, which says on which channel it
- * runs; after it: the addon, and MessageCursor for what is in the datagrams.
+ * Dump: a whole table of the kernel or of another process, read datagram by datagram. Before it: NetlinkSocket.dump, which says on which
+ * channel it runs; after it: the addon, and MessageCursor for what is in the datagrams.
  *
- * Concepts: a dump ends with NLMSG_DONE, with NLMSG_ERROR, or when there was nothing to hear for `timeoutMs`. When the table changed while it was
- * read, `interrupted` becomes true: entries may be missing or there twice. With `retry` nothing is handed out before the whole table is
- * there, and an interrupted or overrun dump starts again, so many times at most.
+ * Concepts: a dump ends with NLMSG_DONE, with NLMSG_ERROR, or when there was nothing to hear for `timeoutMs`. When the table changed while
+ * it was read, `interrupted` becomes true: entries may be missing or there twice. With `retry` nothing is handed out before the whole table
+ * is there, and an interrupted or overrun dump starts again, so many times at most.
  *
- * Ownership: the cursor that `next` returns reads the dump's own buffer and is valid until the next call. The dump owns its channel until it ends
- * or is closed; one that ends well gives it back clean, every other closes it: nobody ever gets a socket with the rest of a dump in it.
+ * Ownership: the cursor that `next` returns reads the dump's own buffer and is valid until the next call. The dump owns its channel until
+ * it ends or is closed; one that ends well gives it back clean, every other closes it: nobody ever gets a socket with the rest of a dump in
+ * it.
  *
- * Threads: one, but for `share`: other threads adopt the handle and read the same dump with buffers of their own (`receiveNext`, or `next`, whose buffer
- * is the adopted dump's own); each datagram goes to one of them. How the dump stands is in a few shared words, so all learn of the end,
- * whoever read it. No lock is taken. `close` before the end abandons the dump for all.
+ * Threads: one, but for `share`: other threads adopt the handle and read the same dump with buffers of their own (`receiveNext`, or `next`,
+ * whose buffer is the adopted dump's own); each datagram goes to one of them. How the dump stands is in a few shared words, so all learn of
+ * the end, whoever read it. No lock is taken. `close` before the end abandons the dump for all.
  *
  * What can be lost: nothing but by an overrun, which is ERR_NETLINK_OVERRUN.
  */

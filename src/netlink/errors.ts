@@ -1,8 +1,8 @@
 /*
  * Errors of Netlink: from an errno, and what the kernel says beside it, to a DatapathError with a stable code.
  *
- * Two origins, told apart by who speaks. `netlinkError` is for the errno of a reply: a peer read the request and refused it. `systemError` is
- * for the errno of a system call: the socket itself failed. The constructors below them serve what has no errno of its own.
+ * Two origins, told apart by who speaks. `netlinkError` is for the errno of a reply: a peer read the request and refused it. `systemError`
+ * is for the errno of a system call: the socket itself failed. The constructors below them serve what has no errno of its own.
  */
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';

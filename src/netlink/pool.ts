@@ -1,10 +1,11 @@
 /*
- * NetlinkPool: idle sockets of one protocol, ready for the next transaction or dump; and `transact`, `transactMany` and `dump` that need no socket.
+ * NetlinkPool: idle sockets of one protocol, ready for the next transaction or dump; and `transact`, `transactMany` and `dump` that need no
+ * socket.
  *
- * Before it: whoever has a request and no reason to keep a socket; after it: NetlinkSocket, connected to the kernel.
- * Ownership: a taken socket is the caller's until it is given back. The pool keeps those that are as good as new and closes all others: with
- * something unread, in the middle of anything, or known to somebody. Threads: each thread has pools of its own. Idle sockets do not keep the process
- * alive. What can be lost: nothing.
+ * Before it: whoever has a request and no reason to keep a socket; after it: NetlinkSocket, connected to the kernel. Ownership: a taken
+ * socket is the caller's until it is given back. The pool keeps those that are as good as new and closes all others: with something unread,
+ * in the middle of anything, or known to somebody. Threads: each thread has pools of its own. Idle sockets do not keep the process alive.
+ * What can be lost: nothing.
  */
 import type { ByteView } from '../native/netlink.ts';
 import { MAX_LINKS } from './constants.ts';

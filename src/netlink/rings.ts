@@ -1,11 +1,12 @@
 /*
- * NetlinkRing: received datagrams as frames of struct nl_mmap_hdr in memory of the caller, WASM memory above all, read without a copy into JavaScript.
- * Before it: NetlinkSocket.ring; the kernel fills the frames where it can (Linux 3.10 to 4.5), elsewhere `fill` has the addon do so. After it: whoever
- * reads the frames in place.
+ * NetlinkRing: received datagrams as frames of struct nl_mmap_hdr in memory of the caller, WASM memory above all, read without a copy into
+ * JavaScript. Before it: NetlinkSocket.ring; the kernel fills the frames where it can (Linux 3.10 to 4.5), elsewhere `fill` has the addon
+ * do so. After it: whoever reads the frames in place.
  *
- * Ownership: the caller's memory, for as long as the ring is open; it must not move (a shared WebAssembly.Memory never does). A frame is the producer's
- * while its status is UNUSED; from VALID or COPY on it is the consumer's, until `release` gives the oldest ones back. Threads: the socket's.
- * What can be lost: nothing by the ring: when it is full, datagrams wait in the socket, and what that drops is counted in `overruns`.
+ * Ownership: the caller's memory, for as long as the ring is open; it must not move (a shared WebAssembly.Memory never does). A frame is
+ * the producer's while its status is UNUSED; from VALID or COPY on it is the consumer's, until `release` gives the oldest ones back.
+ * Threads: the socket's. What can be lost: nothing by the ring: when it is full, datagrams wait in the socket, and what that drops is
+ * counted in `overruns`.
  */
 import { type ByteView, RECEIVE_ROW_WORDS } from '../native/netlink.ts';
 import type { Channel } from './channel.ts';

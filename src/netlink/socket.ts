@@ -3,59 +3,60 @@
  *
  * Concepts
  * ========
- * Netlink carries datagrams of messages between processes and parts of the kernel. A *protocol* (NETLINK_ROUTE, NETLINK_GENERIC, ...) says which
- * part; a *port id* is the address of one socket within a protocol, 0 being the kernel. A message begins with struct nlmsghdr: length, type,
- * flags, sequence number, sender's port id. There are four ways to use a socket:
+ * Netlink carries datagrams of messages between processes and parts of the kernel. A *protocol* (NETLINK_ROUTE, NETLINK_GENERIC,
+ * ...) says which part; a *port id* is the address of one socket within a protocol, 0 being the kernel. A message begins with struct
+ * nlmsghdr: length, type, flags, sequence number, sender's port id. There are four ways to use a socket:
  *
- *   transaction   one request, then messages of reply, then an acknowledgement or an error: `transact`. `transactMany` runs a batch of them at
- *                 several times the speed, see transaction.ts.
+ *   transaction   one request, then messages of reply, then an acknowledgement or an error: `transact`. `transactMany` runs a batch of them
+ *                 at several times the speed, see transaction.ts.
  *   dump          one request, then a whole table in many datagrams, then NLMSG_DONE: `dump`, see dump.ts.
  *   notification  messages that the kernel or a process sends to a multicast group: `join`, then `receive` or `readable`.
  *   by hand       `send` and `receive` datagrams, for servers and for everything that is none of the above.
  *
  * A transaction is complete when its acknowledgement or its error has come, and for no other reason. That the socket is empty means
- * nothing: a peer may be a process that takes its time. Sequence numbers tie replies to requests. They are never 0, which notifications carry,
- * begin anywhere, since port ids are used again, and start again at 1 after 2^31. Replies with a number that nobody waits for are ignored and counted as stale, and messages of another sender
- * than the peer are ignored and counted as foreign, whether the kernel filters senders (a connected socket) or not.
+ * nothing: a peer may be a process that takes its time. Sequence numbers tie replies to requests. They are never 0, which notifications
+ * carry, begin anywhere, since port ids are used again, and go on at 1 after 2^31. Replies with a number that nobody waits for are ignored
+ * and counted as stale, messages of another sender than the peer are ignored and counted as foreign.
  *
  * A peer is the kernel unless `peer` says otherwise: a port id of a user-space server, or -1 for a socket that is not connected, hears
  * everybody and addresses each datagram with `to`. Everything works the same towards all of them.
  *
  * Several things at once. A program may ask anything of a socket at any time, and nothing that was asked for is mixed up:
- *   - A dump takes the kernel socket away with it. When the socket is needed meanwhile, a fresh one with the same options is opened and the dump
- *     keeps the old one, to close it at its end; otherwise it is given back.
- *   - A kernel socket that somebody knows is not lent to a dump, which then runs on a clone. Known is one whose port id or descriptor was asked
- *     for or chosen, that joined a group, was shared, is not connected, or was sent or received on by hand. So a port id that was read once stays
- *     what it is, and no notification is ever read by a dump.
- *   - A socket that joined a group, is shared or is not connected transacts on a companion of its own, with another port id: what comes unasked stays
- *     in the socket until it is received.
- *   - While asynchronous transactions are under way, further asynchronous ones wait their turn, dumps run on a clone, and what would read their
- *     replies or wait behind them is refused with ERR_NETLINK_BUSY.
+ *   - A dump takes the kernel socket away with it. When the socket is needed meanwhile, a fresh one with the same options is opened and the
+ *     dump keeps the old one, to close it at its end; otherwise it is given back.
+ *   - A kernel socket that somebody knows is not lent to a dump, which then runs on a clone. Known is one whose port id or descriptor was
+ *     asked for or chosen, that joined a group, was shared, is not connected, or was sent or received on by hand. So a port id that was
+ *     read once stays what it is, and no notification is ever read by a dump.
+ *   - A socket that joined a group, is shared or is not connected transacts on a companion of its own, with another port id: what comes
+ *     unasked stays in the socket until it is received.
+ *   - While asynchronous transactions are under way, further asynchronous ones wait their turn, dumps run on a clone, and what would read
+ *     their replies or wait behind them is refused with ERR_NETLINK_BUSY.
  *
  * Ownership
  * =========
- * A socket owns a file descriptor, now and then two; `close` it, or let `using` do it. Requests are read (send, transactMany: and their headers written)
- * during the call only, but for asynchronous calls, which use them until they settle. What `receive` and `transact` return is a copy. What
- * TransactionBatch.reply and Dump.next return is a view, valid until the next call on the same object. An idle socket does not keep the process
- * alive; one that somebody awaits does.
+ * A socket owns a file descriptor, now and then two; `close` it, or let `using` do it. Bytes to send are used during the call only (`send`
+ * writes their header); a batch is in use until its transactions are decided. What `receive` and `transact` return is a copy. What
+ * TransactionBatch.reply and Dump.next return is a view, valid until the next call on the same object. An idle socket does not keep the
+ * process alive; one that somebody awaits does.
  *
  * Threads
  * =======
- * A NetlinkSocket belongs to the thread that made it. `share` makes a handle that can be posted; another thread adopts it once and has a
- * NetlinkSocket of its own on the same queue. Any number of threads may then receive, each datagram going to one of them. A thread that blocks
- * in `receive` or `wait` gets ERR_NETLINK_CLOSED when another one closes the socket. Dumps are shared in the same way, see dump.ts.
+ * A NetlinkSocket belongs to the thread that made it. `share` makes a handle that can be posted; another thread adopts it once and
+ * has a NetlinkSocket of its own on the same queue. Any number of threads may then receive, each datagram going to one of them. A thread
+ * that blocks in `receive` or `wait` gets ERR_NETLINK_CLOSED when another one closes the socket. Dumps are shared in the same way, see
+ * dump.ts.
  *
  * What can be lost
  * ================
- * The kernel never waits for a reader: when the receive buffer (1 MiB unless asked otherwise) is full, messages are dropped, and the next reading
- * tells once (ENOBUFS, an overrun). What that means depends on the use:
- *   - transactions: the answers may be among the dropped, so whatever is undecided is sent again. A request may thus be carried out twice, and the
- *     answer to the second time is what is reported: requests must be idempotent, or their "exists already" be understood. Batches are
- *     cut so small that their acknowledgements fit the buffer, so this is rare.
+ * The kernel never waits for a reader: when the receive buffer (1 MiB unless asked otherwise) is full, messages are
+ * dropped, and the next reading tells once (ENOBUFS, an overrun). What that means depends on the use:
+ *   - transactions: the answers may be among the dropped, so whatever is undecided is sent again. A request may thus be carried out twice,
+ *     and the answer to the second time is what is reported: requests must be idempotent, or their "exists already" be understood. Batches
+ *     are cut so small that their acknowledgements fit the buffer, so this is rare.
  *   - dumps: ERR_NETLINK_OVERRUN, or with `retry` the dump starts again.
  *   - notifications: `receive` throws ERR_NETLINK_OVERRUN, what follows is intact, and everything may have changed: dump the state anew.
- * A process that serves as peer and exits is not reported by the kernel either: after a second of silence a peer that is no kernel is sent an
- * NLMSG_NOOP, which a server ignores and which cannot be sent to one that is gone. Everything that waits has a time limit besides.
+ * A process that serves as peer and exits is not reported by the kernel either: after a second of silence a peer that is no kernel is sent
+ * an NLMSG_NOOP, which a server ignores and which cannot be sent to one that is gone. Everything that waits has a time limit besides.
  *
  * Errors are DatapathErrors with the codes ERR_NETLINK_*; misuse is a TypeError or RangeError before anything is sent.
  */
@@ -233,10 +234,9 @@ export class NetlinkSocket implements Disposable {
 
   /** The next datagram; undefined when there is none in time. Throws ERR_NETLINK_OVERRUN once when some were dropped before it. */
   receive(options: ReceiveOptions = {}): Datagram | undefined {
-    const { timeoutMs = 0, sizeMax = Number.POSITIVE_INFINITY } = options;
     const { native } = this.quiet('netlink receive');
-    if (timeoutMs !== 0 && !this.wait(timeoutMs)) return undefined;
-    return takeDatagram(native, this.row, sizeMax);
+    if ((options.timeoutMs ?? 0) !== 0 && !this.wait(options.timeoutMs!)) return undefined;
+    return takeDatagram(native, this.row, options.sizeMax ?? Number.POSITIVE_INFINITY);
   }
 
   /**
@@ -350,9 +350,8 @@ export class NetlinkSocket implements Disposable {
   }
 
   private knownOwn(operation: string): Channel {
-    const channel = this.own(operation);
     this.known = true;
-    return channel;
+    return this.own(operation);
   }
 
   /** For what is done by hand: not while asynchronous transactions read the same queue. */
@@ -389,7 +388,8 @@ export class NetlinkSocket implements Disposable {
   }
 
   private takeBack(channel: Channel, clean: boolean): void {
-    if (clean && !this.isClosed && this.channel === undefined) this.channel = channel;
+    const lent = channel.options === this.options; // and no clone, which may have fewer
+    if (clean && lent && !this.isClosed && this.channel === undefined) this.channel = channel;
     else this.retire(channel);
   }
 

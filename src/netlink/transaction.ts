@@ -1,7 +1,7 @@
 /*
- * TransactionBatch: many requests in one region of memory, and what became of each; and the two drivers that run a batch on a channel, one that
- * blocks the thread and one for the event loop. Before it: NetlinkSocket.transactMany and everything built on it; after it: the addon, which sends
- * the requests in datagrams within all limits and matches replies by sequence number.
+ * TransactionBatch: many requests in one region of memory, and what became of each; and the two drivers that run a batch on a channel, one
+ * that blocks the thread and one for the event loop. Before it: NetlinkSocket.transactMany and everything built on it; after it: the addon,
+ * which sends the requests in datagrams within all limits and matches replies by sequence number.
  *
  * Ownership: the batch owns its memory unless it was given views (of WASM memory, say), which it then never replaces. No object is made per
  * message: requests are built in place, results are read by index. `reply(i)` is a view, valid until the batch is cleared or run again.

@@ -1,5 +1,6 @@
 /*
- * A thread that adopts a dump and reads it to its end, with a buffer of its own; posts the first payload byte of each entry, and how it ended.
+ * A thread that adopts a dump and reads it to its end, with a buffer of its own; posts the first payload byte of each entry, and how it
+ * ended.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Dump } from '../../dist/src/netlink/index.js';

@@ -1,6 +1,6 @@
 /*
- * Ends by itself: an idle socket, one that was awaited, one in the pool and a dump left half-way must not keep the process alive. An awaited one must: the
- * notification that it waits for comes from a socket whose timer does not.
+ * Ends by itself: an idle socket, one that was awaited, one in the pool and a dump left half-way must not keep the process alive. An
+ * awaited one must: the notification that it waits for comes from a socket whose timer does not.
  */
 import { NetlinkSocket, netlinkPool } from '../../dist/src/netlink/index.js';
 

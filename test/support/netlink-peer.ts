@@ -5,6 +5,18 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { describe } from 'vitest';
+import { nativeUnavailableReason } from '../../src/native/load.ts';
+import { requireProgram } from './require.ts';
+
+/** Why there can be no peer here; undefined when there can. */
+export const reason =
+  nativeUnavailableReason() ??
+  requireProgram('python3') ??
+  (process.getuid?.() === 0 ? undefined : 'needs root: talking to processes and joining groups over Netlink');
+
+/** The tests in it need a peer. */
+export const describeNetlink = describe.skipIf(reason);
 
 /** See netlink-peer.py for what an action does. */
 export type PeerAction = Record<string, unknown>;
