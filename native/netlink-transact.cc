@@ -72,7 +72,11 @@ int Transactions::Continue(const Memory& memory, Scratch* scratch, const Deadlin
   if (socket_.IsCancelled()) return End(memory, -ECANCELED);
   while (left_ > 0) {
     const int sent = SendMore(memory);
-    if (sent < 0 && sent != -EAGAIN) return End(memory, sent);
+    if (sent < 0 && sent != -EAGAIN) {
+      // What the peer answered before it went is still there.
+      while (flightCount_ > 0 && TakeReplies(memory, scratch) > 0) continue;
+      return End(memory, sent);
+    }
     const int received = flightCount_ > 0 ? TakeReplies(memory, scratch) : 0;
     if (received > 0) continue;
     if (received == -ENOBUFS) {

@@ -7,8 +7,7 @@
  * is there, and an interrupted or overrun dump starts again, so many times at most.
  *
  * Ownership: the cursor that `next` returns reads the dump's own buffer and is valid until the next call. The dump owns its channel until
- * it ends or is closed; one that ends well gives it back clean, every other closes it: nobody ever gets a socket with the rest of a dump in
- * it.
+ * it ends or is closed; one that ends well gives it back clean, every other closes it: nobody ever gets a socket with a dump's rest in it.
  *
  * Threads: one, but for `share`: other threads adopt the handle and read the same dump with buffers of their own (`receiveNext`, or `next`,
  * whose buffer is the adopted dump's own); each datagram goes to one of them. How the dump stands is in a few shared words, so all learn of
@@ -395,6 +394,7 @@ export class Dump implements Disposable {
     if (now - Math.max(this.silentSince, this.probedAt) < PROBE_MS) return;
     this.probedAt = now;
     const errno = this.channel.probe();
-    if (errno !== 0) this.fail(systemError(errno, `${this.operation}: the peer is gone`), errno, false);
+    if (errno === 0 || this.channel.unread) return; // what it said before it went comes first
+    this.fail(systemError(errno, `${this.operation}: the peer is gone`), errno, false);
   }
 }

@@ -233,7 +233,7 @@ export function runBatch(channel: Channel, batch: TransactionBatch, options: Tra
     const slice = Math.min(Math.max(leftMs, 0), sliceMax);
     if (advance(channel, batch, Number.isFinite(slice) ? Math.ceil(slice) : -1)) return;
     if (deadline <= performance.now()) throw abandon(channel, batch, ETIMEDOUT, timeoutError(batch.operation));
-    checkPeer(channel, batch);
+    if (checkPeer(channel, batch)) return;
   }
 }
 
@@ -257,7 +257,7 @@ export async function runBatchAsync(
     });
     if (heard) heardAt = performance.now();
     else if (performance.now() - heardAt >= PROBE_MS) {
-      checkPeer(channel, batch);
+      if (checkPeer(channel, batch)) return;
       heardAt = performance.now();
     }
   }
@@ -282,9 +282,12 @@ function advance(channel: Channel, batch: TransactionBatch, timeoutMs: number): 
   throw systemError(-result, batch.operation);
 }
 
-function checkPeer(channel: Channel, batch: TransactionBatch): void {
+/** Throws when the peer is gone, unless what it answered before decides everything: true. */
+function checkPeer(channel: Channel, batch: TransactionBatch): boolean {
   const errno = channel.probe();
-  if (errno !== 0) throw abandon(channel, batch, errno, systemError(errno, `${batch.operation}: the peer is gone`));
+  if (errno === 0) return false;
+  if (advance(channel, batch, 0)) return true;
+  throw abandon(channel, batch, errno, systemError(errno, `${batch.operation}: the peer is gone`));
 }
 
 /** Marks what is left with `errno` and makes its replies strangers; returns the error to throw. */
