@@ -6,7 +6,7 @@
  *
  * deps    npm ci, when node_modules does not hold what package-lock.json says
  * wasm    assembly/ -> build/datapath.release.wasm and build/datapath.debug.wasm
- * ts      src/ -> dist/
+ * ts      src/ and examples/ -> dist/
  * native  native/ -> build/Release/wdp_native.node; without a compiler it is skipped, and a failure is only an error
  *         when it was asked for by name or everything is required (REQUIRE_ALL=1)
  *
@@ -118,19 +118,18 @@ async function buildTarget(target) {
 // ------------------------------------------------------------------------------------------------ ts
 
 function typeScriptInputs() {
-  const sources = [...listFiles('src', isTypeScript), ...listFiles('assembly', isTypeScript)];
+  const sources = ['src', 'assembly', 'examples'].flatMap((folder) => listFiles(folder, isTypeScript));
   return [...sources, 'tsconfig.json', 'node_modules/typescript/package.json'];
 }
 
 function typeScriptOutputs() {
-  const sources = [...listFiles('src', isTypeScript), 'assembly/constants.ts'].filter(
-    (file) => !file.endsWith('.d.ts'),
-  );
+  const compiled = ['src', 'examples'].flatMap((folder) => listFiles(folder, isTypeScript));
+  const sources = [...compiled, 'assembly/constants.ts'].filter((file) => !file.endsWith('.d.ts'));
   return sources.map((file) => `dist/${file.slice(0, -'.ts'.length)}.js`);
 }
 
 async function buildTypeScript() {
-  say('compiling src/ (tsc)');
+  say('compiling src/ and examples/ (tsc)');
   const { status } = await runNode('node_modules/typescript/bin/tsc', ['-p', 'tsconfig.json']);
   if (status !== 0) throw new SetupError('tsc found errors');
   for (const file of listFiles('dist')) {
