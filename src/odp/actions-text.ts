@@ -1,166 +1,166 @@
 /*
  * Actions as text, as ovs-dpctl writes and reads them: `set(eth(dst=..)),push_vlan(vid=5,pcp=0),3`.
  *
- * An action without a typed form is written `actionN(hex bytes)`, and can be read back here.
+ * What is read is more than ovs-dpctl reads: all that it prints, and what `exact` text adds to that. An action without a typed form is written
+ * `actionN(hex bytes)`, and can be read back here.
  */
 
-import { type Action, decodeActions, type PushVlanAction, type UserspaceAction } from './actions.ts';
-import { decodeTci, encodeTci, formatTci, scanTci } from './bitfields.ts';
-import { ETH_P_8021Q } from './layers.ts';
+import { ACTION_NESTING_MAX, type FormatContext, hexBytes, type ScanContext, scanHexBytes } from './action-codec.ts';
+import { CODECS_BY_WORD, codecOf } from './action-table.ts';
+import type { Action } from './action-types.ts';
+import { type ActionCodecOptions, decodeActions } from './actions.ts';
+import { OdpFieldError } from './errors.ts';
 import { TextScanner } from './scanner.ts';
-import { formatSet, type SetField, type SetMaskedField, scanSet } from './set-fields.ts';
 
-const U32_MAX = 0xffffffff;
-const HEX_BYTES = /[0-9a-fA-F \t\r\n]*/y;
+export interface FormatActionsOptions extends ActionCodecOptions {
+  /** Names of ports by number. */
+  names?: ReadonlyMap<number, string>;
+  /**
+   * Write also what ovs-dpctl's spelling leaves out (the bridge in a cookie, small probabilities, a reason to drop, flags of add_mpls, ...), so that
+   * parseActions gives the same bytes. ovs-dpctl reads most of it, not all.
+   */
+  exact?: boolean;
+}
 
 export interface ParseActionsOptions {
+  /** Numbers of ports by name. */
+  names?: ReadonlyMap<string, number>;
   /**
-   * Complete userdata as ovs-dpctl does: 48 zero bytes when there is none, zeros up to 8 bytes when it is shorter. Off: the
-   * userdata is what the text says.
+   * Change what the text says as ovs-dpctl does: userdata is 48 zero bytes when there is none and filled with zeros up to 8 bytes when it is shorter,
+   * parts of ct() that say nothing are dropped. Off: the actions are what the text says.
    */
-  fillUserdata?: boolean;
+  likeDpctl?: boolean;
 }
 
-const COOKIE_SIZE = 48;
-const USERDATA_SIZE_MIN = 8;
+const U32_MAX = 0xffffffff;
+/** A port name or word: up to a delimiter or parenthesis. */
+const NAME = /[^,() \t\r\n]+/y;
+/** A name that stands as it is and reads as nothing else. */
+const PLAIN_NAME = /^[a-zA-Z_][^,() \t\r\n"]*$/;
+const QUOTED = /"(?:[^"\\]|\\.)*"/y;
 
-/** Text of an action list, typed or as attributes; an empty one is `drop`. */
-export function formatActions(actions: readonly Action[] | Uint8Array): string {
-  const list = actions instanceof Uint8Array ? decodeActions(actions) : actions;
-  return list.length === 0 ? 'drop' : list.map(formatAction).join(',');
+/** Text of an action list, typed or as attributes; an empty one is `drop`. Throws as encodeActions does for values out of range. */
+export function formatActions(actions: readonly Action[] | Uint8Array, options: FormatActionsOptions = {}): string {
+  const list = actions instanceof Uint8Array ? decodeActions(actions, options) : actions;
+  return new Formatter(options).list(list);
 }
 
-function formatAction(action: Action): string {
-  switch (action.type) {
-    case 'output':
-      return String(action.port);
-    case 'drop':
-      return 'drop';
-    case 'userspace':
-      return formatUserspace(action);
-    case 'set':
-      return `set(${formatSet(action.field, false)})`;
-    case 'setMasked':
-      return `set(${formatSet(action.field, true)})`;
-    case 'pushVlan':
-      return formatPushVlan(action);
-    case 'popVlan':
-      return 'pop_vlan';
-    case 'trunc':
-      return `trunc(${action.maxSize})`;
-    case 'unknown':
-      return `action${action.number}${action.payload.length === 0 ? '' : `(${hexBytes(action.payload, ' ')})`}`;
+class Formatter implements FormatContext {
+  readonly exact: boolean;
+  readonly #names: ReadonlyMap<number, string> | undefined;
+  #depth = -1;
+
+  constructor(options: FormatActionsOptions) {
+    this.exact = options.exact ?? false;
+    this.#names = options.names;
   }
-}
 
-function hexBytes(bytes: Uint8Array, separator: string): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(separator);
-}
+  port(number: number): string {
+    const name = this.#names?.get(number);
+    if (name === undefined) return String(number);
+    return PLAIN_NAME.test(name) && !isWord(name) ? name : JSON.stringify(name);
+  }
 
-function formatUserspace(action: UserspaceAction): string {
-  const parts = [`pid=${action.pid}`];
-  if (action.userdata !== undefined) parts.push(`userdata(${hexBytes(action.userdata, '')})`);
-  if (action.actions) parts.push('actions');
-  if (action.tunnelOutPort !== undefined) parts.push(`tunnel_out_port=${action.tunnelOutPort}`);
-  return `userspace(${parts.join(',')})`;
-}
+  readonly list = (actions: readonly Action[]): string => {
+    if (actions.length === 0) return 'drop';
+    if (this.#depth === ACTION_NESTING_MAX) throw new OdpFieldError('actions', `lists more than ${ACTION_NESTING_MAX} deep`);
+    this.#depth += 1;
+    let text = '';
+    for (const action of actions) text += (text === '' ? '' : ',') + this.#action(action);
+    this.#depth -= 1;
+    return text;
+  };
 
-function formatPushVlan(action: PushVlanAction): string {
-  const tpid = action.tpid ?? ETH_P_8021Q;
-  const prefix = tpid === ETH_P_8021Q ? '' : `tpid=0x${tpid.toString(16).padStart(4, '0')},`;
-  return `push_vlan(${prefix}${formatTci(encodeTci(action, 'pushVlan').value)})`;
+  #action(action: Action): string {
+    if (action.type === 'unknown') {
+      const { number, payload } = action;
+      return `action${number}${payload.length === 0 ? '' : `(${hexBytes(payload, ' ')})`}`;
+    }
+    const codec = codecOf(action.type);
+    if (codec === undefined) throw new OdpFieldError('type', `${JSON.stringify(action.type)} is no action`);
+    return codec.format(action, this);
+  }
 }
 
 /** Typed actions of text. `drop` and the empty text are the empty list. Throws OdpSyntaxError. */
 export function parseActions(text: string, options: ParseActionsOptions = {}): Action[] {
-  if (text === 'drop') return [];
-  const scanner = new TextScanner(text);
-  const actions: Action[] = [];
-  for (;;) {
-    const separated = scanner.skipDelimiters();
-    if (scanner.done) return actions;
-    if (actions.length > 0 && !separated) throw scanner.error("','");
-    actions.push(scanAction(scanner, options));
-  }
+  const parser = new Parser(text, options);
+  const actions = parser.list();
+  if (!parser.scanner.done) throw parser.scanner.error('an action');
+  return actions;
 }
 
-function scanAction(scanner: TextScanner, options: ParseActionsOptions): Action {
-  const start = scanner.position;
-  const name = scanner.word();
-  switch (name) {
-    case undefined:
-      return { type: 'output', port: scanner.number(U32_MAX) };
-    case 'drop':
-      return { type: 'drop', reason: 0 };
-    case 'pop_vlan':
-      return { type: 'popVlan' };
-    case 'trunc':
-      return { type: 'trunc', maxSize: scanNumberInParentheses(scanner) };
-    case 'push_vlan':
-      return scanPushVlan(scanner);
-    case 'userspace':
-      return scanUserspace(scanner, options);
-    case 'set': {
-      scanner.expect('(');
-      const { masked, field } = scanSet(scanner);
-      scanner.expect(')');
-      return masked ? { type: 'setMasked', field: field as SetMaskedField } : { type: 'set', field: field as SetField };
+class Parser implements ScanContext {
+  readonly scanner: TextScanner;
+  readonly likeDpctl: boolean;
+  readonly #names: ReadonlyMap<string, number> | undefined;
+  #depth = -1;
+
+  constructor(text: string, options: ParseActionsOptions) {
+    this.scanner = new TextScanner(text);
+    this.likeDpctl = options.likeDpctl ?? false;
+    this.#names = options.names;
+  }
+
+  port(): number | undefined {
+    const { scanner } = this;
+    const code = scanner.text.charCodeAt(scanner.position);
+    if (code >= 0x30 && code <= 0x39) return scanner.number(U32_MAX);
+    if (this.#names === undefined) return undefined;
+    const start = scanner.position;
+    const quoted = scanner.match(QUOTED);
+    const name = quoted === undefined ? scanner.match(NAME) : unquote(quoted);
+    const number = name === undefined ? undefined : this.#names.get(name);
+    if (number === undefined) scanner.position = start;
+    return number;
+  }
+
+  readonly list = (): Action[] => {
+    const { scanner } = this;
+    if (this.#depth === ACTION_NESTING_MAX) throw scanner.error(`lists at most ${ACTION_NESTING_MAX} deep`);
+    this.#depth += 1;
+    const actions: Action[] = [];
+    const start = scanner.position;
+    for (;;) {
+      const separated = scanner.skipDelimiters();
+      if (scanner.done || scanner.peek(')')) break;
+      if (actions.length > 0 && !separated) throw scanner.error("','");
+      actions.push(this.#action());
     }
-    default:
-      return scanUnknown(scanner, name, start);
+    this.#depth -= 1;
+    return isBareDrop(actions, scanner.text, start, scanner.position) ? [] : actions;
+  };
+
+  #action(): Action {
+    const { scanner } = this;
+    const port = this.port();
+    if (port !== undefined) return { type: 'output', port };
+    const start = scanner.position;
+    const word = scanner.word();
+    const codec = word === undefined ? undefined : CODECS_BY_WORD.get(word);
+    if (word !== undefined && codec !== undefined) return codec.scan(this, word);
+    const number = /^action([0-9]{1,5})$/.exec(word ?? '');
+    if (number === null || Number(number[1]) > 0x3fff) {
+      throw scanner.error(this.#names === undefined ? 'an action' : 'an action or a port', start);
+    }
+    const payload = scanner.take('(') ? scanHexBytes(scanner) : new Uint8Array(0);
+    return { type: 'unknown', number: Number(number[1]), payload };
   }
 }
 
-function scanNumberInParentheses(scanner: TextScanner): number {
-  scanner.expect('(');
-  const value = scanner.number(U32_MAX);
-  scanner.expect(')');
-  return value;
+/** `drop` alone is how an empty list is written; with a reason, or among others, it is the action. */
+function isBareDrop(actions: readonly Action[], text: string, start: number, end: number): boolean {
+  return actions.length === 1 && actions[0].type === 'drop' && !text.slice(start, end).includes('(');
 }
 
-function scanPushVlan(scanner: TextScanner): PushVlanAction {
-  scanner.expect('(');
-  let tpid = ETH_P_8021Q;
-  if (scanner.take('tpid=')) {
-    tpid = scanner.number(0xffff);
-    scanner.expect(',');
+function isWord(name: string): boolean {
+  return CODECS_BY_WORD.has(name) || /^action[0-9]+$/.test(name);
+}
+
+function unquote(text: string): string | undefined {
+  try {
+    return JSON.parse(text) as string;
+  } catch {
+    return undefined;
   }
-  const start = scanner.position;
-  const word = scanTci(scanner);
-  if (word.mask !== 0xffff) throw scanner.error('vid= and pcp= without masks', start);
-  return { type: 'pushVlan', tpid, ...decodeTci(word.value) };
-}
-
-function scanUserspace(scanner: TextScanner, options: ParseActionsOptions): UserspaceAction {
-  scanner.expect('(');
-  scanner.expect('pid=');
-  const action: UserspaceAction = { type: 'userspace', pid: scanner.number(U32_MAX) };
-  let userdata = scanner.take(',userdata(') ? scanHexBytes(scanner) : undefined;
-  if (options.fillUserdata) {
-    const size = userdata === undefined ? COOKIE_SIZE : Math.max(userdata.length, USERDATA_SIZE_MIN);
-    const filled = new Uint8Array(size);
-    filled.set(userdata ?? []);
-    userdata = filled;
-  }
-  if (userdata !== undefined) action.userdata = userdata;
-  if (scanner.take(',actions')) action.actions = true;
-  if (scanner.take(',tunnel_out_port=')) action.tunnelOutPort = scanner.number(U32_MAX);
-  scanner.expect(')');
-  return action;
-}
-
-/** Bytes in hexadecimal, blanks between them allowed, up to and with the closing parenthesis. */
-function scanHexBytes(scanner: TextScanner): Uint8Array {
-  const start = scanner.position;
-  const groups = (scanner.match(HEX_BYTES) ?? '').split(/[ \t\r\n]+/).filter((group) => group !== '');
-  if (groups.some((group) => group.length % 2 !== 0)) throw scanner.error('pairs of hexadecimal digits', start);
-  scanner.expect(')');
-  return Uint8Array.from(groups.join('').match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
-}
-
-function scanUnknown(scanner: TextScanner, name: string, start: number): Action {
-  const number = /^action([0-9]{1,5})$/.exec(name);
-  if (number === null || Number(number[1]) > 0x3fff) throw scanner.error('an action', start);
-  const payload = scanner.take('(') ? scanHexBytes(scanner) : new Uint8Array(0);
-  return { type: 'unknown', number: Number(number[1]), payload };
 }

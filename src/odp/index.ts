@@ -2,21 +2,48 @@
  * Flow keys, masks and actions: public names of this folder, in the order of a packet's life: key, match, mask, actions.
  */
 
-export {
-  type Action,
-  type DropAction,
-  decodeActions,
-  encodeActions,
-  type OutputAction,
-  type PopVlanAction,
-  type PushVlanAction,
-  type SetAction,
-  type SetMaskedAction,
-  type TruncAction,
-  type UnknownAction,
-  type UserspaceAction,
-} from './actions.ts';
-export { formatActions, type ParseActionsOptions, parseActions } from './actions-text.ts';
+export { ActionBuilder, type ActionList, actions } from './action-builder.ts';
+export { ACTION_NESTING_MAX } from './action-codec.ts';
+export type { ActionNumbering } from './action-numbers.ts';
+export type {
+  Action,
+  ActionOf,
+  ActionType,
+  AddMplsAction,
+  CheckPktLenAction,
+  CloneAction,
+  CtAction,
+  CtClearAction,
+  CtNat,
+  DecTtlAction,
+  DropAction,
+  HashAction,
+  LbOutputAction,
+  MeterAction,
+  NatRange,
+  OutputAction,
+  PopEthAction,
+  PopMplsAction,
+  PopNshAction,
+  PopVlanAction,
+  PsampleAction,
+  PushEthAction,
+  PushMplsAction,
+  PushNshAction,
+  PushVlanAction,
+  RecircAction,
+  SampleAction,
+  SetAction,
+  SetMaskedAction,
+  TruncAction,
+  TunnelPopAction,
+  TunnelPushAction,
+  UnknownAction,
+  UserspaceAction,
+} from './action-types.ts';
+export { decodeCookie, encodeCookie, type UserspaceCookie } from './action-userspace.ts';
+export { type ActionCodecOptions, decodeActions, encodeActions } from './actions.ts';
+export { type FormatActionsOptions, formatActions, type ParseActionsOptions, parseActions } from './actions-text.ts';
 export {
   formatIpv4,
   formatIpv6,
@@ -70,4 +97,11 @@ export {
   type VlanKey,
   type VlanMatch,
 } from './types.ts';
+export {
+  decodeTunnelHeader,
+  encodeTunnelHeader,
+  type OuterTunnel,
+  TUNNEL_TYPES,
+  type TunnelHeader,
+} from './tunnel-header.ts';
 export { flowUfid, formatUfid, parseUfid, UFID_SIZE } from './ufid.ts';
