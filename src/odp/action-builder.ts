@@ -21,9 +21,10 @@ import type { SetField, SetMaskedField } from './set-fields.ts';
 import { encodeTunnelHeader, TUNNEL_TYPES, type TunnelHeader } from './tunnel-header.ts';
 
 /** A nested list: actions, or a function that appends them. */
-export type ActionList = readonly Action[] | ((nested: ActionBuilder) => ActionBuilder | void);
+export type ActionList = readonly Action[] | ((nested: ActionBuilder) => unknown);
 
-type MaskedOf<K extends string> = Extract<SetMaskedField, { [P in K]: unknown }>[K & keyof Extract<SetMaskedField, { [P in K]: unknown }>];
+type MaskedOf<K extends string> = Extract<SetMaskedField, { [P in K]: unknown }>[K &
+  keyof Extract<SetMaskedField, { [P in K]: unknown }>];
 
 const ALWAYS = 0xffffffff;
 

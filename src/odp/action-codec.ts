@@ -183,6 +183,18 @@ export function readU16(attribute: Attribute, name: string): number {
   return attribute.payload[0] | (attribute.payload[1] << 8);
 }
 
+/** The unsigned integer in `bytes`. */
+export function readBigInt(bytes: Uint8Array, order: 'be' | 'le'): bigint {
+  const digits = hexBytes(order === 'be' ? bytes : bytes.toReversed());
+  return BigInt(`0x${digits}`);
+}
+
+/** `value` as an unsigned integer of `size` bytes. */
+export function writeBigInt(value: bigint, size: number, order: 'be' | 'le'): Uint8Array {
+  const bytes = bytesOfHex(value.toString(16).padStart(2 * size, '0'));
+  return order === 'be' ? bytes : bytes.reverse();
+}
+
 export function isSameBytes(left: Uint8Array, right: Uint8Array): boolean {
   if (left.length !== right.length) return false;
   for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
@@ -204,11 +216,13 @@ export function hexNumber(value: number): string {
 /** One hexadecimal number without leading zeros, as Open vSwitch writes bytes; all digits when they must come back. */
 export function hexString(bytes: Uint8Array, exact = false): string {
   const digits = hexBytes(bytes);
-  return `0x${exact ? digits : digits.replace(/^0+(?=.)/, '') || '0'}`;
+  if (exact) return `0x${digits}`;
+  const number = digits.replace(/^0+/, '');
+  return number === '' ? '0' : `0x${number}`;
 }
 
 const HEX_PAIRS = /[0-9a-fA-F \t\r\n]*/y;
-const HEX_NUMBER = /0[xX][0-9a-fA-F]*/y;
+const HEX_NUMBER = /0(?:[xX][0-9a-fA-F]*)?/y;
 
 /** Bytes in hexadecimal, blanks between them allowed, up to and with the closing parenthesis. */
 export function scanHexBytes(scanner: TextScanner): Uint8Array {
@@ -219,11 +233,12 @@ export function scanHexBytes(scanner: TextScanner): Uint8Array {
   return bytesOfHex(groups.join(''));
 }
 
-/** What hexString writes; an odd number of digits has lost a zero in front. */
+/** What hexString writes; an odd number of digits has lost a zero in front, and `0` all bytes. */
 export function scanHexString(scanner: TextScanner): Uint8Array {
   const text = scanner.match(HEX_NUMBER);
   if (text === undefined) throw scanner.error('0x and hexadecimal digits');
-  return bytesOfHex((text.length % 2 === 0 ? '' : '0') + text.slice(2));
+  const digits = text.slice(2);
+  return bytesOfHex(digits.length % 2 === 0 ? digits : `0${digits}`);
 }
 
 export function bytesOfHex(digits: string): Uint8Array {

@@ -10,17 +10,18 @@ import {
   type Codecs,
   hexNumber,
   hexString,
+  readBigInt,
   readU16,
   type ScanContext,
   u16,
   u32,
   type WriteContext,
+  writeBigInt,
 } from './action-codec.ts';
 import type { CtAction, CtNat, NatRange } from './action-types.ts';
 import { formatIpv4, formatIpv6, IPV4_SIZE, IPV6_SIZE, tryIpv4, tryIpv6 } from './addresses.ts';
 import { type Attribute, checkSize, readU32, walkAttributes } from './attributes.ts';
 import { OdpAttributeError, OdpFieldError } from './errors.ts';
-import { readInteger, writeInteger } from './kinds.ts';
 import type { TextScanner } from './scanner.ts';
 
 const LABEL_SIZE = 16;
@@ -62,7 +63,7 @@ function write(action: CtAction, { writer }: WriteContext): void {
 function labelBytes(value: unknown, field: string): Uint8Array {
   if (typeof value !== 'bigint' || value < 0n || value > LABEL_MAX)
     throw new OdpFieldError(field, `${String(value)} is not a bigint of 128 bits`);
-  return writeInteger(value, LABEL_SIZE, 'le');
+  return writeBigInt(value, LABEL_SIZE, 'le');
 }
 
 /** What may be a name: what text can hold and a zero can end. */
@@ -78,7 +79,8 @@ function writeNat(writer: AttributeWriter, nat: CtNat): void {
   const { direction, address, port } = nat;
   if (direction === 'src') writer.putFlag(K.OVS_NAT_ATTR_SRC);
   else if (direction === 'dst') writer.putFlag(K.OVS_NAT_ATTR_DST);
-  else if (direction !== undefined) throw new OdpFieldError('ct.nat.direction', `${String(direction)} is not src or dst`);
+  else if (direction !== undefined)
+    throw new OdpFieldError('ct.nat.direction', `${String(direction)} is not src or dst`);
   if (address !== undefined) {
     const min = addressBytes(address.min, 'ct.nat.address.min');
     writer.put(K.OVS_NAT_ATTR_IP_MIN, min, 'ct.nat');
@@ -152,7 +154,7 @@ function isFlag(attribute: Attribute, name: string): true {
 }
 
 function labelAt(payload: Uint8Array, at: number): bigint {
-  return readInteger(payload.subarray(at, at + LABEL_SIZE), 'le');
+  return readBigInt(payload.subarray(at, at + LABEL_SIZE), 'le');
 }
 
 /** A string with its terminating zero. */
@@ -204,7 +206,8 @@ function readNat(attribute: Attribute): CtNat | undefined {
   }
   if (range.min !== undefined) nat.address = range as NatRange;
   if (port.min !== undefined) nat.port = port as { min: number; max?: number };
-  const lost = (range.max !== undefined && range.min === undefined) || (port.max !== undefined && port.min === undefined);
+  const lost =
+    (range.max !== undefined && range.min === undefined) || (port.max !== undefined && port.min === undefined);
   return lost || (range.max !== undefined && isIpv6(range.max) !== isIpv6(range.min ?? '')) ? undefined : nat;
 }
 
@@ -234,42 +237,38 @@ function format(action: CtAction, exact: boolean): string {
   if (action.helper !== undefined) parts.push(`helper=${action.helper}`);
   if (action.timeout !== undefined) parts.push(`timeout=${action.timeout}`);
   if (exact && action.eventMask !== undefined) parts.push(`eventmask=${hexNumber(action.eventMask)}`);
-  if (action.nat !== undefined) parts.push(formatNat(action.nat, exact));
+  if (action.nat !== undefined) parts.push(formatNat(action.nat));
   return parts.length === 0 ? 'ct' : `ct(${parts.join(',')})`;
 }
 
 function formatLabel(value: bigint): string {
-  return hexString(writeInteger(value, LABEL_SIZE, 'be'));
+  return hexString(writeBigInt(value, LABEL_SIZE, 'be'));
 }
 
-function formatNat(nat: CtNat, exact: boolean): string {
+function formatNat(nat: CtNat): string {
   const { direction, address, port } = nat;
-  const parts: string[] = [];
-  const range = formatRange(address, port, exact);
-  if (direction !== undefined) parts.push(direction + (range === '' ? '' : `=${range}`));
-  else if (exact && range !== '') parts.push(`any=${range}`);
-  if (direction !== undefined || exact) {
-    if (nat.persistent) parts.push('persistent');
-    if (nat.hash) parts.push('hash');
-    if (nat.random) parts.push('random');
-  }
-  return parts.length === 0 ? 'nat' : `nat(${parts.join(',')})`;
+  if (direction === undefined) return 'nat';
+  const range = formatRange(address, port);
+  const parts: string[] = [direction + (range === '' ? '' : `=${range}`)];
+  if (nat.persistent) parts.push('persistent');
+  if (nat.hash) parts.push('hash');
+  if (nat.random) parts.push('random');
+  return `nat(${parts.join(',')})`;
 }
 
 /** Open vSwitch leaves zeros and a maximum that equals the minimum out. */
-function formatRange(address: CtNat['address'], port: CtNat['port'], exact: boolean): string {
-  const shown = port !== undefined && (exact || port.min !== 0);
+function formatRange(address: CtNat['address'], port: CtNat['port']): string {
+  const shown = port !== undefined && port.min !== 0;
   const bracketed = (text: string) => (shown && isIpv6(text) ? `[${text}]` : text);
   let text = '';
   if (address !== undefined) {
     const { min, max } = address;
     text = bracketed(min);
-    if (max !== undefined && (exact || (max !== min && !/^[0.:]*$/.test(max)))) text += `-${bracketed(max)}`;
+    if (max !== undefined && max !== min && !/^[0.:]*$/.test(max)) text += `-${bracketed(max)}`;
   }
   if (!shown) return text;
-  const { min, max } = port;
-  text += `:${min}`;
-  return max !== undefined && (exact || (max !== 0 && max !== min)) ? `${text}-${max}` : text;
+  const { min, max = 0 } = port;
+  return max !== 0 && max !== min ? `${text}:${min}-${max}` : `${text}:${min}`;
 }
 
 const CT_NAME = /[^,) \t\r\n]+/y;
@@ -341,12 +340,10 @@ function scanNat(scanner: TextScanner, likeDpctl: boolean): CtNat {
   for (;;) {
     scanner.skipDelimiters();
     if (scanner.take(')')) break;
-    const word = ['src', 'dst', 'any', 'persistent', 'hash', 'random'].find((name) => scanner.take(name));
-    if (word === 'src' || word === 'dst' || word === 'any') {
-      if (word !== 'any') {
-        if (nat.direction !== undefined && nat.direction !== word) throw scanner.error('src or dst, not both', start);
-        nat.direction = word;
-      }
+    const word = ['src', 'dst', 'persistent', 'hash', 'random'].find((name) => scanner.take(name));
+    if (word === 'src' || word === 'dst') {
+      if (nat.direction !== undefined && nat.direction !== word) throw scanner.error('src or dst, not both', start);
+      nat.direction = word;
       if (scanner.take('=')) scanRange(scanner, nat);
     } else if (word === 'persistent' || word === 'hash' || word === 'random') nat[word] = true;
     else throw scanner.error('src, dst, persistent, hash or random');

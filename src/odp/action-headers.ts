@@ -8,7 +8,6 @@ import * as K from '../../assembly/netlink/openvswitch.ts';
 import {
   bytesOf,
   type Codecs,
-  hexNumber,
   hexString,
   integer,
   scanHexString,
@@ -18,7 +17,7 @@ import {
   u32,
   type WriteContext,
 } from './action-codec.ts';
-import type { AddMplsAction, PushEthAction, PushNshAction, PushVlanAction } from './action-types.ts';
+import type { PushEthAction, PushNshAction, PushVlanAction } from './action-types.ts';
 import { formatMac, MAC_SIZE, parseMac } from './addresses.ts';
 import { type Attribute, checkSize, walkAttributes } from './attributes.ts';
 import {
@@ -97,13 +96,6 @@ function scanEntry(scanner: TextScanner): MplsEntry & { ethType: number } {
   return { ...entry, ethType: scanner.number(0xffff) };
 }
 
-function scanAddMpls(scanner: TextScanner): AddMplsAction {
-  const action: AddMplsAction = { type: 'addMpls', ...scanEntry(scanner), flags: 0 };
-  if (scanner.take(',flags=')) action.flags = scanner.number(0xffff);
-  scanner.expect(')');
-  return action;
-}
-
 // ---------------------------------------------------------------------------------------------------- Ethernet
 
 function scanPushEth(scanner: TextScanner): PushEthAction {
@@ -168,13 +160,11 @@ function readPushNsh(attribute: Attribute): PushNshAction | undefined {
 
 function formatPushNsh(action: PushNshAction, exact: boolean): string {
   const { flags, ttl, mdtype, np, spi, si, context, md2 } = action;
-  const shown = exact ? [flags, ttl] : [flags & NSH_FLAGS_MASK, ttl & NSH_TTL_MASK];
-  let text = `flags=${shown[0]},ttl=${shown[1]},mdtype=${mdtype},np=${np},spi=0x${spi.toString(16)},si=${si}`;
-  if (exact ? context !== undefined : mdtype === K.NSH_M_TYPE1) {
+  let text = `flags=${flags & NSH_FLAGS_MASK},ttl=${ttl & NSH_TTL_MASK},mdtype=${mdtype},np=${np},spi=0x${spi.toString(16)},si=${si}`;
+  if (mdtype === K.NSH_M_TYPE1)
     text += (context ?? [0, 0, 0, 0]).map((word, index) => `,c${index + 1}=0x${word.toString(16)}`).join('');
-  }
-  if (exact ? md2 !== undefined : mdtype === NSH_M_TYPE2) text += `,md2=${hexString(md2 ?? new Uint8Array(0), exact)}`;
-  if (!exact && mdtype !== K.NSH_M_TYPE1 && mdtype !== NSH_M_TYPE2) text += `,${NSH_UNKNOWN_METADATA}`;
+  else if (mdtype === NSH_M_TYPE2) text += `,md2=${hexString(md2 ?? new Uint8Array(0), exact)}`;
+  else text += `,${NSH_UNKNOWN_METADATA}`;
   return `push_nsh(${text})`;
 }
 
@@ -210,7 +200,8 @@ function scanPushNsh(scanner: TextScanner): PushNshAction {
       context[word] = scanner.number(0xffffffff);
       contextGiven = true;
     } else if (scanner.take('md2=')) action.md2 = scanMetadata(scanner);
-    else if (!scanner.take(NSH_UNKNOWN_METADATA)) throw scanner.error('flags=, ttl=, mdtype=, np=, spi=, si=, c1= to c4= or md2=');
+    else if (!scanner.take(NSH_UNKNOWN_METADATA))
+      throw scanner.error('flags=, ttl=, mdtype=, np=, spi=, si=, c1= to c4= or md2=');
     if (!scanner.skipDelimiters() && !scanner.peek(')')) throw scanner.error("',' or ')'");
   }
   return contextGiven || action.mdtype === K.NSH_M_TYPE1 ? { ...action, context } : action;
@@ -287,11 +278,12 @@ export const HEADERS: Codecs<'pushVlan' | 'pushMpls' | 'popMpls' | 'addMpls' | '
       const entry = decodeMplsEntry(readBe32(payload, 0));
       return { type: 'addMpls', ...entry, ethType: readBe16(payload, 4), flags: payload[6] | (payload[7] << 8) };
     },
-    format: (action, { exact }) => {
-      const flags = exact && (action.flags ?? 0) !== 0 ? `,flags=${hexNumber(action.flags ?? 0)}` : '';
-      return `add_mpls(${formatEntry(action, 'addMpls')}${flags})`;
+    format: (action) => `add_mpls(${formatEntry(action, 'addMpls')})`,
+    scan: ({ scanner }) => {
+      const entry = scanEntry(scanner);
+      scanner.expect(')');
+      return { type: 'addMpls', ...entry, flags: 0 };
     },
-    scan: ({ scanner }) => scanAddMpls(scanner),
   },
   pushEth: {
     words: ['push_eth'],

@@ -5,7 +5,15 @@
  */
 
 import * as K from '../../assembly/netlink/openvswitch.ts';
-import { type Codecs, type FormatContext, type ReadContext, readU16, type ScanContext, u16, u32 } from './action-codec.ts';
+import {
+  type Codecs,
+  type FormatContext,
+  type ReadContext,
+  readU16,
+  type ScanContext,
+  u16,
+  u32,
+} from './action-codec.ts';
 import type { Action, CheckPktLenAction, SampleAction } from './action-types.ts';
 import { type Attribute, checkSize, readU32, walkAttributes } from './attributes.ts';
 import type { TextScanner } from './scanner.ts';

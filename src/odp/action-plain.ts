@@ -33,16 +33,16 @@ function number<A extends { type: string }>(
   word: string,
   format: (value: number) => string = String,
 ): ActionCodec<A> {
-  const valueOf = (action: A) => (action as unknown as Record<string, number>)[field];
+  const numberOf = (action: A) => (action as unknown as Record<string, number>)[field];
   const make = (value: number) => ({ type, [field]: value }) as unknown as A;
   return {
     words: [word],
-    write: (action, { writer }) => writer.u32(u32(valueOf(action), `${type}.${field}`)),
+    write: (action, { writer }) => writer.u32(u32(numberOf(action), `${type}.${field}`)),
     read: (attribute) => {
       checkSize(attribute, word.toUpperCase(), 4);
       return make(readU32(attribute.payload));
     },
-    format: (action) => `${word}(${format(valueOf(action))})`,
+    format: (action) => `${word}(${format(numberOf(action))})`,
     scan: ({ scanner }) => make(scanParenthesized(scanner, U32_MAX)),
   };
 }
@@ -73,11 +73,10 @@ function hashNumber(algorithm: HashAction['algorithm']): number {
   return index >= 0 ? index : u32(algorithm, 'hash.algorithm');
 }
 
-function formatHash(action: HashAction, exact: boolean): string {
+function formatHash(action: HashAction): string {
   const algorithm = hashNumber(action.algorithm);
   const text = HASH_TEXTS[algorithm];
-  if (text !== undefined) return `hash(${text}(${action.basis}))`;
-  return exact ? `hash(${algorithm}(${action.basis}))` : `hash(Unknown hash algorithm(${algorithm}))`;
+  return text === undefined ? `hash(Unknown hash algorithm(${algorithm}))` : `hash(${text}(${action.basis}))`;
 }
 
 function scanHash(scanner: TextScanner): HashAction {
@@ -89,7 +88,7 @@ function scanHash(scanner: TextScanner): HashAction {
   }
   const start = scanner.position;
   const word = scanner.word();
-  const algorithm = word === undefined ? scanner.number(U32_MAX) : HASH_TEXTS.indexOf(word);
+  const algorithm = HASH_TEXTS.indexOf(word ?? '');
   if (algorithm < 0) throw scanner.error('l4 or sym_l4', start);
   const basis = scanParenthesized(scanner, U32_MAX);
   scanner.expect(')');
@@ -157,7 +156,7 @@ export const PLAIN: Codecs<
       checkSize(attribute, 'HASH', 8);
       return hashAction(readU32(attribute.payload), readU32(attribute.payload, 4));
     },
-    format: (action, { exact }) => formatHash(action, exact),
+    format: formatHash,
     scan: ({ scanner }) => scanHash(scanner),
   },
   trunc: number('trunc', 'maxSize', 'trunc'),

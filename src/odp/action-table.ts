@@ -16,7 +16,15 @@ import { USERSPACE } from './action-userspace.ts';
 
 type TypedActionType = Exclude<ActionType, 'unknown'>;
 
-const CODECS: Codecs<TypedActionType> = { ...PLAIN, ...HEADERS, ...NESTED, ...USERSPACE, ...CT, ...SET, ...TUNNEL_PUSH };
+const CODECS: Codecs<TypedActionType> = {
+  ...PLAIN,
+  ...HEADERS,
+  ...NESTED,
+  ...USERSPACE,
+  ...CT,
+  ...SET,
+  ...TUNNEL_PUSH,
+};
 
 /** The codec of an action type, undefined for a name that is none. */
 export function codecOf(type: string): ActionCodec<Action> | undefined {

@@ -15,19 +15,20 @@ import {
   hexBytes,
   hexNumber,
   isSameBytes,
+  readBigInt,
   type ScanContext,
   scanHexBytes,
   scanPort,
   u16,
   u32,
   type WriteContext,
+  writeBigInt,
 } from './action-codec.ts';
 import type { UserspaceAction } from './action-types.ts';
 import { type Attribute, checkSize, readU32, walkAttributes } from './attributes.ts';
 import { decodeTci, encodeTci } from './bitfields.ts';
 import { OdpAttributeError, OdpFieldError } from './errors.ts';
 import { readBe16 } from './layers.ts';
-import { readInteger, writeInteger } from './kinds.ts';
 import type { TextScanner } from './scanner.ts';
 
 /** Where the packet came in and which bridge asked; both default to none. */
@@ -125,7 +126,7 @@ function writeBody(writer: AttributeWriter, cookie: UserspaceCookie): void {
       number(cookie.recircId, 'recircId');
       if (typeof cookie.ruleCookie !== 'bigint' || cookie.ruleCookie < 0n || cookie.ruleCookie >> 64n !== 0n)
         throw new OdpFieldError('cookie.ruleCookie', `${String(cookie.ruleCookie)} is not a bigint of 64 bits`);
-      writer.raw(writeInteger(cookie.ruleCookie, 8, 'be'));
+      writer.raw(writeBigInt(cookie.ruleCookie, 8, 'be'));
       half(cookie.controllerId, 'controllerId');
       half(cookie.maxLen, 'maxLen');
   }
@@ -175,7 +176,7 @@ function readBody(type: UserspaceCookie['type'], bytes: Uint8Array): UserspaceCo
         continuation: bytes[BODY + 1] !== 0,
         reason: readHalf(bytes, BODY + 2),
         recircId: number(1),
-        ruleCookie: readInteger(bytes.subarray(BODY + 8, BODY + 16), 'be'),
+        ruleCookie: readBigInt(bytes.subarray(BODY + 8, BODY + 16), 'be'),
         controllerId: readHalf(bytes, BODY + 16),
         maxLen: readHalf(bytes, BODY + 18),
       };
@@ -215,6 +216,7 @@ function formatReasons(reason: number): string {
   return parts.join(',');
 }
 
+/** Open vSwitch writes commas between the reasons and reads bars. */
 function scanReasons(scanner: TextScanner): number {
   let reason = 0;
   while (!scanner.take(')')) {
@@ -223,7 +225,7 @@ function scanReasons(scanner: TextScanner): number {
     const bit = word === undefined ? -1 : SLOW_REASONS.indexOf(word);
     if (word !== undefined && bit < 0) throw scanner.error(`one of ${SLOW_REASONS.join(' ')}`, start);
     reason |= word === undefined ? scanner.number(U32_MAX) : 1 << bit;
-    if (!scanner.take(',') && !scanner.peek(')')) throw scanner.error("',' or ')'");
+    if (!scanner.take(',') && !scanner.take('|') && !scanner.peek(')')) throw scanner.error("',' or ')'");
   }
   return reason >>> 0;
 }
@@ -341,11 +343,10 @@ function format(action: UserspaceAction, context: FormatContext): string {
 /** The cookie's words, or its bytes where the words would not bring all of them back and they must come back. */
 function formatUserdata(userdata: Uint8Array, context: FormatContext): string {
   const cookie = decodeCookie(userdata);
-  const bare = cookie !== undefined && cookie.ofpInPort === undefined && cookie.bridge === undefined;
-  const words = context.exact
-    ? bare && cookie.type !== 'slowPath' && isSameBytes(encodeCookie(cookie), userdata)
-    : cookie !== undefined;
-  return words && cookie !== undefined ? formatCookie(cookie, context) : `userdata(${hexBytes(userdata)})`;
+  const words =
+    cookie !== undefined &&
+    (!context.exact || isSameBytes(encodeCookie({ ...cookie, ofpInPort: undefined, bridge: undefined }), userdata));
+  return words ? formatCookie(cookie, context) : `userdata(${hexBytes(userdata)})`;
 }
 
 function scan(context: ScanContext): UserspaceAction {

@@ -5,10 +5,18 @@
  * `actionN(hex bytes)`, and can be read back here.
  */
 
-import { ACTION_NESTING_MAX, type FormatContext, hexBytes, type ScanContext, scanHexBytes } from './action-codec.ts';
+import {
+  ACTION_NESTING_MAX,
+  type FormatContext,
+  hexBytes,
+  isSameBytes,
+  type ScanContext,
+  scanHexBytes,
+} from './action-codec.ts';
+import { type ActionNumbering, actionNumber } from './action-numbers.ts';
 import { CODECS_BY_WORD, codecOf } from './action-table.ts';
 import type { Action } from './action-types.ts';
-import { type ActionCodecOptions, decodeActions } from './actions.ts';
+import { type ActionCodecOptions, decodeActions, encodeActions } from './actions.ts';
 import { OdpFieldError } from './errors.ts';
 import { TextScanner } from './scanner.ts';
 
@@ -16,8 +24,8 @@ export interface FormatActionsOptions extends ActionCodecOptions {
   /** Names of ports by number. */
   names?: ReadonlyMap<number, string>;
   /**
-   * Write also what ovs-dpctl's spelling leaves out (the bridge in a cookie, small probabilities, a reason to drop, flags of add_mpls, ...), so that
-   * parseActions gives the same bytes. ovs-dpctl reads most of it, not all.
+   * Lose nothing: what ovs-dpctl's spelling would leave out (the bridge in a cookie, small probabilities, a reason to drop, masked-out bits of a set,
+   * ...) is written in a longer form, `actionN(hex bytes)` if there is no other, so that parseActions gives the same bytes.
    */
   exact?: boolean;
 }
@@ -45,25 +53,34 @@ export function formatActions(actions: readonly Action[] | Uint8Array, options: 
   return new Formatter(options).list(list);
 }
 
+/** Actions whose text shows all there is to them, apart from the lists in them, which are looked at one by one. */
+const WHOLE: ReadonlySet<string> = new Set(['output', 'sample', 'clone', 'checkPktLen', 'decTtl']);
+
 class Formatter implements FormatContext {
   readonly exact: boolean;
   readonly #names: ReadonlyMap<number, string> | undefined;
+  readonly #numbering: ActionNumbering;
+  /** Ports by name, to read again what was written. */
+  readonly #ports: ReadonlyMap<string, number> | undefined;
   #depth = -1;
 
-  constructor(options: FormatActionsOptions) {
-    this.exact = options.exact ?? false;
-    this.#names = options.names;
+  constructor({ exact = false, names, numbering = 'kernel' }: FormatActionsOptions) {
+    this.exact = exact;
+    this.#names = names;
+    this.#numbering = numbering;
+    if (exact && names !== undefined) this.#ports = new Map([...names].map(([number, name]) => [name, number]));
   }
 
   port(number: number): string {
     const name = this.#names?.get(number);
-    if (name === undefined) return String(number);
+    if (name === undefined || (this.exact && this.#ports?.get(name) !== number)) return String(number);
     return PLAIN_NAME.test(name) && !isWord(name) ? name : JSON.stringify(name);
   }
 
   readonly list = (actions: readonly Action[]): string => {
     if (actions.length === 0) return 'drop';
-    if (this.#depth === ACTION_NESTING_MAX) throw new OdpFieldError('actions', `lists more than ${ACTION_NESTING_MAX} deep`);
+    if (this.#depth === ACTION_NESTING_MAX)
+      throw new OdpFieldError('actions', `lists more than ${ACTION_NESTING_MAX} deep`);
     this.#depth += 1;
     let text = '';
     for (const action of actions) text += (text === '' ? '' : ',') + this.#action(action);
@@ -72,14 +89,26 @@ class Formatter implements FormatContext {
   };
 
   #action(action: Action): string {
-    if (action.type === 'unknown') {
-      const { number, payload } = action;
-      return `action${number}${payload.length === 0 ? '' : `(${hexBytes(payload, ' ')})`}`;
-    }
+    if (action.type === 'unknown') return unknownText(action.number, action.payload);
     const codec = codecOf(action.type);
     if (codec === undefined) throw new OdpFieldError('type', `${JSON.stringify(action.type)} is no action`);
-    return codec.format(action, this);
+    const text = codec.format(action, this);
+    return this.exact && !WHOLE.has(action.type) ? this.#sureText(action, text) : text;
   }
+
+  /** `text` if it reads as the same bytes, else these. */
+  #sureText(action: Action, text: string): string {
+    const numbering = this.#numbering;
+    const bytes = encodeActions([action], { numbering });
+    const again = encodeActions(parseActions(text, { names: this.#ports }), { numbering });
+    if (isSameBytes(again, bytes)) return text;
+    const size = bytes[0] | (bytes[1] << 8);
+    return unknownText(actionNumber(action.type, numbering) ?? 0, bytes.subarray(4, size));
+  }
+}
+
+function unknownText(number: number, payload: Uint8Array): string {
+  return `action${number}${payload.length === 0 ? '' : `(${hexBytes(payload, ' ')})`}`;
 }
 
 /** Typed actions of text. `drop` and the empty text are the empty list. Throws OdpSyntaxError. */

@@ -54,7 +54,8 @@ class Encoder implements WriteContext {
 
   readonly list = (actions: readonly Action[], field: string): void => {
     if (!Array.isArray(actions)) throw new OdpFieldError(field, 'a list of actions was expected');
-    if (this.#depth === ACTION_NESTING_MAX) throw new OdpFieldError(field, `lists more than ${ACTION_NESTING_MAX} deep`);
+    if (this.#depth === ACTION_NESTING_MAX)
+      throw new OdpFieldError(field, `lists more than ${ACTION_NESTING_MAX} deep`);
     this.#depth += 1;
     for (const action of actions) this.#action(action);
     this.#depth -= 1;

@@ -72,6 +72,13 @@ export { MatchBuilder, match } from './match-builder.ts';
 export { decodeMatchAttributes } from './match-decode.ts';
 export type { SetField, SetMaskedField } from './set-fields.ts';
 export {
+  decodeTunnelHeader,
+  encodeTunnelHeader,
+  type OuterTunnel,
+  TUNNEL_TYPES,
+  type TunnelHeader,
+} from './tunnel-header.ts';
+export {
   type ArpKey,
   type CtTupleKey,
   type ErspanKey,
@@ -97,11 +104,4 @@ export {
   type VlanKey,
   type VlanMatch,
 } from './types.ts';
-export {
-  decodeTunnelHeader,
-  encodeTunnelHeader,
-  type OuterTunnel,
-  TUNNEL_TYPES,
-  type TunnelHeader,
-} from './tunnel-header.ts';
 export { flowUfid, formatUfid, parseUfid, UFID_SIZE } from './ufid.ts';

@@ -158,7 +158,11 @@ function split(codec: SetCodec, { payload, offset }: Attribute, masked: boolean)
   const size = payload.length / factor;
   if (!codec.sizes.includes(size)) {
     const expected = codec.sizes.map((wanted) => wanted * factor).join(' or ');
-    throw new OdpAttributeError(`SET ${codec.text}`, offset, `payload of ${payload.length} bytes, ${expected} expected`);
+    throw new OdpAttributeError(
+      `SET ${codec.text}`,
+      offset,
+      `payload of ${payload.length} bytes, ${expected} expected`,
+    );
   }
   return { value: payload.subarray(0, size), mask: payload.subarray(size) };
 }

@@ -111,7 +111,8 @@ function writeNetwork(writer: AttributeWriter, { eth, ipv4, ipv6 }: TunnelHeader
     writer.raw(bytes);
     return;
   }
-  if (ipv6 === undefined || ipv4 !== undefined) throw new OdpFieldError('header.ipv6', 'needed unless dlType is 0x0800');
+  if (ipv6 === undefined || ipv4 !== undefined)
+    throw new OdpFieldError('header.ipv6', 'needed unless dlType is 0x0800');
   const flow = (u8(ipv6.tclass, 'header.ipv6.tclass') << 20) | integer(ipv6.label, 0xfffff, 'header.ipv6.label');
   writer.be32(((6 << 28) | flow) >>> 0);
   writer.be16(0);
@@ -175,7 +176,8 @@ function writeGeneve(writer: AttributeWriter, tunnel: OuterTunnel & { type: 'gen
     writer.be16(u16(option.class, 'geneve.options.class'));
     const size = integer(option.data.length / 8, 0x1f, 'geneve.options.data words');
     writer.be16((u8(option.type, 'geneve.options.type') << 8) | size);
-    if (!/^[0-9a-fA-F]*$/.test(option.data)) throw new OdpFieldError('geneve.options.data', 'hexadecimal digits are needed');
+    if (!/^[0-9a-fA-F]*$/.test(option.data))
+      throw new OdpFieldError('geneve.options.data', 'hexadecimal digits are needed');
     writer.raw(bytesOfHex(option.data));
   }
 }
@@ -198,7 +200,9 @@ export function decodeTunnelHeader(tunnelType: number, header: Uint8Array): Tunn
   if (header.length < transport) return undefined;
   const network = isIpv4 ? { ipv4: readIpv4(header) } : { ipv6: readIpv6(header) };
   const rest = header.subarray(transport);
-  const name = Object.entries(TUNNEL_TYPES).find(([, number]) => number === tunnelType)?.[0].replace(/^ip6/, '');
+  const name = Object.entries(TUNNEL_TYPES)
+    .find(([, number]) => number === tunnelType)?.[0]
+    .replace(/^ip6/, '');
   if (name === undefined || !OVER_UDP.has(name)) {
     const tunnel = readTunnel(name, rest);
     return tunnel && { eth, ...network, tunnel };
@@ -260,7 +264,11 @@ function readGeneve(bytes: Uint8Array): OuterTunnel | undefined {
   for (let at = 8; at < end; ) {
     const size = 4 * (bytes[at + 3] & 0x1f);
     if (at + 4 + size > end) return undefined;
-    options.push({ class: readBe16(bytes, at), type: bytes[at + 2], data: hexBytes(bytes.subarray(at + 4, at + 4 + size)) });
+    options.push({
+      class: readBe16(bytes, at),
+      type: bytes[at + 2],
+      data: hexBytes(bytes.subarray(at + 4, at + 4 + size)),
+    });
     at += 4 + size;
   }
   return {
