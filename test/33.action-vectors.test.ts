@@ -42,6 +42,10 @@ describe('vectors', () => {
     ['sample(sample=33.333333%,actions(1))', 'sample(sample=33.3%,actions(1))'],
     ['psample(cookie=0x123 group=0x10)', 'psample(group=16,cookie=0x123)'],
     ['set(vlan(vid=5,pcp=1))', 'set(vlan(vid=5,pcp=1))'],
+    [
+      'set(tunnel(ttl=64,dst=1.1.1.1,tun_id=5,flags(key|df)))',
+      'set(tunnel(tun_id=0x5,dst=1.1.1.1,ttl=64,flags(df|key)))',
+    ],
   ])('%s reads as %s', (text, normal) => {
     expect(formatActions(parseActions(text))).toBe(normal);
   });

@@ -19,6 +19,7 @@ import { encodeCookie, type UserspaceCookie } from './action-userspace.ts';
 import { OdpFieldError } from './errors.ts';
 import type { SetField, SetMaskedField } from './set-fields.ts';
 import { encodeTunnelHeader, TUNNEL_TYPES, type TunnelHeader } from './tunnel-header.ts';
+import type { TunnelKey } from './types.ts';
 
 /** A nested list: actions, or a function that appends them. */
 export type ActionList = readonly Action[] | ((nested: ActionBuilder) => unknown);
@@ -115,6 +116,10 @@ export class ActionBuilder {
 
   setNsh(nsh: MaskedOf<'nsh'>): this {
     return this.setMasked({ nsh });
+  }
+
+  setTunnel(tunnel: TunnelKey): this {
+    return this.set({ tunnel });
   }
 
   setSkbMark(skbMark: number): this {

@@ -28,12 +28,12 @@ import {
   decodeTunnelHeader,
   encodeTunnelHeader,
   formatTunnelHeader,
-  type GeneveOption,
   type OuterTunnel,
   TUNNEL_HEADER_SIZE_MAX,
   TUNNEL_TYPES,
   type TunnelHeader,
 } from './tunnel-header.ts';
+import type { GeneveOption } from './types.ts';
 
 /** tnl_port, out_port, header_len, tnl_type, before the header itself. */
 const PREFIX_SIZE = 16;

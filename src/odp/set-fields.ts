@@ -1,8 +1,8 @@
 /*
  * What a set action carries: one key attribute, whole (SET) or as value followed by mask (SET_MASKED).
  *
- * Used by action-set.ts for bytes and for text. Fields that are one flat structure come from the field table; MPLS, a VLAN tag and NSH are in
- * set-special.ts. Owns no memory; views do not leave.
+ * Used by action-set.ts for bytes and for text. Fields that are one flat structure come from the field table; MPLS, a VLAN tag, NSH and tunnels
+ * are in set-special.ts. Owns no memory; views do not leave.
  */
 
 import { type Attribute, attributeBytes, concatBytes, walkAttributes } from './attributes.ts';
@@ -11,10 +11,10 @@ import { ATTRIBUTES, ATTRIBUTES_BY_NUMBER, ATTRIBUTES_BY_TEXT, type KeyAttribute
 import { decodeGroup, decodeMaskedGroup, encodeGroup, formatGroup, scanGroup } from './groups.ts';
 import type { TextScanner } from './scanner.ts';
 import { SPECIAL_FIELDS } from './set-special.ts';
-import type { FieldName, FlowFields, Masked, MplsEntry, VlanKey, VlanMatch } from './types.ts';
+import type { FieldName, FlowFields, Masked, MplsEntry, TunnelKey, VlanKey, VlanMatch } from './types.ts';
 
-type Flat = Omit<FlowFields, 'igmp' | 'nsh'>;
-type Settable = Flat & { mpls: MplsEntry[]; vlan: Omit<VlanKey, 'tpid'> };
+type Flat = Omit<FlowFields, 'igmp' | 'nsh' | 'ipv6Exthdrs'>;
+type Settable = Flat & { tunnel: TunnelKey; mpls: MplsEntry[]; vlan: Omit<VlanKey, 'tpid'> };
 
 /** Exactly one header or metadata field, all parts of it given. */
 export type SetField = { [K in keyof Settable]: { [P in K]: Settable[P] } }[keyof Settable];
@@ -42,8 +42,8 @@ export interface SetCodec {
   text: string;
   /** OVS_KEY_ATTR_* */
   number: number;
-  /** There is no SET of it, only SET_MASKED, whatever the masks. */
-  masked?: boolean;
+  /** There is only the one action of it, whatever the masks. */
+  use?: 'set' | 'setMasked';
   /** Bytes that a value may have. */
   sizes: readonly number[];
   /** `whole` demands every part, without masks. */
@@ -106,13 +106,14 @@ function flat(entry: KeyAttribute | undefined): SetCodec | undefined {
 /** Payload of a SET action: the one key attribute. */
 export function encodeSet(field: SetField): Uint8Array {
   const { codec, typed } = codecOfField(field);
-  if (codec.masked) throw new OdpFieldError(codec.name, 'needs setMasked');
+  if (codec.use === 'setMasked') throw new OdpFieldError(codec.name, 'needs setMasked');
   return attributeBytes(codec.number, codec.encode(typed, true).value);
 }
 
 /** Payload of a SET_MASKED action: the one key attribute, value then mask. */
 export function encodeSetMasked(field: SetMaskedField): Uint8Array {
   const { codec, typed } = codecOfField(field);
+  if (codec.use === 'set') throw new OdpFieldError(codec.name, 'needs set');
   const bytes = codec.encode(typed, false);
   return attributeBytes(codec.number, codec.join?.(bytes) ?? concatBytes([bytes.value, bytes.mask]));
 }
@@ -144,7 +145,7 @@ function decode(attribute: Attribute, masked: boolean, encode: (field: never) =>
     throw new OdpAttributeError('SET', attribute.offset, `${inner.length} key attributes, 1 expected`);
   const { number, payload } = inner[0];
   const codec = SPECIAL_BY_NUMBER.get(number) ?? flat(ATTRIBUTES_BY_NUMBER.get(number));
-  if (codec === undefined || (codec.masked && !masked)) return undefined;
+  if (codec === undefined || (codec.use !== undefined && (codec.use === 'setMasked') !== masked)) return undefined;
   const bytes = codec.split === undefined ? split(codec, inner[0], masked) : codec.split(inner[0]);
   if (bytes === undefined) return undefined;
   const field = tryTyped(() => ({ [codec.name]: codec.decode(bytes.value, masked ? bytes.mask : undefined) }));
@@ -171,7 +172,7 @@ function tryTyped<T>(make: () => T): T | undefined {
   try {
     return make();
   } catch (error) {
-    if (error instanceof OdpFieldError) return undefined;
+    if (error instanceof OdpFieldError || error instanceof OdpAttributeError) return undefined;
     throw error;
   }
 }
@@ -191,7 +192,7 @@ export function scanSet(scanner: TextScanner): { masked: boolean; field: SetFiel
   if (codec === undefined) throw scanner.error('a field that can be set', start);
   scanner.expect('(');
   const { value, mask } = codec.scan(scanner);
-  const masked = codec.masked === true || mask.some((byte) => byte !== 0xff);
+  const masked = codec.use === undefined ? mask.some((byte) => byte !== 0xff) : codec.use === 'setMasked';
   const typed = tryTyped(() => codec.decode(value, masked ? mask : undefined));
   if (typed === undefined) throw scanner.error('values and masks that can be set', start);
   return { masked, field: { [codec.name]: typed } as unknown as SetField | SetMaskedField };

@@ -1,11 +1,11 @@
 /*
- * Set actions on fields that are not one flat structure of the field table: MPLS entries, a VLAN tag, and NSH, whose value and mask stand
- * side by side in each of its nested attributes.
+ * Set actions on fields that are not one flat structure of the field table: MPLS entries, a VLAN tag, NSH, whose value and mask stand
+ * side by side in each of its nested attributes, and a tunnel, which is only set whole.
  *
  * Used by set-fields.ts. Pure functions.
  */
 
-import { MPLS_DEPTH_MAX } from '../../assembly/constants.ts';
+import { KEY_SIZE, MPLS_DEPTH_MAX } from '../../assembly/constants.ts';
 import * as K from '../../assembly/netlink/openvswitch.ts';
 import { type Attribute, attributeBytes, checkSize, concatBytes, walkAttributes } from './attributes.ts';
 import {
@@ -23,11 +23,15 @@ import {
   scanTci,
 } from './bitfields.ts';
 import { OdpFieldError } from './errors.ts';
-import { ATTRIBUTES, type KeyAttribute, type Slot } from './fields.ts';
-import { decodeMaskedGroup, encodeGroup, formatGroup, scanGroup } from './groups.ts';
+import { NSH_BASE_SIZE, NSH_MD1_SIZE, NSH_SLOTS } from './fields.ts';
+import { decodeMaskedFields, encodeFields, formatGroup, scanFields } from './groups.ts';
 import { readBe16, readBe32, writeBe16, writeBe32 } from './layers.ts';
 import type { SetBytes, SetCodec } from './set-fields.ts';
-import type { Masked, MplsEntry, VlanMatch } from './types.ts';
+import { decodeTunnel, encodeTunnel } from './tunnel.ts';
+import { scanTunnel } from './tunnel-scan.ts';
+import { formatTunnel } from './tunnel-text.ts';
+import { decodeTunnelKey, encodeTunnelKey } from './tunnel-typed.ts';
+import type { Masked, MplsEntry, TunnelKey, VlanMatch } from './types.ts';
 
 // ---------------------------------------------------------------------------------------------------- MPLS
 
@@ -106,28 +110,12 @@ const VLAN: SetCodec = {
 
 // ---------------------------------------------------------------------------------------------------- NSH
 
-const BASE_SIZE = K.OVS_NSH_KEY_BASE_SIZEOF;
-const NSH_SIZE = BASE_SIZE + K.OVS_NSH_KEY_MD1_SIZEOF;
-/** Where the fields stand in BASE, and behind it in MD1. */
-const NSH_OFFSETS: Readonly<Record<string, number>> = {
-  flags: 0,
-  ttl: 1,
-  mdtype: 2,
-  np: 3,
-  spi: 4,
-  si: 7,
-  c1: 8,
-  c2: 12,
-  c3: 16,
-  c4: 20,
-};
-const NSH_SLOTS: readonly Slot[] = ATTRIBUTES.nsh.flat.map((slot) => ({ ...slot, at: NSH_OFFSETS[slot.name] }));
-const NSH_GROUP: KeyAttribute = { ...ATTRIBUTES.nsh, wire: NSH_SLOTS, wireSize: NSH_SIZE };
+const NSH_SIZE = NSH_BASE_SIZE + NSH_MD1_SIZE;
 
 /** Value and mask without the context words when no bit of these is in the mask: the packet may have none. */
 function trimContext({ value, mask }: SetBytes): SetBytes {
-  const context = mask.subarray(BASE_SIZE).some((byte) => byte !== 0);
-  return context ? { value, mask } : { value: value.subarray(0, BASE_SIZE), mask: mask.subarray(0, BASE_SIZE) };
+  const context = mask.subarray(NSH_BASE_SIZE).some((byte) => byte !== 0);
+  return context ? { value, mask } : { value: value.subarray(0, NSH_BASE_SIZE), mask: mask.subarray(0, NSH_BASE_SIZE) };
 }
 
 function whole(bytes: Uint8Array): Uint8Array {
@@ -140,25 +128,27 @@ const NSH: SetCodec = {
   name: 'nsh',
   text: 'nsh',
   number: K.OVS_KEY_ATTR_NSH,
-  masked: true,
-  sizes: [BASE_SIZE, NSH_SIZE],
+  use: 'setMasked',
+  sizes: [NSH_BASE_SIZE, NSH_SIZE],
   encode: (typed) => {
     const bytes = { value: new Uint8Array(NSH_SIZE), mask: new Uint8Array(NSH_SIZE) };
-    encodeGroup(NSH_GROUP, NSH_SLOTS, typed, bytes.value, bytes.mask);
+    encodeFields('nsh', NSH_SLOTS, typed, bytes.value, bytes.mask);
     return trimContext(bytes);
   },
-  decode: (value, mask) => decodeMaskedGroup(NSH_GROUP, NSH_SLOTS, whole(value), whole(mask ?? new Uint8Array(0))),
+  decode: (value, mask) => decodeMaskedFields(NSH_SLOTS, whole(value), whole(mask ?? new Uint8Array(0))),
   format: (value, mask) => formatGroup(NSH_SLOTS, whole(value), whole(mask ?? new Uint8Array(0))),
   scan: (scanner) => {
     const bytes = { value: new Uint8Array(NSH_SIZE), mask: new Uint8Array(NSH_SIZE) };
-    scanGroup(scanner, NSH_GROUP, NSH_SLOTS, bytes.value, bytes.mask);
+    scanFields(scanner, NSH_SLOTS, bytes.value, bytes.mask);
     return trimContext(bytes);
   },
   join: ({ value, mask }) => {
     const part = (number: number, from: number, to: number) =>
       attributeBytes(number, concatBytes([value.subarray(from, to), mask.subarray(from, to)]));
-    const base = part(K.OVS_NSH_KEY_ATTR_BASE, 0, BASE_SIZE);
-    return value.length === BASE_SIZE ? base : concatBytes([base, part(K.OVS_NSH_KEY_ATTR_MD1, BASE_SIZE, NSH_SIZE)]);
+    const base = part(K.OVS_NSH_KEY_ATTR_BASE, 0, NSH_BASE_SIZE);
+    return value.length === NSH_BASE_SIZE
+      ? base
+      : concatBytes([base, part(K.OVS_NSH_KEY_ATTR_MD1, NSH_BASE_SIZE, NSH_SIZE)]);
   },
   split: splitNsh,
 };
@@ -166,16 +156,53 @@ const NSH: SetCodec = {
 function splitNsh(attribute: Attribute): SetBytes | undefined {
   const [base, context, ...rest] = walkAttributes(attribute.payload, 'OVS_NSH_KEY_ATTR', attribute.offset + 4);
   if (base?.number !== K.OVS_NSH_KEY_ATTR_BASE || rest.length > 0) return undefined;
-  checkSize(base, 'SET NSH BASE', 2 * BASE_SIZE);
-  const values = [base.payload.subarray(0, BASE_SIZE)];
-  const masks = [base.payload.subarray(BASE_SIZE)];
+  checkSize(base, 'SET NSH BASE', 2 * NSH_BASE_SIZE);
+  const values = [base.payload.subarray(0, NSH_BASE_SIZE)];
+  const masks = [base.payload.subarray(NSH_BASE_SIZE)];
   if (context !== undefined) {
     if (context.number !== K.OVS_NSH_KEY_ATTR_MD1) return undefined;
-    checkSize(context, 'SET NSH MD1', 2 * K.OVS_NSH_KEY_MD1_SIZEOF);
-    values.push(context.payload.subarray(0, K.OVS_NSH_KEY_MD1_SIZEOF));
-    masks.push(context.payload.subarray(K.OVS_NSH_KEY_MD1_SIZEOF));
+    checkSize(context, 'SET NSH MD1', 2 * NSH_MD1_SIZE);
+    values.push(context.payload.subarray(0, NSH_MD1_SIZE));
+    masks.push(context.payload.subarray(NSH_MD1_SIZE));
   }
   return { value: concatBytes(values), mask: concatBytes(masks) };
 }
 
-export const SPECIAL_FIELDS: readonly SetCodec[] = [MPLS, VLAN, NSH];
+// ---------------------------------------------------------------------------------------------------- tunnel
+
+/** A mask of the nested attributes as a whole: there is none. */
+function unmasked(value: Uint8Array): SetBytes {
+  return { value, mask: new Uint8Array(value.length).fill(0xff) };
+}
+
+const MASK_SIGNS = /[/+-]/;
+
+const TUNNEL: SetCodec = {
+  name: 'tunnel',
+  text: 'tunnel',
+  number: K.OVS_KEY_ATTR_TUNNEL,
+  use: 'set',
+  sizes: [],
+  encode: (typed) => {
+    const flat = new Uint8Array(KEY_SIZE);
+    if (typeof typed !== 'object' || typed === null) throw new OdpFieldError('tunnel', 'an object was expected');
+    encodeTunnelKey(typed as TunnelKey, flat, new Uint8Array(KEY_SIZE), true);
+    return unmasked(encodeTunnel(flat, flat));
+  },
+  decode: (value) => {
+    const flat = new Uint8Array(KEY_SIZE);
+    decodeTunnel(value, 0, flat, 'key', () => {});
+    return decodeTunnelKey(flat);
+  },
+  format: (value) => formatTunnel(value),
+  scan: (scanner) => {
+    const start = scanner.position;
+    const { key } = scanTunnel(scanner);
+    const sign = scanner.text.slice(start, scanner.position).search(MASK_SIGNS);
+    if (sign >= 0) throw scanner.error('a tunnel without masks', start + sign);
+    return unmasked(key);
+  },
+  split: ({ payload }) => unmasked(payload),
+};
+
+export const SPECIAL_FIELDS: readonly SetCodec[] = [MPLS, VLAN, NSH, TUNNEL];

@@ -9,6 +9,7 @@ import { AttributeWriter, bytesOfHex, hexBytes, hexNumber, hexString, integer, u
 import { formatIpv4, formatIpv6, formatMac, parseIpv4, parseIpv6, parseMac } from './addresses.ts';
 import { OdpFieldError } from './errors.ts';
 import { ETH_P_IP, readBe16, readBe32 } from './layers.ts';
+import type { GeneveOption } from './types.ts';
 
 /** OVS_VPORT_TYPE_* of the tunnels that have a header form. */
 export const TUNNEL_TYPES = {
@@ -23,13 +24,6 @@ export const TUNNEL_TYPES = {
 } as const;
 
 export const TUNNEL_HEADER_SIZE_MAX = 512;
-
-export interface GeneveOption {
-  class: number;
-  type: number;
-  /** Hexadecimal digits, a multiple of four bytes, at most 124. */
-  data: string;
-}
 
 export type OuterTunnel =
   /** `vni` 24 bits. */

@@ -40,14 +40,14 @@ export const TUNNEL_FLAGS = {
   size: 2,
   order: 'be',
   width: 4,
-  names: ['df', 'csum', 'key', 'oam'],
+  names: ['oam', 'df', 'csum', 'key'],
   brackets: false,
 } as const;
-export const FLAG_KEY = 4;
+export const FLAG_KEY = 8;
 export const FLAG_BITS: readonly (readonly [number, number])[] = [
-  [TUNNEL_ATTR.DONT_FRAGMENT, 1],
-  [TUNNEL_ATTR.CSUM, 2],
-  [TUNNEL_ATTR.OAM, 8],
+  [TUNNEL_ATTR.DONT_FRAGMENT, 2],
+  [TUNNEL_ATTR.CSUM, 4],
+  [TUNNEL_ATTR.OAM, 1],
 ];
 
 /** The two lists of nested attributes that a text stands for. */

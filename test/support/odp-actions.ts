@@ -16,6 +16,7 @@ import {
   type TunnelHeader,
   type UserspaceCookie,
 } from '../../src/odp/index.ts';
+import { tunnelKey } from './odp-tunnel.ts';
 import { ipv4, ipv6, knownAction, mac, u8, u16, u32 } from './odp.ts';
 
 const u64 = fc.oneof(fc.constantFrom(0n, 1n, (1n << 64n) - 1n), fc.bigInt(0n, (1n << 64n) - 1n));
@@ -294,8 +295,20 @@ const oddHeader = fc.oneof(
 
 // ---------------------------------------------------------------------------------------------------- all
 
+/**
+ * Open vSwitch takes a tunnel for a SET_MASKED when the masks of its attributes are as long as the values, and then prints both: when all three
+ * flags are there, or none. VXLAN options of zero it leaves out.
+ */
+const setTunnel = tunnelKey
+  .filter(
+    ({ df, csum, oam, vxlanGbp: gbp }) =>
+      [df, csum, oam].filter(Boolean).length % 3 !== 0 && (!gbp || gbp.id + gbp.flags !== 0),
+  )
+  .map((tunnel): Action => ({ type: 'set', field: { tunnel } }));
+
 const readable: fc.Arbitrary<Action> = fc.oneof(
   { weight: 6, arbitrary: knownAction },
+  { weight: 2, arbitrary: setTunnel },
   { weight: 3, arbitrary: cookieAction },
   { weight: 4, arbitrary: ct as fc.Arbitrary<Action> },
   { weight: 2, arbitrary: pushNsh },
