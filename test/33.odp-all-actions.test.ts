@@ -23,7 +23,7 @@ import { requireProgram } from './support/require.ts';
 
 console.log(`33.odp-all-actions: SEED=${seed}`);
 const noDpctl = requireProgram('ovs-dpctl');
-const RUNS = 1500;
+const RUNS = 800;
 const DPCTL_LISTS = Number(process.env.ACTION_LISTS ?? 12_000);
 
 function lists(action: fc.Arbitrary<Action>, count: number): Action[][] {

@@ -14,10 +14,11 @@ import {
   type OuterTunnel,
   TUNNEL_TYPES,
   type TunnelHeader,
+  type TunnelKey,
   type UserspaceCookie,
 } from '../../src/odp/index.ts';
-import { tunnelKey } from './odp-tunnel.ts';
 import { ipv4, ipv6, knownAction, mac, u8, u16, u32 } from './odp.ts';
+import { tunnelKey } from './odp-tunnel.ts';
 
 const u64 = fc.oneof(fc.constantFrom(0n, 1n, (1n << 64n) - 1n), fc.bigInt(0n, (1n << 64n) - 1n));
 const u128 = fc.oneof(fc.constantFrom(0n, 1n, 1n << 64n, (1n << 128n) - 1n), fc.bigInt(0n, (1n << 128n) - 1n));
@@ -295,20 +296,20 @@ const oddHeader = fc.oneof(
 
 // ---------------------------------------------------------------------------------------------------- all
 
+const setTunnel = (tunnel: TunnelKey): Action => ({ type: 'set', field: { tunnel } });
+
 /**
  * Open vSwitch takes a tunnel for a SET_MASKED when the masks of its attributes are as long as the values, and then prints both: when all three
- * flags are there, or none. VXLAN options of zero it leaves out.
+ * flags are there, or none. It leaves VXLAN options of zero out, and most of what ERSPAN version 2 has.
  */
-const setTunnel = tunnelKey
-  .filter(
-    ({ df, csum, oam, vxlanGbp: gbp }) =>
-      [df, csum, oam].filter(Boolean).length % 3 !== 0 && (!gbp || gbp.id + gbp.flags !== 0),
-  )
-  .map((tunnel): Action => ({ type: 'set', field: { tunnel } }));
+function isPlainTunnel({ df, csum, oam, vxlanGbp: gbp, erspan }: TunnelKey): boolean {
+  const flags = [df, csum, oam].filter(Boolean).length;
+  return flags % 3 !== 0 && (gbp === undefined || gbp.id + gbp.flags !== 0) && erspan?.version !== 2;
+}
 
 const readable: fc.Arbitrary<Action> = fc.oneof(
   { weight: 6, arbitrary: knownAction },
-  { weight: 2, arbitrary: setTunnel },
+  { weight: 2, arbitrary: tunnelKey.filter(isPlainTunnel).map(setTunnel) },
   { weight: 3, arbitrary: cookieAction },
   { weight: 4, arbitrary: ct as fc.Arbitrary<Action> },
   { weight: 2, arbitrary: pushNsh },
@@ -340,6 +341,7 @@ const oddAction: fc.Arbitrary<Action> = fc.oneof(
   { weight: 3, arbitrary: oddCt as fc.Arbitrary<Action> },
   { weight: 2, arbitrary: oddNsh },
   { weight: 2, arbitrary: oddHeader },
+  { weight: 2, arbitrary: tunnelKey.map(setTunnel) },
   fc.record({ type: fc.constant('drop' as const), reason: u32 }),
   fc.record({ type: fc.constant('hash' as const), algorithm: fc.integer({ min: 2, max: 0xffffffff }), basis: u32 }),
   fc.record({ type: fc.constant('addMpls' as const), ...entry, ethType: u16, flags: u16 }),
