@@ -9,11 +9,15 @@ import { KERNEL_FAMILY, type KernelResult, kernelTransact, whyNoKernel } from '.
 import { layoutOf } from './reference/actions.ts';
 import { parseAttributes } from './reference/flow-attributes.ts';
 import { attribute, concat, le32 } from './support/action-list.ts';
+import { BUILDS } from './support/datapath.ts';
 import { type ExecuteCase, executeCases } from './support/execute-cases.ts';
 import { Executor, type Outcome } from './support/executor.ts';
+import { Random } from './support/frame-generator.ts';
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 4294967296));
 const CASES = Number(process.env.KERNEL_CASES ?? 20_000);
+/** Cases that only we execute, on packets cut anywhere and with little room. */
+const FUZZ = Number(process.env.FUZZ ?? 5_000);
 const DIFFERENCES_SHOWN = 5;
 const OVS_PACKET_CMD_EXECUTE = 3;
 const EINVAL = 22;
@@ -164,5 +168,21 @@ describe('what the kernel and the executor make of a packet', () => {
     if (differences.length > 0) {
       expect.fail(`${differences.length} differ\n${differences.slice(0, DIFFERENCES_SHOWN).join('\n')}`);
     }
+  });
+});
+
+describe.each(BUILDS)('the executor by itself, %s', (build) => {
+  it(`keeps to the packet's buffer and accounts for all, ${FUZZ} cases, SEED=${SEED}`, async () => {
+    await using executor = await Executor.open({ build });
+    const source = executeCases(SEED + 1);
+    const random = new Random(SEED);
+    for (let i = 0; i < FUZZ; i++) {
+      const { frame, list } = source.next().value;
+      const cut = random.oneIn(4) ? frame.slice(0, Math.max(14, random.below(frame.length))) : frame;
+      const [headroom, tailroom] = [random.below(24), random.below(24)];
+      const { frame: left, strayed } = executor.execute(cut, list, { headroom, tailroom });
+      if (strayed || left.length > cut.length + headroom + tailroom) throw new Error(`case ${i} left its buffer`);
+    }
+    executor.verify(FUZZ);
   });
 });

@@ -59,6 +59,7 @@ function registerLookup(bench: Command): void {
     .option('--seconds <T>', 'length of a window', seconds(0.001), 5)
     .option('--warmup <T>', 'unmeasured time before the first window, s', seconds(0), 1)
     .option('--repeat <R>', 'windows; the median is reported', whole(1, REPEAT_MAX), 5)
+    .option('--actions <TEXT>', 'what every flow does; port 2 counts packets (default: 2)')
     .addOption(
       new Option('--order <ORDER>', 'order of the frames').choices(['shuffled', 'sequential']).default('shuffled'),
     )

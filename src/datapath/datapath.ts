@@ -29,6 +29,7 @@ import {
   holdMask,
   type MaskHandle,
 } from './handles.ts';
+import { Meters } from './meters.ts';
 import {
   capacityOf,
   type DatapathEvent,
@@ -49,6 +50,7 @@ export class Datapath implements AsyncDisposable {
   readonly options: Readonly<ResolvedOptions>;
   readonly ports: Ports;
   readonly flows: Flows;
+  readonly meters: Meters;
   readonly ageing: Ageing;
   readonly #memory: DatapathMemory;
   readonly #stats: StatsReader;
@@ -79,6 +81,7 @@ export class Datapath implements AsyncDisposable {
     memory.setOption(C.OPTION_EMC, options.emc);
     this.#stats = new StatsReader(memory, slots);
     this.flows = new Flows(memory);
+    this.meters = new Meters(memory);
     this.ageing = new Ageing(memory, options);
     this.ports = new Ports(memory, this.#stats, slots, () => this.#portsChanged());
     const rings = Array.from({ length: slots }, (_, slot) => memory.upcallRing(slot));
