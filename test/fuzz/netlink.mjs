@@ -3,6 +3,9 @@
  *
  * It runs test/11.netlink-fuzz.test.ts with these numbers: `count` cases a target in WASM, a third as many in both languages. A finding is
  * printed with its seed and case, and its bytes belong into test/corpus/netlink-attributes/.
+ *
+ * The longest run so far, without a finding: `npm run fuzz -- --seed 20261121 --count 27000000`, 81 million cases in WASM (27 million each of
+ * cursor with builder, policy, messages), 27 million in both languages, and 3 million parsed, encoded and parsed again.
  */
 import { parseArgs } from 'node:util';
 import { runNode } from '../../scripts/child.mjs';
