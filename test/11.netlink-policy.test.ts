@@ -1,14 +1,12 @@
 /*
  * Policies: every kind at its limits, in both languages; the modes, nesting, what is missing; values typed by inference; tables that host and
- * datapath write alike; and the corpus of input that once broke something, or must never.
+ * datapath write alike.
  *
  * The words and errno values expected here are those of lib/nlattr.c; 11.netlink-kernel-policy asks a kernel for them.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import path from 'node:path';
 import { beforeAll, describe, expect, expectTypeOf, it } from 'vitest';
 import * as C from '../assembly/constants.ts';
-import { type Attribute, AttributeBuilder, AttributeCursor } from '../src/netlink/attributes.ts';
+import { type Attribute, AttributeBuilder } from '../src/netlink/attributes.ts';
 import { MessageBuffer } from '../src/netlink/buffer.ts';
 import { NLA_F_NESTED } from '../src/netlink/constants.ts';
 import { MessageCursor } from '../src/netlink/message.ts';
@@ -16,27 +14,13 @@ import { definePolicy, type Policy, type Rule } from '../src/netlink/policy.ts';
 import { policyTableSize, writePolicyTable } from '../src/netlink/policy-table.ts';
 import { validateAttributes } from '../src/netlink/policy-validate.ts';
 import { encodeAttributes, parseAttributes } from '../src/netlink/policy-values.ts';
-import { everyKind } from './fuzz/netlink-policies.ts';
-import { answerOf, type Build, FUZZ_BUILDS, NetlinkWasm } from './fuzz/netlink-wasm.ts';
-import { walkOurs } from './support/netlink-oracle.ts';
+import { type Answer, type Build, judgeAll, NetlinkWasm, openBuilds } from './fuzz/netlink-wasm.ts';
 
-const MODES = [C.NL_VALIDATE_LIBERAL, C.NL_VALIDATE_TRAILING, C.NL_VALIDATE_STRICT];
-const wasm = {} as Record<Build, NetlinkWasm>;
+let wasm: Record<Build, NetlinkWasm>;
 beforeAll(async () => {
-  for (const build of FUZZ_BUILDS) wasm[build] = await NetlinkWasm.open(build);
+  wasm = await openBuilds();
 });
-
-/** The answer of all three implementations, which must be one. */
-function judge(policy: Policy, bytes: Uint8Array, mode: number): ReturnType<typeof answerOf> {
-  const ours = answerOf(validateAttributes(policy, bytes, 0, bytes.length, 0, mode));
-  for (const build of FUZZ_BUILDS) {
-    const module = wasm[build];
-    module.clearPolicies();
-    const address = module.addPolicy(policy);
-    expect(module.parse(address, module.place(bytes), bytes.length, mode), build).toEqual(ours);
-  }
-  return ours;
-}
+const judge = (policy: Policy, bytes: Uint8Array, mode: number): Answer => judgeAll(wasm, policy, bytes, mode);
 
 function attribute(type: number, ...payload: number[]): Uint8Array {
   const bytes = new Uint8Array((payload.length + 7) & ~3);
@@ -375,35 +359,5 @@ describe('the acknowledgement that the datapath writes', () => {
       36,
     ]);
     expect(cursor.extendedAck()).toEqual({});
-  });
-});
-
-/** What broke something, or belongs to the list of bad input: `why`, and the bytes as hex. */
-interface Finding {
-  why: string;
-  hex: string;
-}
-
-const CORPUS = path.join(import.meta.dirname, 'corpus/netlink-attributes');
-const findings = readdirSync(CORPUS).map((file): [string, Finding] => [
-  file,
-  JSON.parse(readFileSync(path.join(CORPUS, file), 'utf8')) as Finding,
-]);
-
-describe('the corpus', () => {
-  it.each(findings)('%s: %o', (_file, { hex }) => {
-    const bytes = new Uint8Array(Buffer.from(hex, 'hex'));
-    const policy = everyKind();
-    for (const mode of MODES) judge(policy, bytes, mode);
-    const outer = walkOurs(new AttributeCursor(bytes), bytes.length).attributes.map(([type]) => type);
-    const messages = new MessageCursor(bytes);
-    while (messages.next()) messages.extendedAck();
-    try {
-      const values = parseAttributes(policy, bytes);
-      const known = outer.filter((type) => policy.rows[type] !== undefined);
-      expect(Object.keys(values).length - 1).toBe(new Set(known).size);
-    } catch (error) {
-      expect(error).toMatchObject({ code: 'ERR_NETLINK_MALFORMED' });
-    }
   });
 });

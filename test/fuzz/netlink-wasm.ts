@@ -4,10 +4,11 @@
  *   | page 1: policies | page 2: table, then output | page 3: scratch | page 4: input, which ends where the memory ends |
  */
 import asc from 'assemblyscript/asc';
+import { expect } from 'vitest';
 import { NL_VALIDATE_STRICT } from '../../assembly/constants.ts';
 import type { Policy } from '../../src/netlink/policy.ts';
 import { writePolicyTable } from '../../src/netlink/policy-table.ts';
-import type { Refusal } from '../../src/netlink/policy-validate.ts';
+import { type Refusal, validateAttributes } from '../../src/netlink/policy-validate.ts';
 
 export type Build = 'debug' | 'release';
 export const FUZZ_BUILDS: readonly Build[] = ['release', 'debug'];
@@ -145,4 +146,20 @@ export class NetlinkWasm {
 export function answerOf(refusal: Refusal | undefined): Answer {
   const { errno = 0, reason = 0, offset, missingType, missingNest } = refusal ?? {};
   return { errno, reason, offset, missingType, missingNest };
+}
+
+export async function openBuilds(): Promise<Record<Build, NetlinkWasm>> {
+  return { release: await NetlinkWasm.open('release'), debug: await NetlinkWasm.open('debug') };
+}
+
+/** The answer of TypeScript and of both builds, which must be one. */
+export function judgeAll(wasm: Record<Build, NetlinkWasm>, policy: Policy, bytes: Uint8Array, mode: number): Answer {
+  const ours = answerOf(validateAttributes(policy, bytes, 0, bytes.length, 0, mode));
+  for (const build of FUZZ_BUILDS) {
+    const module = wasm[build];
+    module.clearPolicies();
+    const address = module.addPolicy(policy);
+    expect(module.parse(address, module.place(bytes), bytes.length, mode), build).toEqual(ours);
+  }
+  return ours;
 }
