@@ -5,7 +5,7 @@
  * Thrown by the commands, caught by main.ts. Any thread.
  */
 import { DatapathError } from '../errors.ts';
-import { OdpFieldError, OdpSyntaxError } from '../odp/index.ts';
+import { OdpAttributeError, OdpFieldError, OdpSyntaxError } from '../odp/index.ts';
 import { PcapError } from '../pcap/index.ts';
 
 export const EXIT_DONE = 0;
@@ -28,7 +28,7 @@ export function failureOf(error: unknown): { text: string; status: number } {
 }
 
 function isExpected(error: unknown): boolean {
-  const ours = [DatapathError, PcapError, OdpSyntaxError, OdpFieldError];
+  const ours = [DatapathError, PcapError, OdpAttributeError, OdpSyntaxError, OdpFieldError];
   if (ours.some((kind) => error instanceof kind)) return true;
   return error instanceof Error && 'syscall' in error;
 }

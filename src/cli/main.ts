@@ -11,6 +11,7 @@ import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../native/package-root.ts';
 import { registerBench } from './bench.ts';
 import { EXIT_DONE, EXIT_USAGE, failureOf, oneLine } from './failure.ts';
+import type { OdpOptions } from './odp.ts';
 import { registerRun } from './run.ts';
 
 /** What still keeps the process alive so long after a command is done (a handler's timer, say) does not keep it any longer. */
@@ -28,6 +29,7 @@ function makeProgram(): Command {
   registerRun(program);
   registerBench(program);
   registerParsePcap(program);
+  registerOdp(program);
   registerDoctor(program);
   tellUsageErrors(program, 'wdp');
   return program;
@@ -56,6 +58,28 @@ function registerParsePcap(program: Command): void {
       const { parsePcap } = await import('./parse-pcap.ts');
       await parsePcap(file, options, process.stdout);
     });
+}
+
+/** parse-actions and parse-key have the same options. */
+function registerOdp(program: Command): void {
+  const commands = [
+    ['parse-actions', 'ACTIONS', 'lists of actions', 'printActions'],
+    ['parse-key', 'KEY', 'flow keys, with their masks', 'printKeys'],
+  ] as const;
+  for (const [name, argument, what, print] of commands) {
+    program
+      .command(name)
+      .summary(`print ${what} in the text of ovs-dpctl`)
+      .description(`Reads ${what} in any spelling and prints them as ovs-dpctl does, one line each.`)
+      .argument(`<${argument}...>`, 'text, or attributes in hexadecimal with --attributes')
+      .option('--attributes', 'the arguments are attributes in hexadecimal')
+      .option('--json', 'print typed JSON')
+      .option('--hex', 'print attributes in hexadecimal')
+      .action(async (texts: string[], options: OdpOptions) => {
+        const odp = await import('./odp.ts');
+        odp[print](texts, options, process.stdout);
+      });
+  }
 }
 
 function registerDoctor(program: Command): void {
