@@ -22,9 +22,13 @@ bool IsThreadWanted(void* env) {
   return napi_get_undefined(e, &value) == napi_ok && napi_strict_equals(e, value, value, &same) == napi_ok;
 }
 
-/** A closed one; empty in a thread that is being terminated. JavaScript cannot make an External, so only this gets past the constructor. */
+/** A closed one; empty in a thread that is being terminated. */
 Napi::Object Make(Napi::Env env) {
-  return env.GetInstanceData<NetlinkClass>()->constructor.New({Napi::External<void>::New(env, nullptr)});
+  auto* const data = env.GetInstanceData<NetlinkClass>();
+  data->isMaking = true;
+  const Napi::Object object = data->constructor.New({});
+  data->isMaking = false;
+  return object;
 }
 
 Scratch* ScratchOf(Napi::Env env) { return &env.GetInstanceData<NetlinkClass>()->scratch; }
@@ -81,7 +85,7 @@ void NetlinkObject::Define(Napi::Env env, Napi::Object exports) {
 }
 
 NetlinkObject::NetlinkObject(Info info) : Napi::ObjectWrap<NetlinkObject>(info), transactions_(&socket_) {
-  if (info[0].IsExternal()) return;
+  if (info.Env().GetInstanceData<NetlinkClass>()->isMaking) return;
   Napi::TypeError::New(info.Env(), "NetlinkSocket: use NetlinkSocket.open or adopt").ThrowAsJavaScriptException();
 }
 

@@ -21,6 +21,8 @@ namespace wdp {
 struct NetlinkClass {
   Napi::FunctionReference constructor;
   Scratch scratch;
+  /** Set while open or adopt make an object: nobody else may. */
+  bool isMaking = false;
 };
 
 class NetlinkObject : public Napi::ObjectWrap<NetlinkObject> {

@@ -70,8 +70,10 @@ export function nativeUnavailableReason(): string | undefined {
   return outcome.reason;
 }
 
-/** Where an addon may be: built here first, then the ones that came with the package. */
+/** Where an addon may be: the one that WDP_ADDON names alone, else built here first, then the ones that came with the package. */
 export function addonFiles(root: string): string[] {
+  const named = process.env.WDP_ADDON;
+  if (named) return [named];
   const built = path.join(root, 'build', 'Release', 'wdp_native.node');
   const folder = path.join(root, 'prebuilds', `${process.platform}-${process.arch}`);
   const shipped = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.node')) : [];
