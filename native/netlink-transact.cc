@@ -73,8 +73,7 @@ int Transactions::Continue(const Memory& memory, Scratch* scratch, const Deadlin
   while (left_ > 0) {
     const int sent = SendMore(memory);
     if (sent < 0 && sent != -EAGAIN) {
-      // What the peer answered before it went is still there.
-      while (flightCount_ > 0 && TakeReplies(memory, scratch) > 0) continue;
+      TakeQueued(memory, scratch);
       return End(memory, sent);
     }
     const int received = flightCount_ > 0 ? TakeReplies(memory, scratch) : 0;
@@ -95,6 +94,11 @@ int Transactions::Continue(const Memory& memory, Scratch* scratch, const Deadlin
     if (ready < 0) return End(memory, ready);
   }
   return End(memory, 0);
+}
+
+/** What a peer answered before it went away still counts. */
+void Transactions::TakeQueued(const Memory& memory, Scratch* scratch) {
+  for (int received = 1; flightCount_ > 0 && (received > 0 || received == -ENOBUFS);) received = TakeReplies(memory, scratch);
 }
 
 void Transactions::Cancel(const Memory& memory) {

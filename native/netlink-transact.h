@@ -88,6 +88,7 @@ class Transactions {
   int Gather(const Memory& memory, Flight* flight, Cursor* end) const;
   void Stamp(uint8_t* request, uint32_t sequence, bool acknowledge) const;
   int TakeReplies(const Memory& memory, Scratch* scratch);
+  void TakeQueued(const Memory& memory, Scratch* scratch);
   void ReadDatagram(const Memory& memory, const uint8_t* bytes, size_t size, bool isWhole);
   void ReadMessage(const Memory& memory, const nlmsghdr& header, const uint8_t* bytes, size_t size);
   void Store(const Memory& memory, TransactionRow* row, const uint8_t* bytes, size_t size, size_t there);

@@ -226,4 +226,15 @@ describe.skipIf(reason)('a peer in user space', () => {
     expect(batch.errnos()).toEqual([ENOENT, 0, ...new Array(10).fill(ECONNREFUSED)]);
     expect(batch.go(0)).toBe(0);
   });
+
+  test('what a peer answered before it went away counts, also where it is found out by sending', () => {
+    const peer = new Peer();
+    const batch = sent(peer, 12, { batchCount: 2 });
+    peer.answer(acknowledgement(1), acknowledgement(2, ENOENT));
+    for (let i = 0; i < 7; i++) peer.acknowledge(1000);
+    peer.answer(acknowledgement(3, ENOENT), acknowledgement(4));
+    peer.socket.close();
+    expect(batch.go(0)).toBe(-ECONNREFUSED);
+    expect(batch.errnos()).toEqual([0, ENOENT, ENOENT, 0, ...new Array(8).fill(ECONNREFUSED)]);
+  });
 });

@@ -5,7 +5,9 @@
  * given as a typed-array view with an offset and a size, so that a view of shared WASM memory serves as well as any other.
  *
  * Errors. A call answers with a number: 0 or more when it is done, a negative errno when not. Arguments of the wrong type throw TypeError.
- * Threads. An object belongs to the thread that made it. `share` hands the same socket to another thread, which adopts it.
+ * Threads. An object belongs to the thread that made it. `share` hands the same socket to another thread, which adopts it. `close` by any of
+ * them ends it for all: who waits or receives gets -ECANCELED; the end of a thread or a collected object does not. A thread that is terminated
+ * in a call that waits leaves it within 100 ms.
  */
 export type ByteView = Uint8Array<ArrayBufferLike>;
 
@@ -18,9 +20,9 @@ export const RECEIVE_OFFSET = 0;
 /** Its bytes; with RECEIVE_TRUNCATED what it had, of which only the slot's size is there. */
 export const RECEIVE_SIZE = 1;
 export const RECEIVE_FLAGS = 2;
-/** Netlink port id of the sender, 0 the kernel. */
+/** Netlink port id of the sender, 0 the kernel; `>>> 0` makes it unsigned. */
 export const RECEIVE_PORT_ID = 3;
-/** Multicast group that it was sent to, 0 unicast. */
+/** Multicast group that it was sent to, 0 unicast. Told to sockets that joined a group by `setOption`. */
 export const RECEIVE_GROUP = 4;
 /** Namespace id of the sender with NETLINK_LISTEN_ALL_NSID, -1 the own one. */
 export const RECEIVE_NSID = 5;
@@ -111,12 +113,13 @@ export interface NativeNetlinkSocket {
 
   /**
    * Sends the bytes as one datagram, as they are, to the peer; or to `portId` and `groups` (bitmap) on a socket that is not connected.
-   * Waits at most `timeoutMs` for room (0: not at all, -1: as long as it takes). Returns 0 or -errno (-EAGAIN no room).
+   * Waits at most `timeoutMs` for room (0: not at all, -1: as long as it takes). Returns 0 or -errno (-EAGAIN no room). What goes to groups
+   * without a port id goes to the kernel, too; that a protocol has no kernel side to take that copy is not an error.
    */
   send(view: ByteView, offset: number, size: number, timeoutMs: number, portId?: number, groups?: number): number;
 
   /**
-   * recvmmsg: up to `count` datagrams, the i-th into `view` at offset + i * slotSize, described by row i of `rows`. Waits at most `timeoutMs`
+   * recvmmsg: up to `count` datagrams (64 a call), the i-th into `view` at offset + i * slotSize, described by row i of `rows`. Waits at most `timeoutMs`
    * for the first (0: not at all, -1: until there is one or the socket is closed). Returns how many, 0 none, or -errno: -ENOBUFS overrun,
    * -ECANCELED closed by another thread, -EBADF closed.
    */
@@ -151,7 +154,9 @@ export interface NativeNetlinkSocket {
   ): number;
   /**
    * Goes on with them, with the same views, waiting at most `timeoutMs` in total for what is outstanding (0: not at all). Returns 0 when all
-   * are decided, -EAGAIN when some are still under way, or the -errno that was fatal to the socket and is in all rows that were left.
+   * are decided, -EAGAIN when some are still under way, or the -errno that was fatal to the socket and is in all rows that were left. The
+   * kernel has answered when a call returns; a peer in user space may have no room for the next request, which nothing announces, so call
+   * again after readiness or a millisecond. -EINVAL (a view is smaller than it was) changes nothing.
    */
   continueTransactions(requests: ByteView, replies: ByteView, rows: Int32Array, timeoutMs: number): number;
   /** Gives up those that are under way: their rows get ECANCELED. Late replies are stale from now on. */
