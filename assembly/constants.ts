@@ -26,6 +26,8 @@ export const EMC_ENTRIES_MIN = 8192;
 export const EMC_ENTRIES_MAX = 1048576;
 /** Bytes of one action list (a Netlink attribute payload cannot be longer: 65,535 - 4). */
 export const ACTIONS_SIZE_MAX = 65531;
+/** Action lists inside of action lists (OVS_COPY_ACTIONS_MAX_DEPTH). */
+export const ACTIONS_DEPTH_MAX = 16;
 /** Frames up to this size travel through the datapath (64 KiB: a GSO super-frame). */
 export const FRAME_SIZE_MAX = 65535;
 /** Smallest frame: an Ethernet header. Shorter ones are dropped as DROP_RX_SHORT. */
@@ -128,6 +130,18 @@ export const KEY_TUN_OPTS = 320; // [256], Geneve options, at most 252 used
 /** KEY_FLAGS: the two fields that have no Netlink attribute (ND reserved word, options type) were set; masks ignore it. */
 export const KEY_FLAG_ND_EXT = 1;
 
+/** KEY_PACKET_TYPE of a packet without an Ethernet header: this, and its Ethernet type in the upper half; 0 = Ethernet. */
+export const PACKET_TYPE_ETHERTYPE = 0x0100;
+
+// What parseMatch and parseMetadata leave behind for whoever must say what was wrong, and their notes while they run:
+// MATCH_SIZEOF bytes of the caller's, written by each call, meaningful until the next.
+
+export const MATCH_SIZEOF = 160;
+export const MATCH_FAULT = 0; // u32, address of the attribute at fault, 0 none
+export const MATCH_MISSING = 4; // u32, type of the attribute that is missing, 0 none
+export const MATCH_SEEN = 8; // u64, a bit for each attribute of the key, those inside of ENCAP included
+export const MATCH_TABLE = 16; // u32[33], address of the attribute of each type
+
 // ---------------------------------------------------------------------------------------------------- packet
 //
 // What the pipeline knows of one packet of the batch: PACKET_SIZEOF bytes in the worker's area, one a position.
@@ -199,6 +213,7 @@ export const EINVAL = 22;
 export const EFBIG = 27;
 export const ENOSPC = 28;
 export const ERANGE = 34;
+export const EOVERFLOW = 75;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
 

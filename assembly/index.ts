@@ -16,6 +16,7 @@ export { closePort, openPort } from './io/port';
 // packets
 export { poll } from './pipeline';
 export { extractKey, sparePacket } from './control';
+export { checkTuple, parseMatch, parseMetadata } from './netlink/key-get';
 export { putKey } from './netlink/key-put';
 export { execute } from './actions/execute';
 
@@ -24,6 +25,8 @@ export { dropActionList, dropMask, findExact, findFlow, holdActionList, holdMask
 export { flushFlows, nextFlow, putFlow, readMatch, removeFlowAt, removeWhere, sweepFlows } from './flow/table';
 export { sortSubtables } from './control';
 export { validateActions } from './actions/validate';
+export { actionFault } from './actions/validate-state';
+export { canonicalActions } from './actions/canonical';
 
 // meters
 export { deleteMeter, readMeter, setMeter } from './actions/meter';

@@ -12,10 +12,10 @@ import { BUILDS, openDatapath } from './support/datapath.ts';
 const EXPORTS = [
   ...['create', 'attach', 'detach', 'recoverWorker', 'enter', 'leave', 'allocateBlock', 'releaseBlock', 'retireBlock'],
   ...['initRing', 'pushFrame', 'ringSize', 'closePort', 'openPort'],
-  ...['poll', 'extractKey', 'sparePacket', 'putKey', 'execute'],
+  ...['poll', 'extractKey', 'sparePacket', 'putKey', 'parseMatch', 'parseMetadata', 'checkTuple', 'execute'],
   ...['dropActionList', 'dropMask', 'findExact', 'findFlow', 'holdActionList', 'holdMask'],
   ...['flushFlows', 'nextFlow', 'putFlow', 'readMatch', 'removeFlowAt', 'removeWhere', 'sweepFlows'],
-  ...['sortSubtables', 'validateActions', 'deleteMeter', 'readMeter', 'setMeter'],
+  ...['sortSubtables', 'validateActions', 'actionFault', 'canonicalActions', 'deleteMeter', 'readMeter', 'setMeter'],
   ...['answer', 'answerTaken', 'executeFrame', 'dropTaken', 'give', 'outstanding', 'purge', 'ringOf', 'take'],
   ...['answerByRules', 'decide', 'setRules', 'sumCounters', 'sumFlow', 'sumPort', 'check'],
 ];

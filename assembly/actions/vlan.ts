@@ -1,25 +1,19 @@
 /*
  * PUSH_VLAN and POP_VLAN: the outermost tag.
  *
- * Before it: validate.ts (the check) or execute.ts. After it: nothing. Both move the two Ethernet addresses, not the
+ * Before it: execute.ts. After it: nothing. Both move the two Ethernet addresses, not the
  * packet. The worker that owns the packet calls it; nothing is kept here.
  *
  * As in the kernel, the key follows only while there is one tag at most; with more it is stale.
  */
-import { EINVAL, KEY_VLAN_TCI, KEY_VLAN_TPID, PACKET_L3 } from '../constants';
+import { KEY_VLAN_TCI, KEY_VLAN_TPID, PACKET_L3 } from '../constants';
 import { ETH_HEADER_SIZE, ETH_TYPE_OFFSET, isVlanType, VLAN_TAG_SIZE } from '../packet/ethernet';
 import { dataOf, grow, hasTag, isL3, keyOf, markStale, setNetwork, shrink, sizeOf } from './packet';
 
 /** struct ovs_action_push_vlan: TPID, TCI; both big-endian. */
 const PUSH_TCI: usize = 2;
-const PUSH_SIZEOF: u32 = 4;
 /** VLAN_CFI_MASK in wire order: "there is a tag" in actions and keys, a bit of its own on the wire. */
 const VLAN_CFI_WIRE: u32 = 0x0010;
-
-export function checkPushVlan(payload: usize, size: u32): i32 {
-  if (size != PUSH_SIZEOF || !isVlanType(load<u16>(payload))) return -EINVAL;
-  return load<u16>(payload, PUSH_TCI) & VLAN_CFI_WIRE ? 0 : -EINVAL;
-}
 
 /** False without room, or without an Ethernet header. */
 export function pushVlan(packet: usize, payload: usize): bool {

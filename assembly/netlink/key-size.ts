@@ -13,6 +13,7 @@ import {
   KEY_IP_PROTO,
   KEY_MPLS_COUNT,
   KEY_NSH_MDTYPE,
+  KEY_PACKET_TYPE,
   KEY_TP_SRC,
   KEY_TUN_DST,
   KEY_TUN_FLAGS,
@@ -85,6 +86,9 @@ export function keySize(key: usize, mask: usize): u32 {
     if (type == ETH_P_IPV6_WIRE) size += attrTotalSize(OVS_KEY_CT_TUPLE_IPV6_SIZEOF);
   }
 
+  if (load<u32>(key, KEY_PACKET_TYPE) != 0) {
+    return size - attrTotalSize(OVS_KEY_ETHERNET_SIZEOF) + networkSize(key, mask, type);
+  }
   const tagType = isVlanType(type);
   const tagged = load<u16>(key, KEY_VLAN_TCI) != 0;
   if (tagged || tagType) size += 2 * WORD + EMPTY;

@@ -53,6 +53,7 @@ export const OVS_KEY_ATTR_NSH = 28;
 export const OVS_KEY_ATTR_PACKET_TYPE = 29; // userspace only
 export const OVS_KEY_ATTR_ND_EXTENSIONS = 30; // userspace only
 export const OVS_KEY_ATTR_IPV6_EXTHDRS = 32;
+export const OVS_KEY_ATTR_MAX = 32;
 
 // Structures that are attribute payloads; sizes include the compiler's padding at their end, as on the wire.
 export const OVS_KEY_ETHERNET_SIZEOF = 12;
@@ -84,7 +85,9 @@ export const OVS_TUNNEL_KEY_ATTR_TP_DST = 10;
 export const OVS_TUNNEL_KEY_ATTR_VXLAN_OPTS = 11;
 export const OVS_TUNNEL_KEY_ATTR_IPV6_SRC = 12;
 export const OVS_TUNNEL_KEY_ATTR_IPV6_DST = 13;
+export const OVS_TUNNEL_KEY_ATTR_PAD = 14;
 export const OVS_TUNNEL_KEY_ATTR_ERSPAN_OPTS = 15;
+export const OVS_TUNNEL_KEY_ATTR_IPV4_INFO_BRIDGE = 16;
 
 export const OVS_VXLAN_EXT_GBP = 1;
 export const ERSPAN_METADATA_SIZEOF = 12;
@@ -101,6 +104,7 @@ export const TUNNEL_ERSPAN_OPT = 0x4000;
 // enum ovs_nsh_key_attr
 export const OVS_NSH_KEY_ATTR_BASE = 1;
 export const OVS_NSH_KEY_ATTR_MD1 = 2;
+export const OVS_NSH_KEY_ATTR_MD2 = 3;
 export const NSH_M_TYPE1 = 1;
 
 // enum ovs_action_attr

@@ -67,6 +67,12 @@ function checkVlan(data: usize, offset: u32, size: u32): bool {
   return isVlanType(load<u16>(data + offset)) && size - offset >= VLAN_TAG_SIZE + 2;
 }
 
+/** A number that a frame's type field can hold and that is not a length. */
+@inline
+export function isEthernetType(type: u32): bool {
+  return !isLength(type);
+}
+
 @inline
 export function isLength(type: u32): bool {
   return <u32>bswap<u16>(<u16>type) < ETH_P_802_3_MIN;

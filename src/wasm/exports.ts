@@ -40,6 +40,17 @@ export interface DatapathExports {
   extractKey(data: number, size: number, inPort: number): number;
   sparePacket(): number;
   putKey(at: number, limit: number, key: number, mask: number): number;
+  parseMatch(
+    keyAttrs: number,
+    keySize: number,
+    maskAttrs: number,
+    maskSize: number,
+    key: number,
+    mask: number,
+    match: number,
+  ): number;
+  parseMetadata(attrs: number, size: number, key: number, match: number): number;
+  checkTuple(key: number, match: number): number;
   execute(packet: number, attrs: number, size: number): void;
 
   dropActionList(actions: number): void;
@@ -57,6 +68,8 @@ export interface DatapathExports {
   sweepFlows(first: number, slots: number, nowMs: bigint, idleMs: number, hardMs: number, all: number): number;
   sortSubtables(): void;
   validateActions(attrs: number, size: number, key: number, mask: number): number;
+  actionFault(): number;
+  canonicalActions(attrs: number, size: number, at: number, limit: number): number;
 
   deleteMeter(id: number): number;
   readMeter(id: number, out: number): number;

@@ -10,7 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 
 const FOLDER = import.meta.dirname;
-const BOOT = path.join(FOLDER, 'boot');
+export const BOOT = path.join(FOLDER, 'boot');
 /** What ./boot answers when something it needs is not there. */
 const EXIT_MISSING = 77;
 
@@ -29,7 +29,7 @@ export function whyNoKernel(): string | undefined {
 }
 
 /** Runs a program to its end; resolves to what it printed, rejects with that if it fails. */
-function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
+export function run(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     let printed = '';

@@ -22,6 +22,9 @@ const STAND_INS = new Map([
   [
     'assembly/actions-entry.ts',
     `export { validateActions } from './actions/validate';
+     export { actionFault } from './actions/validate-state';
+     export { canonicalActions } from './actions/canonical';
+     export { checkTuple, parseMatch, parseMetadata } from './netlink/key-get';
      export { putKey, KEY_ATTRS_SIZE_MAX } from './netlink/key-put';
      export { keySize } from './netlink/key-size';
      export { nestEnd, nestStart, putAttr, putFlag, putU16, putU32, putU64, attrFind } from './netlink/attribute';
@@ -71,10 +74,23 @@ function readOrNull(path: string): string | null {
 const PACKET = 65536;
 const KEY = PACKET + 4096;
 const MASK = KEY + 4096;
+const MATCH = MASK + 4096;
 const ATTRS = 0x20000;
+const BUFFER = 0x100000;
 const POISON = 0xa5;
 
 type Exports = Record<string, (...args: number[]) => number>;
+
+/** What parseMatch made of two lists. */
+export interface Match {
+  status: number;
+  key: Uint8Array;
+  mask: Uint8Array;
+  /** The attribute that a refusal is about. */
+  fault: { list: 'key' | 'mask'; offset: number } | undefined;
+  /** Type of the attribute that was missing, 0 none. */
+  missing: number;
+}
 
 /** One instance of the module with its own memory. */
 export class ActionsInstance {
@@ -94,6 +110,50 @@ export class ActionsInstance {
     if (key !== undefined) this.bytes.set(key, KEY);
     if (mask !== undefined) this.bytes.set(mask, MASK);
     return this.exports.validateActions!(at, list.length, key ? KEY : 0, mask ? MASK : 0);
+  }
+
+  /** Key and mask from their attributes. The list `atEnd` ends where the memory ends; the other stands between poison. */
+  parseMatch(keyAttrs: Uint8Array, maskAttrs?: Uint8Array, atEnd: 'key' | 'mask' = 'key', poison = POISON): Match {
+    const { bytes, view } = this;
+    const last = atEnd === 'key' ? keyAttrs : (maskAttrs ?? keyAttrs);
+    const other = last === keyAttrs ? maskAttrs : keyAttrs;
+    const lastAt = bytes.length - last.length;
+    bytes.fill(poison, ATTRS, ATTRS + (other?.length ?? 0) + 128);
+    if (lastAt > ATTRS) bytes.fill(poison, lastAt - 64, lastAt);
+    bytes.set(last, lastAt);
+    if (other !== undefined) bytes.set(other, ATTRS + 64);
+    const keyAt = last === keyAttrs ? lastAt : ATTRS + 64;
+    const maskAt = maskAttrs === undefined ? 0 : last === maskAttrs ? lastAt : ATTRS + 64;
+    bytes.fill(poison, KEY, MATCH + K.MATCH_SIZEOF + 64);
+    const args = [keyAt, keyAttrs.length, maskAt, maskAttrs?.length ?? 0];
+    const status = this.exports.parseMatch!(...args, KEY, MASK, MATCH);
+    const outside = [KEY + K.KEY_SIZE, MASK + K.KEY_SIZE, MATCH + K.MATCH_SIZEOF];
+    if (outside.some((at) => bytes[at] !== poison))
+      throw new Error('bytes behind the key, the mask or the notes were written');
+    const fault = view.getUint32(MATCH + K.MATCH_FAULT, true);
+    const [faultIn, start] =
+      fault >= keyAt && fault < keyAt + Math.max(keyAttrs.length, 1)
+        ? ['key' as const, keyAt]
+        : ['mask' as const, maskAt];
+    return {
+      status,
+      key: bytes.slice(KEY, KEY + K.KEY_SIZE),
+      mask: bytes.slice(MASK, MASK + K.KEY_SIZE),
+      fault: fault === 0 ? undefined : { list: faultIn, offset: fault - start },
+      missing: view.getUint32(MATCH + K.MATCH_MISSING, true),
+    };
+  }
+
+  /** A validated list as the kernel gives it back, in `room` bytes; undefined when it does not fit. */
+  canonical(list: Uint8Array, room = 0x20000): Uint8Array | undefined {
+    const at = this.bytes.length - list.length;
+    this.bytes.set(list, at);
+    this.bytes.fill(POISON, BUFFER, BUFFER + room + 64);
+    const end = this.exports.canonicalActions!(at, list.length, BUFFER, BUFFER + room);
+    if (this.bytes.subarray(BUFFER + room, BUFFER + room + 64).some((byte) => byte !== POISON)) {
+      throw new Error('bytes behind the limit were written');
+    }
+    return end === 0 ? undefined : this.bytes.slice(BUFFER, end);
   }
 
   /** The attributes of a key (or of its mask) with `room` bytes to write them in; undefined when they do not fit. */
