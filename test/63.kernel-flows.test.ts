@@ -61,7 +61,9 @@ const labelSizes = (list: Uint8Array) => headers(list, 21).map((at) => list[at])
 
 /** One header too many in the key, of those that lie over each other in the kernel's key. */
 function hasForeignHeader({ key }: NamedFlow): boolean {
-  return [7, 8, 13, 14, 21, 26, 27, 28].filter((type) => headers(key, type).length > 0).length > 1;
+  const has = (type: number) => headers(key, type).length > 0;
+  const networks = [7, 8, 13, 21, 28].filter(has).length;
+  return networks > 1 || (networks === 1 && has(14) && (!has(8) || has(27))) || (has(13) && has(26));
 }
 
 /** Differences that are meant. docs/compatibility.md has them all with their reasons. */

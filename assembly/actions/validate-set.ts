@@ -103,7 +103,7 @@ function checkSetTunnel(tunnel: usize): i32 {
   const attrs = attrPayload(tunnel);
   const size = attrPayloadSize(tunnel);
   const fault = checkTunnel(attrs, size, FORM_KEY, 0);
-  if (fault != 0) return refuseInvalid(fault == attrs ? tunnel : fault);
+  if (fault != 0) return refuseInvalid(fault);
   const options = attrFind(attrs, size, OVS_TUNNEL_KEY_ATTR_GENEVE_OPTS);
   if (options == 0 || checkGeneveOptions(attrPayload(options), attrPayloadSize(options))) return 0;
   return refuseInvalid(options);

@@ -31,7 +31,7 @@ import {
   MPLS_DEPTH_MAX,
   PACKET_TYPE_ETHERTYPE,
 } from '../constants';
-import { ETH_P_802_2_WIRE, isEthernetType } from '../packet/ethernet';
+import { ETH_P_802_2_WIRE, ETH_P_ARP_WIRE, ETH_P_RARP_WIRE, isEthernetType } from '../packet/ethernet';
 import { FRAG_LATER } from '../packet/ipv4';
 import { IPV6_LABEL_WIRE } from '../packet/ipv6';
 import { attrPayloadSize, NLA_HDRLEN } from './attribute';
@@ -154,7 +154,7 @@ function readNetwork(match: usize, seen: u64, form: u32, to: usize): i32 {
     const nsh = payloadOf(match, OVS_KEY_ATTR_NSH);
     const size = attrPayloadSize(nsh - NLA_HDRLEN);
     const fault: usize = form == FORM_EXACT ? 0 : checkNsh(nsh, size, form);
-    if (fault != 0) return refuse(match, fault == nsh ? nsh - NLA_HDRLEN : fault);
+    if (fault != 0) return refuse(match, fault);
     readNsh(nsh, size, form, to);
   }
   return seen & bit(OVS_KEY_ATTR_MPLS) ? readMpls(match, form, to) : 0;
@@ -185,6 +185,12 @@ function readTypeCode(match: usize, seen: u64, form: u32, type: u32, to: usize):
   store<u16>(to, <u16>((<u32>load<u8>(typeCode, 1) | (<u32>ones(form) & 0xff)) << 8), KEY_TP_DST);
 }
 
+/** Its fields lie where those of ND do, which a key may have without any use for them. */
+@inline
+function isArpType(type: u32): bool {
+  return type == ETH_P_ARP_WIRE || type == ETH_P_RARP_WIRE;
+}
+
 function readTransport(match: usize, seen: u64, form: u32, to: usize): void {
   readPorts(match, seen, form, OVS_KEY_ATTR_TCP, to);
   if (seen & bit(OVS_KEY_ATTR_TCP_FLAGS)) {
@@ -195,7 +201,7 @@ function readTransport(match: usize, seen: u64, form: u32, to: usize): void {
   readPorts(match, seen, form, OVS_KEY_ATTR_SCTP, to);
   readTypeCode(match, seen, form, OVS_KEY_ATTR_ICMP, to);
   readTypeCode(match, seen, form, OVS_KEY_ATTR_ICMPV6, to);
-  if (!(seen & bit(OVS_KEY_ATTR_ND))) return;
+  if (!(seen & bit(OVS_KEY_ATTR_ND)) || (form == FORM_KEY && isArpType(load<u16>(to, KEY_ETH_TYPE)))) return;
   const nd = payloadOf(match, OVS_KEY_ATTR_ND);
   v128.store(to, v128.or(v128.load(nd), ones128(form)), KEY_ND_TARGET);
   copyAddress(to + KEY_ND_SLL, nd + ND_SLL, form);

@@ -73,7 +73,7 @@ export function readMetadata(match: usize, seen: u64, form: u32, to: usize, key:
     const tunnel = payloadOf(match, OVS_KEY_ATTR_TUNNEL);
     const size = attrPayloadSize(tunnel - NLA_HDRLEN);
     const fault: usize = form == FORM_EXACT ? 0 : checkTunnel(tunnel, size, form, key);
-    if (fault != 0) return refuse(match, fault == tunnel ? tunnel - NLA_HDRLEN : fault);
+    if (fault != 0) return refuse(match, fault);
     readTunnel(tunnel, size, form, to);
   }
   return seen & CT_TYPES ? readConnection(match, seen, form, to) : 0;

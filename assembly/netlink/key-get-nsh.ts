@@ -9,7 +9,7 @@
  */
 import { KEY_NSH_CONTEXT, KEY_NSH_FLAGS } from '../constants';
 import { NSH_MD_TYPE1, NSH_MD_TYPE2 } from '../packet/nsh';
-import { attrNext, attrOk, attrPayload, attrPayloadSize, attrRest, attrType } from './attribute';
+import { attrNext, attrOk, attrPayload, attrPayloadSize, attrRest, attrType, NLA_HDRLEN } from './attribute';
 import { FORM_MASK, ones, ones128 } from './key-get-attrs';
 import {
   OVS_NSH_KEY_ATTR_BASE,
@@ -27,7 +27,7 @@ const NSH_CONTEXT_SIZE_MAX: u32 = 248;
 /** Offset in ovs_nsh_key_base. */
 const BASE_MDTYPE: usize = 2;
 
-/** 0, or the address of the attribute at fault (`attrs` for what concerns all of them). */
+/** 0, or the address of the attribute at fault (the one around them for what concerns all of them). */
 export function checkNsh(attrs: usize, size: u32, form: u32): usize {
   const end = attrs + size;
   let types: u32 = 0;
@@ -47,7 +47,7 @@ export function checkNsh(attrs: usize, size: u32, form: u32): usize {
     types |= 1 << type;
   }
   if (attrRest(a, end) != 0) return a;
-  return checkMetadata(types, mdType, form) ? 0 : attrs;
+  return checkMetadata(types, mdType, form) ? 0 : attrs - NLA_HDRLEN;
 }
 
 function checkMetadata(types: u32, mdType: u32, form: u32): bool {

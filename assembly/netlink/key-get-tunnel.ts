@@ -23,7 +23,7 @@ import {
   KEY_TUN_TP_SRC,
   KEY_TUN_TTL,
 } from '../constants';
-import { attrFind, attrNext, attrOk, attrPayload, attrPayloadSize, attrRest, attrType } from './attribute';
+import { attrFind, attrNext, attrOk, attrPayload, attrPayloadSize, attrRest, attrType, NLA_HDRLEN } from './attribute';
 import { FORM_EXACT, FORM_KEY, isZero, ones, ones128, SIZE_ANY } from './key-get-attrs';
 import {
   ERSPAN_METADATA_SIZEOF,
@@ -112,8 +112,8 @@ function tunnelAttrSize(type: u32): u32 {
 }
 
 /**
- * 0 if the tunnel attributes are what a key (FORM_KEY) or a mask may have, else the address of the one at fault: `attrs`
- * itself for what concerns all of them. `key` is the key whose mask it is, which says how long Geneve's options are.
+ * 0 if the tunnel attributes are what a key (FORM_KEY) or a mask may have, else the address of the one at fault: that of the attribute
+ * around them for what concerns all of them. `key` is the key whose mask it is, which says how long Geneve's options are.
  */
 export function checkTunnel(attrs: usize, size: u32, form: u32, key: usize): usize {
   const end = attrs + size;
@@ -129,8 +129,8 @@ export function checkTunnel(attrs: usize, size: u32, form: u32, key: usize): usi
     types |= 1 << type;
   }
   if (attrRest(a, end) != 0) return a;
-  if (types & IPV4_TYPES && types & IPV6_TYPES) return attrs;
-  return form != FORM_KEY || checkComplete(attrs, size, types) ? 0 : attrs;
+  if (types & IPV4_TYPES && types & IPV6_TYPES) return attrs - NLA_HDRLEN;
+  return form != FORM_KEY || checkComplete(attrs, size, types) ? 0 : attrs - NLA_HDRLEN;
 }
 
 function checkOptions(type: u32, options: usize, size: u32, form: u32, key: usize): bool {

@@ -3,7 +3,7 @@
  * payloads whose size is nobody's but the action's, and connection tracking.
  */
 import type { Flow } from '../kernel-vm/flows.ts';
-import { type Attr, attr, bend, bendBytes, encode, nest } from './attribute-tree.ts';
+import { type Attr, attr, bend, bendBytes, copyTree, encode, nest } from './attribute-tree.ts';
 import { randomActions, randomCt } from './flow-actions.ts';
 import { type Key, randomKey, randomMask } from './flow-generator.ts';
 import { Random } from './frame-generator.ts';
@@ -127,7 +127,7 @@ export function connectionFlows(seed: number, count: number): NamedFlow[] {
   return Array.from({ length: count }, (_, index) => {
     const key = random.pick(['ipv4', 'ipv4', 'ipv6', 'ipv6', 'arp'] as const);
     const list = [randomCt(random, key === 'ipv6')];
-    if (random.oneIn(4)) list.push(OUTPUT);
+    if (random.oneIn(4)) list.push(...copyTree([OUTPUT]));
     bendSome(random, [[list, 11]], random.pick([0, 0, 1, 2]));
     return { name: `seed ${seed} ct ${index}`, key: KEYS[key], mask: undefined, actions: encode(list) };
   });
