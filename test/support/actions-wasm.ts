@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import asc from 'assemblyscript/asc';
+import * as K from '../../assembly/constants.ts';
 
 export type Build = 'debug' | 'release';
 
@@ -97,6 +98,7 @@ export class ActionsInstance {
   readonly exports: Exports;
   private readonly memory = new WebAssembly.Memory({ initial: 64, maximum: 64, shared: true });
   readonly bytes = new Uint8Array(this.memory.buffer);
+  private readonly view = new DataView(this.memory.buffer);
 
   constructor(module: WebAssembly.Module) {
     const env = { memory: this.memory, abort: () => assertFailed() };
