@@ -130,9 +130,6 @@ export const KEY_TUN_OPTS = 320; // [256], Geneve options, at most 252 used
 /** KEY_FLAGS: the two fields that have no Netlink attribute (ND reserved word, options type) were set; masks ignore it. */
 export const KEY_FLAG_ND_EXT = 1;
 
-/** KEY_PACKET_TYPE of a packet without an Ethernet header: this, and its Ethernet type in the upper half; 0 = Ethernet. */
-export const PACKET_TYPE_ETHERTYPE = 0x0100;
-
 // What parseMatch and parseMetadata leave behind for whoever must say what was wrong, and their notes while they run:
 // MATCH_SIZEOF bytes of the caller's, written by each call, meaningful until the next.
 

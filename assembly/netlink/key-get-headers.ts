@@ -29,7 +29,6 @@ import {
   KEY_TP_DST,
   KEY_TP_SRC,
   MPLS_DEPTH_MAX,
-  PACKET_TYPE_ETHERTYPE,
 } from '../constants';
 import { ETH_P_802_2_WIRE, ETH_P_ARP_WIRE, ETH_P_RARP_WIRE, isEthernetType } from '../packet/ethernet';
 import { FRAG_LATER } from '../packet/ipv4';
@@ -69,6 +68,8 @@ const ARP_SHA: usize = 10;
 const ARP_THA: usize = 16;
 const ND_SLL: usize = 16;
 const ND_TLL: usize = 22;
+/** KEY_PACKET_TYPE of a packet without an Ethernet header: this, and its Ethernet type in the upper half. */
+const ETHERTYPE_NAMESPACE: u32 = 0x0100;
 /** The high byte of an ARP opcode on the wire. */
 const ARP_OP_HIGH: u32 = 0x00ff;
 
@@ -115,7 +116,7 @@ export function readType(match: usize, seen: u64, form: u32, to: usize): i32 {
   if (!isEthernetType(type)) return refuse(match, attr - NLA_HDRLEN);
   store<u16>(to, <u16>type, KEY_ETH_TYPE);
   if (form == FORM_KEY && !(seen & bit(OVS_KEY_ATTR_ETHERNET))) {
-    store<u32>(to, PACKET_TYPE_ETHERTYPE | (type << 16), KEY_PACKET_TYPE);
+    store<u32>(to, ETHERTYPE_NAMESPACE | (type << 16), KEY_PACKET_TYPE);
   }
   return 0;
 }
