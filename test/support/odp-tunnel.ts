@@ -1,9 +1,9 @@
 /*
- * Random tunnel metadata, typed, exact and under masks, for the tests of src/odp.
+ * Random tunnel metadata, typed, exact and under masks, and keys and matches with it, for the tests of src/odp.
  */
 import fc from 'fast-check';
-import type { FlowMatch, TunnelKey } from '../../src/odp/index.ts';
-import { ipv4, ipv6, u8, u16, u32 } from './odp.ts';
+import type { FlowKey, FlowMatch, TunnelKey } from '../../src/odp/index.ts';
+import { anyKey, anyMatch, ipv4, ipv6, u8, u16, u32 } from './odp.ts';
 
 const u64 = fc.oneof(fc.constantFrom(0n, 1n, (1n << 64n) - 1n), fc.bigInt(0n, (1n << 64n) - 1n));
 const hexWords = fc
@@ -89,3 +89,37 @@ export const tunnelMatch: fc.Arbitrary<TunnelMatch> = tunnelKey.chain((key) => {
 function maskOption({ class: optionClass, type, data }: { class: number; type: number; data: string }) {
   return { class: optionClass, type, data: data === '' ? '' : `${data}/${'f0'.repeat(data.length / 2)}` };
 }
+
+/** Any exact key, half of them out of a tunnel, IPv6 with extension headers. */
+export const tunnelled: fc.Arbitrary<FlowKey> = fc
+  .tuple(anyKey, fc.option(tunnelKey, { nil: undefined }), fc.nat(0x1ff))
+  .map(([key, tunnel, ipv6Exthdrs]) => ({
+    ...key,
+    ...(tunnel === undefined ? {} : { tunnel }),
+    ...(key.ipv6 === undefined || ipv6Exthdrs === 0 ? {} : { ipv6Exthdrs }),
+  }));
+
+/** Any match, half of them with a tunnel. */
+export const tunnelledMatch: fc.Arbitrary<FlowMatch> = fc
+  .tuple(anyMatch, fc.option(tunnelMatch, { nil: undefined }))
+  .map(([typed, tunnel]) => (tunnel === undefined ? typed : { ...typed, tunnel }));
+
+/** What attributes say: input port 0xffff is none, tags are always matched, with their TPID, NSH context belongs to type 1. */
+export function comparable(typed: FlowMatch): FlowMatch {
+  const inPort = typeof typed.inPort === 'number' ? typed.inPort % 0xffff : undefined;
+  const tag = (value: FlowMatch['vlan']): FlowMatch['vlan'] =>
+    typeof value === 'object' ? { ...value, tpid: typeof value.tpid === 'number' ? value.tpid : 0x8100 } : 'none';
+  const vlan = tag(typed.vlan);
+  const nsh = typed.nsh && { nsh: { ...typed.nsh, mdtype: 1 } };
+  return { ...typed, ...nsh, inPort, vlan, cvlan: vlan === 'none' ? undefined : tag(typed.cvlan) };
+}
+
+/** What `work` throws, undefined when nothing. */
+export const outcome = (work: () => unknown) => {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+};
