@@ -175,7 +175,6 @@ function formatKnown(
   const { verbose = false, portName } = options;
   const exact = mask === undefined || mask.every((byte) => byte === 0xff);
   if (entry === ATTRIBUTES.inPort && exact) return portName?.(readU32(key)) ?? String(readU32(key));
-  if (CT_PLAIN.has(entry) && mask === undefined && !verbose) return '';
   if (entry === ATTRIBUTES.ctState && verbose) {
     const { kind } = ATTRIBUTES.ctMark.flat[0];
     return exact ? kind.format(key) : kind.formatMasked(key, mask);
@@ -183,7 +182,7 @@ function formatKnown(
   return formatGroup(entry.wire ?? [], key, mask, verbose);
 }
 
-/** Attributes whose value Open vSwitch does not write without a mask. */
+/** Attributes that Open vSwitch writes without their value when there is no mask list: `ct_zone()`. */
 const CT_PLAIN: ReadonlySet<KeyAttribute> = new Set([ATTRIBUTES.ctZone, ATTRIBUTES.ctMark, ATTRIBUTES.ctLabel]);
 
 /** BASE and MD1 side by side; undefined for what the fields cannot say: other attributes, or no BASE. */
@@ -276,7 +275,6 @@ function scanAttribute(scan: Scan, lists: Lists, depth: number): void {
   } else if (special !== undefined) special(scan, lists);
   else if (entry?.wire !== undefined) {
     const [key, mask] = [new Uint8Array(entry.wireSize), new Uint8Array(entry.wireSize)];
-    // A conntrack field without a value is one that the key had and no mask went with.
     if (CT_PLAIN.has(entry) && scanner.take(')')) mask.fill(0);
     else scanGroup(scanner, entry, entry.wire, key, mask);
     if (entry === ATTRIBUTES.recircId) mask.fill(0xff);

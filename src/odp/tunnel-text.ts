@@ -75,13 +75,9 @@ function wildcardOf({ number, payload }: Attribute): Uint8Array {
 }
 
 function formatFlags(flags: number, mask: number | undefined, verbose: boolean): string {
-  if (mask === undefined) return `flags(${flags === 0 ? '' : formatExact(TUNNEL_FLAGS, flags)})`;
   if (mask === 0) return verbose ? 'flags(0/0)' : '';
-  return `flags(${mask === 0xf ? formatExactOrEmpty(flags) : formatSigned(TUNNEL_FLAGS, flags, mask)})`;
-}
-
-function formatExactOrEmpty(flags: number): string {
-  return flags === 0 ? '0' : formatExact(TUNNEL_FLAGS, flags);
+  const exact = mask === undefined || mask === 0xf;
+  return `flags(${exact ? formatExact(TUNNEL_FLAGS, flags) : formatSigned(TUNNEL_FLAGS, flags, mask)})`;
 }
 
 type Masks = Uint8Array | undefined;

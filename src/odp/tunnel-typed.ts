@@ -40,6 +40,8 @@ import { be16, be32hex, ipv4Kind, ipv6Kind, u8 } from './value-kinds.ts';
 
 const be64 = numberKind({ size: 8, order: 'be', base: 'hex' });
 const u16le = numberKind({ size: 2, order: 'le', base: 'dec' });
+/** Text shows the low byte only. */
+const gbpFlags = numberKind({ size: 2, order: 'le', base: 'dec', width: 8 });
 
 function slot(name: string, at: number, kind: ValueKind): Slot {
   return { name, text: name, at, kind };
@@ -56,7 +58,7 @@ const plain = (address: ValueKind): readonly Slot[] => [
 ];
 const PLAIN4 = plain(ipv4Kind);
 const PLAIN6 = plain(ipv6Kind);
-const GBP: readonly Slot[] = [slot('id', KEY_TUN_GBP, u16le), slot('flags', KEY_TUN_GBP + 2, u16le)];
+const GBP: readonly Slot[] = [slot('id', KEY_TUN_GBP, u16le), slot('flags', KEY_TUN_GBP + 2, gbpFlags)];
 const GTPU: readonly Slot[] = [slot('flags', KEY_TUN_GTPU_FLAGS, u8), slot('msgtype', KEY_TUN_GTPU_MSGTYPE, u8)];
 
 /** Some bits of one byte of the ERSPAN metadata. */

@@ -135,6 +135,7 @@ export class DummySwitch {
         'br0',
         'datapath_type=dummy',
         ...ports,
+        ...['--', 'set', 'Open_vSwitch', '.', 'other_config:vlan-limit=2'],
       );
       const socket = connect(control);
       const ready = new DummySwitch(folder, children, new Control(socket));
