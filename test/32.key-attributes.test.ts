@@ -121,6 +121,8 @@ describe("the datapath's own writer", () => {
         const key = { ...typed, inPort: typed.inPort % 0xffff };
         // What the kernel has no attribute for, and a cut tag, whose type it writes as zero.
         if (key.packetType !== undefined || key.tunnel?.gtpu !== undefined || key.ethType === 0x8100) return;
+        // It takes the ICMPv6 types of neighbour discovery with any code, which extraction never gives.
+        if (key.icmpv6 !== undefined && [135, 136].includes(key.icmpv6.type) && key.icmpv6.code !== 0) return;
         cases++;
         const flat = encodeKey(key);
         expectSame(encodeKeyAttributes(flat), datapath.putKey(flat, undefined, 2048).bytes!);
