@@ -209,6 +209,28 @@ it('tells what a handler refuses with, and answers EIO for what is no refusal', 
   expect(server.statistics()).toMatchObject({ failures: 3, refused: 4, requests: 4 });
 });
 
+it('survives callbacks of its own that throw', async () => {
+  server.close();
+  const fail = (): never => {
+    throw new Error('not today');
+  };
+  server = FamilyServer.open({ families: [numbers.family], onFailure: fail, isAdministrator: fail });
+  numbers.count = 3;
+  numbers.onStep = (index) => {
+    if (index === 1) numbers.isGenerationBroken = true;
+  };
+  numbers.failure = () => new Error('a bug');
+  const one = await client();
+  await one.send(concat(request(SET, { seq: 1 }, 1), request(FAIL, { seq: 2 }), request(GET, { flags: DUMP, seq: 3 })));
+  const messages = await one.receiveUntil(isDone);
+  expect(messages.filter(isAck).map((part) => [part.seq, errnoOf(part)])).toEqual([
+    [1, EIO],
+    [2, EIO],
+  ]);
+  expect(messages.filter((part) => part.seq === 3)).toHaveLength(4);
+  expect(numbers.seen).toEqual([]);
+});
+
 it('sends answers of up to 64 KiB and refuses to send larger ones', async () => {
   const one = await client();
   numbers.largeSize = 65_536;

@@ -25,6 +25,7 @@ export class Numbers {
   /** How many a dump lists. */
   count = 0;
   generation = 1;
+  isGenerationBroken = false;
   /** Called before each step of a dump, with its index. */
   onStep: (index: number) => void = () => {};
   steps = 0;
@@ -66,7 +67,10 @@ export class Numbers {
               numbers.dumpsEnded++;
             }
           },
-          generation: () => numbers.generation,
+          generation() {
+            if (numbers.isGenerationBroken) throw new Error('no generation');
+            return numbers.generation;
+          },
         },
         [SET]: {
           policy,

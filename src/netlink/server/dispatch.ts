@@ -70,10 +70,19 @@ export class Dispatcher {
       return this.#conclude(peer, bytes, { errno: 0 });
     }
     this.requests++;
-    const found = this.#find(peer, datagram, bytes, view);
+    const found = this.#found(peer, datagram, bytes, view);
     if ('errno' in found) return this.#conclude(peer, bytes, found);
     if ((flags & K.NLM_F_DUMP) === K.NLM_F_DUMP) return this.#startDump(found);
     return this.#do(found);
+  }
+
+  /** An embedder's isAdministrator may throw: then nobody is one, and the client gets EIO. */
+  #found(peer: Peer, datagram: RequestDatagram, message: Uint8Array, view: DataView): Found | Outcome {
+    try {
+      return this.#find(peer, datagram, message, view);
+    } catch (error) {
+      return outcomeOf(error);
+    }
   }
 
   /** The operation that is asked for, and the request as its handler gets it; or why not. */
@@ -133,7 +142,7 @@ export class Dispatcher {
   #startDump(found: Found): void {
     const { peer, registered, operation, request } = found;
     try {
-      const flags = dumpFlags(operation.generation);
+      const flags = dumpFlags(operation);
       const reply = new Reply(registered, request.seq, peer.portId, flags);
       const steps = operation.dump?.(request, reply) ?? [];
       const iterator = Symbol.asyncIterator in steps ? steps[Symbol.asyncIterator]() : steps[Symbol.iterator]();

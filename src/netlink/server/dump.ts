@@ -7,6 +7,7 @@
 import * as K from '../constants.ts';
 import { beginMessage, endMessage } from '../message.ts';
 import { type AckOptions, address, type Outcome, writeExtendedAck } from './acknowledge.ts';
+import type { Operation } from './family.ts';
 import type { Reply } from './reply.ts';
 
 /** Bytes of a datagram; a larger one holds a single message. The kernel's dumps have the same limit. */
@@ -22,14 +23,23 @@ export interface DumpTarget extends AckOptions {
 }
 
 /** The flags of a dump's next message: NLM_F_DUMP_INTR when the generation is another than at the message before. */
-export function dumpFlags(generation: (() => number) | undefined): () => number {
-  let last = generation?.();
+export function dumpFlags(operation: Pick<Operation<unknown>, 'generation'>): () => number {
+  let last = operation.generation?.();
   return () => {
-    const now = generation?.();
+    const now = generationNow(operation);
     const changed = now !== last;
     last = now;
     return K.NLM_F_MULTI | (changed ? K.NLM_F_DUMP_INTR : 0);
   };
+}
+
+/** One that throws has changed. */
+function generationNow(operation: Pick<Operation<unknown>, 'generation'>): number | undefined {
+  try {
+    return operation.generation?.();
+  } catch {
+    return Number.NaN;
+  }
 }
 
 export class Dump {

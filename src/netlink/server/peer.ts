@@ -5,7 +5,8 @@
  * Before it: the server's socket. After it: the dispatcher, one request at a time and in order; the server's socket again.
  *
  * What can be lost. Answers never: one that finds no room is kept, the requests behind it wait, and it is tried again a little later (a sender of
- * Netlink is not told when there is room). A client that goes on sending while it does not read loses requests at REQUESTS_SIZE_MAX.
+ * Netlink is not told when there is room). A client that goes on sending while it does not read loses requests at REQUESTS_SIZE_MAX, or at
+ * ALL_REQUESTS_SIZE_MAX with others like it.
  * Notifications are dropped when there is no room. Both are counted, and the client gets NLMSG_OVERRUN with the count as soon as there is
  * room; notifications begin again behind it. Of a socket that is gone (ECONNREFUSED) everything is let go.
  */
@@ -17,8 +18,9 @@ import type { Dump } from './dump.ts';
 
 const { EAGAIN, ENOBUFS } = constants.errno;
 
-/** Bytes of requests that wait for one client. */
+/** Bytes of requests that wait for one client, and for all of them together. */
 const REQUESTS_SIZE_MAX = 1 << 20;
+const ALL_REQUESTS_SIZE_MAX = 64 << 20;
 const RETRY_MIN_MS = 1;
 const RETRY_MAX_MS = 64;
 
@@ -38,6 +40,8 @@ export interface RequestMessage {
 
 /** What a peer needs of its server. */
 export interface PeerHost {
+  /** Bytes of requests that wait for all peers; they keep it. */
+  requestsSize: number;
   /** Sends without waiting. Returns 0 or -errno. */
   transmit(bytes: Uint8Array<ArrayBufferLike>, portId: number): number;
   /** Answers a request by `peer.send`. Never throws or rejects. */
@@ -96,12 +100,14 @@ export class Peer {
 
   /** Takes a datagram of requests; false when it was dropped, as too much waits already. */
   receive(datagram: RequestDatagram): boolean {
-    if (this.#requestsSize + datagram.bytes.length > REQUESTS_SIZE_MAX) {
+    const { length: size } = datagram.bytes;
+    const isTooMuch = this.#host.requestsSize + size > ALL_REQUESTS_SIZE_MAX;
+    if (isTooMuch || this.#requestsSize + size > REQUESTS_SIZE_MAX) {
       this.#lose();
       return false;
     }
     this.#requests.push(datagram);
-    this.#requestsSize += datagram.bytes.length;
+    this.#account(size);
     this.pump();
     return true;
   }
@@ -162,9 +168,15 @@ export class Peer {
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
     this.endDump();
+    this.#account(-this.#requestsSize);
     this.#requests = [];
     this.#parked = [];
     this.groups.clear();
+  }
+
+  #account(size: number): void {
+    this.#requestsSize += size;
+    this.#host.requestsSize += size;
   }
 
   #nextRequest(): RequestMessage | undefined {
@@ -179,7 +191,7 @@ export class Peer {
       }
       // The end of the datagram, or a length that lies: as the kernel, without a word.
       this.#requests.shift();
-      this.#requestsSize -= bytes.length;
+      this.#account(-bytes.length);
       this.#at = 0;
     }
     return undefined;

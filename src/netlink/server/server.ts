@@ -119,6 +119,7 @@ export class FamilyServer implements Disposable {
     this.#socket = socket;
     this.portId = socket.portId;
     this.#host = {
+      requestsSize: 0,
       transmit: (bytes, portId) => socket.send(bytes, 0, bytes.length, 0, portId),
       dispatch: (peer, request) => this.#dispatcher.dispatch(peer, request),
       idle: (peer) => this.#peers.delete(peer.portId),
@@ -169,14 +170,16 @@ export class FamilyServer implements Disposable {
     return [...this.#peers.values()].filter((peer) => peer.groups.has(id)).length;
   }
 
-  /** The id of a family, and of its groups by name. */
+  /** The id of a family. */
   idOf(family: string): number {
     return this.#registered(family).id;
   }
 
   /** The queue of packets to a client's socket, made when there is none; see packets.ts. */
   subscribePackets(portId: number): PacketQueue {
-    return this.#packets.subscribe(portId);
+    const queue = this.#packets.subscribe(portId);
+    queue.inode ??= netlinkSockets(K.NETLINK_USERSOCK).get(portId);
+    return queue;
   }
 
   unsubscribePackets(portId: number): void {
@@ -238,7 +241,11 @@ export class FamilyServer implements Disposable {
       notifyGroup: (group, bytes, except) => this.#notifyGroup(group, bytes, except),
       onFailure: (error, request) => {
         this.#counts.failures++;
-        onFailure(error, request);
+        try {
+          onFailure(error, request);
+        } catch (another) {
+          warn(another, request);
+        }
       },
     });
   }
@@ -316,6 +323,7 @@ export class FamilyServer implements Disposable {
         if (found === undefined) throw refuse(ENOENT, 'no such multicast group');
         if (found.admin && !this.#isAdmin(sender)) throw refuse(EPERM, 'the group is for administrators');
         peer.groups.add(value);
+        peer.inode ??= netlinkSockets(K.NETLINK_USERSOCK).get(peer.portId);
         return;
       }
       case K.NETLINK_DROP_MEMBERSHIP:
