@@ -3,6 +3,7 @@
  * saw as JSON.
  */
 import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { lookupFamily } from './dist/src/netlink/index.js';
 
 const NAMES = ['ovs_datapath', 'ovs_vport', 'ovs_flow', 'ovs_packet', 'ovs_meter', 'ovs_ct_limit'];
@@ -14,6 +15,8 @@ const families = NAMES.map((name) => {
 });
 const genl = execFileSync('/usr/sbin/genl', ['ctrl', 'list'], { encoding: 'utf8' });
 const ids = [NAMES.map((name) => lookupFamily(name).id)];
+// A lookup makes the kernel load the module again, where it can.
+writeFileSync('/proc/sys/kernel/modprobe', '/nowhere');
 run('rmmod', 'openvswitch');
 let unloaded = '';
 try {
