@@ -125,7 +125,7 @@ const NSH_CONTEXT = ['nsh_c1', 'nsh_c2', 'nsh_c3', 'nsh_c4'];
 const MPLS_NAMES = [['mpls_label', 'mpls_tc', 'mpls_ttl', 'mpls_bos'], ['mpls_lse1'], ['mpls_lse2']];
 
 /** Fields of ours that ovs-ofctl never prints; they cannot be compared with it. */
-const NOT_PRINTED: ReadonlySet<string> = new Set(['inPort', 'recircId', 'ndExt']);
+const NOT_PRINTED: ReadonlySet<string> = new Set(['inPort', 'recircId', 'ndExt', 'ipv6Exthdrs']);
 
 /**
  * Their names of the fields that our key says the packet has. Not among them is what ovs-ofctl never prints: the port, the
