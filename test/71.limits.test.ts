@@ -166,6 +166,9 @@ describe.each(BUILDS)('ports, %s', (build) => {
   });
 });
 
+/** The kernel's: a port that does not exist here is no mistake in a list. */
+const DP_MAX_PORTS = 65_535;
+
 describe.each(BUILDS)('action lists, %s', (build) => {
   it('are as long as an attribute can be', async () => {
     await using datapath = await openDatapath({ build });
@@ -182,10 +185,10 @@ describe.each(BUILDS)('action lists, %s', (build) => {
         expect.objectContaining({ code: 'ERR_INVALID_ACTIONS', errno: C.EMSGSIZE }),
       );
     }
-    expect(() => datapath.flows.put('in_port(2)', attribute(1, le32(C.PORTS_MAX)))).toThrow(
+    expect(() => datapath.flows.put('in_port(2)', attribute(1, le32(DP_MAX_PORTS)))).toThrow(
       expect.objectContaining({ code: 'ERR_INVALID_ACTIONS', errno: C.EINVAL }),
     );
-    datapath.flows.put('in_port(2)', attribute(1, le32(C.PORTS_MAX - 1)));
+    datapath.flows.put('in_port(2)', attribute(1, le32(DP_MAX_PORTS - 1)));
     expect(() => datapath.flows.put('in_port(2)', longest.subarray(0, 7))).toThrow(
       expect.objectContaining({ code: 'ERR_INVALID_ACTIONS' }),
     );

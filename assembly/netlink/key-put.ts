@@ -246,11 +246,14 @@ function closeEncap(encap: usize, end: usize): void {
   store<u32>(encap, (OVS_KEY_ATTR_ENCAP << 16) | <u32>(end - encap));
 }
 
-/** The innermost Ethernet type and what it announces. An 802.2 frame has no type in a key, and a mask for it only if any. */
+/**
+ * The innermost Ethernet type and what it announces. An 802.2 frame has no type in a key, and a mask for it only if any; without an Ethernet header
+ * the kernel writes the number that stands for it.
+ */
 function putNetwork(at: usize, key: usize, mask: usize): usize {
   const type = <u32>load<u16>(key, KEY_ETH_TYPE);
   const typeValue = <u32>load<u16>(mask, KEY_ETH_TYPE);
-  if (type == ETH_P_802_2_WIRE) {
+  if (type == ETH_P_802_2_WIRE && load<u32>(key, KEY_PACKET_TYPE) == 0) {
     return mask != key && typeValue != 0 ? writeU16(at, OVS_KEY_ATTR_ETHERTYPE, typeValue) : at;
   }
   at = writeU16(at, OVS_KEY_ATTR_ETHERTYPE, typeValue);

@@ -137,7 +137,8 @@ function tunnelSize(key: usize, mask: usize): u32 {
 }
 
 function networkSize(key: usize, mask: usize, type: u32): u32 {
-  if (type == ETH_P_802_2_WIRE) return mask != key && load<u16>(mask, KEY_ETH_TYPE) != 0 ? WORD : 0;
+  if (type == ETH_P_802_2_WIRE && load<u32>(key, KEY_PACKET_TYPE) == 0)
+    return mask != key && load<u16>(mask, KEY_ETH_TYPE) != 0 ? WORD : 0;
   if (type == ETH_P_IP_WIRE) {
     return WORD + attrTotalSize(OVS_KEY_IPV4_SIZEOF) + transportSize(key, IPPROTO_ICMP);
   }
