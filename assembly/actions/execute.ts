@@ -97,6 +97,10 @@ assert(KEY_CT_LABELS > KEY_CT_MARK && KEY_CT_LABELS < KEY_PACKET_TYPE);
 export function execute(packet: usize, attrs: usize, size: u32): void {
   resetLevels();
   run(packet, attrs, size, true);
+  if (deferred(0) != 0) executeDeferred();
+}
+
+function executeDeferred(): void {
   for (let n: u32 = 0; ; n++) {
     const late = deferred(n);
     if (late == 0) return;
@@ -112,14 +116,18 @@ export function run(packet: usize, attrs: usize, size: u32, owned: bool): bool {
   let sent: u32 = 0;
   let failed = false;
   for (let a = attrs; a < end; a = attrNext(a)) {
-    const payload = attrPayload(a);
     const type = attrType(a);
     if (type == OVS_ACTION_ATTR_OUTPUT) {
-      output(packet, payload);
+      output(packet, attrPayload(a));
       sent++;
       continue;
     }
-    const outcome = act(packet, type, payload, attrPayloadSize(a), attrs, size, owned && attrNext(a) >= end);
+    // what lists hold most is called from here, one call deep
+    let outcome: u32 = 0;
+    if (type == OVS_ACTION_ATTR_SET_MASKED) outcome = set(packet, attrPayload(a), true) ? 0 : FAILED;
+    else if (type == OVS_ACTION_ATTR_PUSH_VLAN) outcome = pushVlan(packet, attrPayload(a)) ? 0 : FAILED;
+    else outcome = act(packet, a, attrs, end, owned);
+    if (outcome == 0) continue;
     sent += outcome & SENT;
     failed = (outcome & FAILED) != 0;
     if (outcome & ENDED) break;
@@ -134,11 +142,14 @@ export function run(packet: usize, attrs: usize, size: u32, owned: bool): bool {
   return !failed;
 }
 
-/** One action that is not an OUTPUT, out of the list `attrs`; `last`: nothing comes after it. */
-function act(packet: usize, type: u32, payload: usize, size: u32, attrs: usize, attrsSize: u32, last: bool): u32 {
-  switch (<i32>type) {
+/** The action at `a` of the list from `attrs` to `end`, but those that `run` looks for first. */
+function act(packet: usize, a: usize, attrs: usize, end: usize, owned: bool): u32 {
+  const payload = attrPayload(a);
+  const size = attrPayloadSize(a);
+  const last = owned && attrNext(a) >= end;
+  switch (<i32>attrType(a)) {
     case OVS_ACTION_ATTR_USERSPACE:
-      userspace(packet, payload, size, attrs, attrsSize);
+      userspace(packet, payload, size, attrs, <u32>(end - attrs));
       return SENT;
     case OVS_ACTION_ATTR_TRUNC:
       trunc(packet, payload);
@@ -166,19 +177,15 @@ function act(packet: usize, type: u32, payload: usize, size: u32, attrs: usize, 
       store<u32>(packet, 0, PACKET_CUT);
       return SENT;
     default:
-      return change(packet, type, payload) ? 0 : FAILED;
+      return change(packet, attrType(a), payload) ? 0 : FAILED;
   }
 }
 
-/** The actions that change the packet and send it nowhere. */
+/** The actions that change the packet and send it nowhere, but those that `run` calls itself. */
 function change(packet: usize, type: u32, payload: usize): bool {
   switch (<i32>type) {
     case OVS_ACTION_ATTR_SET:
       return set(packet, payload, false);
-    case OVS_ACTION_ATTR_SET_MASKED:
-      return set(packet, payload, true);
-    case OVS_ACTION_ATTR_PUSH_VLAN:
-      return pushVlan(packet, payload);
     case OVS_ACTION_ATTR_POP_VLAN:
       return popVlan(packet);
     case OVS_ACTION_ATTR_HASH:

@@ -13,15 +13,10 @@ import { isL3, lengthOf, sizeOf } from './packet';
 
 @inline
 export function output(packet: usize, payload: usize): void {
-  if (isL3(packet)) countDrop(DROP_NO_ETHERNET);
-  else transmit(packet, load<u32>(payload), sizeToSend(packet));
-  store<u32>(packet, 0, PACKET_CUT);
-}
-
-@inline
-function sizeToSend(packet: usize): u32 {
   const cut = load<u32>(packet, PACKET_CUT);
-  return cut == 0 ? sizeOf(packet) : cutSize(packet, cut);
+  if (isL3(packet)) countDrop(DROP_NO_ETHERNET);
+  else transmit(packet, load<u32>(payload), cut == 0 ? sizeOf(packet) : cutSize(packet, cut));
+  if (cut != 0) store<u32>(packet, 0, PACKET_CUT);
 }
 
 function cutSize(packet: usize, cut: u32): u32 {

@@ -123,10 +123,14 @@ export function setNetwork(packet: usize, offset: u32, mpls: bool): void {
   store<u16>(packet, <u16>(mpls ? offset : OFFSET_NONE), PACKET_MPLS);
 }
 
+// the three offsets and the flags are one word
+assert(PACKET_L4 == PACKET_L3 + 2 && PACKET_MPLS == PACKET_L3 + 4 && PACKET_FLAGS == PACKET_L3 + 6);
+
 /**
  * Puts `size` bytes of room before the packet; what they hold is the caller's to write. Without headroom the packet moves towards the end of
  * its buffer. Returns where it begins now, 0 without room or when it would be longer than FRAME_SIZE_MAX.
  */
+@inline
 export function grow(packet: usize, size: u32): usize {
   if (sizeOf(packet) + size > <u32>FRAME_SIZE_MAX) return 0;
   const data = dataOf(packet);
@@ -153,20 +157,16 @@ function moveBack(packet: usize, size: u32): bool {
   return true;
 }
 
-/** The packet begins `change` bytes earlier and is longer by them (two's complement); offsets follow. */
+/** The packet begins `change` bytes earlier and is longer by them (two's complement); offsets follow, unless they are OFFSET_NONE. */
+@inline
 function resize(packet: usize, change: u32): void {
   store<u32>(packet, <u32>dataOf(packet) - change, PACKET_DATA);
   store<u32>(packet, sizeOf(packet) + change, PACKET_SIZE);
   store<u32>(packet, load<u32>(packet, PACKET_WIRE_SIZE) + change, PACKET_WIRE_SIZE);
-  shiftOffset(packet + PACKET_L3, change);
-  shiftOffset(packet + PACKET_L4, change);
-  shiftOffset(packet + PACKET_MPLS, change);
-}
-
-@inline
-function shiftOffset(field: usize, change: u32): void {
-  const offset = <u32>load<u16>(field);
-  if (offset != OFFSET_NONE) store<u16>(field, <u16>(offset + change));
+  const offsets = v128.load64_zero(packet + PACKET_L3);
+  const there = i16x8.ne(offsets, i16x8(-1, -1, -1, 0, 0, 0, 0, 0));
+  const shift = v128.and(i16x8.splat(<i16>change), i16x8(-1, -1, -1, 0, 0, 0, 0, 0));
+  v128.store64_lane(packet + PACKET_L3, i16x8.add(offsets, v128.and(there, shift)), 0);
 }
 
 /** Value of a 32-bit field under a set action: `mask` is the address of its mask, or 0 when all of it is set. */

@@ -99,17 +99,21 @@ export function setIpv4(packet: usize, value: usize, mask: usize): bool {
   }
   if (delta != 0 && ipv4Frag(header) != FRAG_LATER) mendTransport(packet, load<u8>(header, IPV4_PROTO), delta);
 
-  if (delta != 0) store<u16>(header, <u16>applyDelta(load<u16>(header, IPV4_CHECKSUM), delta), IPV4_CHECKSUM);
   if (isSet(mask, OVS_IPV4_TOS)) {
     const tos = masked8(load<u8>(header, IPV4_TOS), value, mask, OVS_IPV4_TOS);
+    if (delta != 0) mendChecksum(header + IPV4_CHECKSUM, delta);
+    delta = 0;
     setTos(header, tos);
     store<u8>(key, <u8>tos, KEY_IP_TOS);
   }
   if (isSet(mask, OVS_IPV4_TTL)) {
-    const ttl = masked8(load<u8>(header, IPV4_TTL), value, mask, OVS_IPV4_TTL);
-    setTtl(header, ttl);
+    const before = <u32>load<u8>(header, IPV4_TTL);
+    const ttl = masked8(before, value, mask, OVS_IPV4_TTL);
+    delta += delta16(before, ttl);
+    store<u8>(header, <u8>ttl, IPV4_TTL);
     store<u8>(key, <u8>ttl, KEY_IP_TTL);
   }
+  if (delta != 0) mendChecksum(header + IPV4_CHECKSUM, delta);
   return true;
 }
 
@@ -126,8 +130,7 @@ function setTos(header: usize, tos: u32): void {
 
 @inline
 export function setTtl(header: usize, ttl: u32): void {
-  const delta = delta16(load<u8>(header, IPV4_TTL), ttl);
-  store<u16>(header, <u16>applyDelta(load<u16>(header, IPV4_CHECKSUM), delta), IPV4_CHECKSUM);
+  mendChecksum(header + IPV4_CHECKSUM, delta16(load<u8>(header, IPV4_TTL), ttl));
   store<u8>(header, <u8>ttl, IPV4_TTL);
 }
 
@@ -185,6 +188,7 @@ function setIpv6Address(at: usize, keyField: usize, value: usize, mask: usize, o
 }
 
 /** Adds a change of the pseudo header to the transport checksum, if the packet has one. */
+@inline
 function mendTransport(packet: usize, proto: u32, delta: u64): void {
   const l4 = <u32>load<u16>(packet, PACKET_L4);
   const header = dataOf(packet) + l4;

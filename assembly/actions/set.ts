@@ -33,15 +33,20 @@ import { setArp, setIcmp, setNd } from './set-neighbour';
 import { setSctp, setTcp, setUdp } from './set-transport';
 import { setTunnel } from './set-tunnel';
 
-/** False if this packet does not have what is to be set. */
+/** False if this packet does not have what is to be set. What is set most goes the shortest way. */
+@inline
 export function set(packet: usize, payload: usize, masked: bool): bool {
   const value = attrPayload(payload);
   const mask = masked ? value + (attrPayloadSize(payload) >> 1) : 0;
+  return attrType(payload) == OVS_KEY_ATTR_IPV4 ? setIpv4(packet, value, mask) : setOther(packet, payload, mask);
+}
+
+/** `mask` is the address of the mask behind the value, 0 none. */
+function setOther(packet: usize, payload: usize, mask: usize): bool {
+  const value = attrPayload(payload);
   switch (<i32>attrType(payload)) {
     case OVS_KEY_ATTR_ETHERNET:
       return setEthernet(packet, value, mask);
-    case OVS_KEY_ATTR_IPV4:
-      return setIpv4(packet, value, mask);
     case OVS_KEY_ATTR_IPV6:
       return setIpv6(packet, value, mask);
     case OVS_KEY_ATTR_TCP:
@@ -53,7 +58,7 @@ export function set(packet: usize, payload: usize, masked: bool): bool {
     case OVS_KEY_ATTR_MPLS:
       return setMpls(packet, value, mask);
     case OVS_KEY_ATTR_NSH:
-      return setNsh(packet, value, attrPayloadSize(payload), masked);
+      return setNsh(packet, value, attrPayloadSize(payload), mask != 0);
     case OVS_KEY_ATTR_ARP:
       return setArp(packet, value, mask);
     case OVS_KEY_ATTR_ND:

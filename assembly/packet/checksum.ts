@@ -32,14 +32,12 @@ export function delta64(before: u64, after: u64): u64 {
   return delta32(<u32>before, <u32>after) + delta32(<u32>(before >> 32), <u32>(after >> 32));
 }
 
-/** The checksum that `check` becomes. */
+/** The checksum that `check` becomes. Adding a sum to itself with its halves changed over leaves the folded half on top. */
+@inline
 export function applyDelta(check: u32, delta: u64): u32 {
-  let sum = delta + <u64>(check ^ 0xffff);
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  let folded = <u32>(sum & 0xffff) + <u32>(sum >> 16);
-  folded = (folded & 0xffff) + (folded >> 16);
-  folded = (folded & 0xffff) + (folded >> 16);
-  return folded ^ 0xffff;
+  const sum = delta + <u64>(check ^ 0xffff);
+  const half = <u32>((sum + rotl<u64>(sum, 32)) >> 32);
+  return ((half + rotl<u32>(half, 16)) >> 16) ^ 0xffff;
 }
 
 /** The CRC32c that `crc` becomes when the first 32 bits of the `size` covered bytes change by `difference` (old XOR new). */
