@@ -76,6 +76,16 @@ describe('vectors', () => {
     expect(thrown(() => encodeActions(decTtl, { numbering: 'ovs-3.1' }))).toBeInstanceOf(OdpFieldError);
   });
 
+  test('what the kernel writes in another order is understood', () => {
+    const checkPktLen = '1c00 1500 0600 0100 dc05 0000 0c00 0300 0800 0100 02000000 0400 0200';
+    expect(formatActions(bytes(checkPktLen))).toBe('check_pkt_len(size=1500,gt(drop),le(2))');
+    const tunnel = '1c00 0300 1800 1000 0500 0400 40000000 0400 0500 0800 0200 01010101';
+    expect(formatActions(bytes(tunnel))).toBe('set(tunnel(dst=1.1.1.1,ttl=64,flags(df)))');
+    const twice = '1c00 0300 1800 1000 0500 0400 40000000 0400 0500 0800 0400 40010101';
+    expect(thrown(() => decodeActions(bytes(twice)))).toBeUndefined();
+    expect(decodeActions(bytes(twice))[0].type).toBe('unknown');
+  });
+
   test('attributes that the typed form would change stay as they are', () => {
     for (const kept of [
       '0c00 0c00 0400 0100 0400 0100', // the same flag twice

@@ -57,19 +57,24 @@ function scanSample({ scanner, list }: ScanContext): SampleAction {
   return { type: 'sample', probability: Math.min(Math.floor(ALWAYS * (percent / 100) + 0.5), ALWAYS), actions };
 }
 
+/** Open vSwitch writes the list for larger packets first, the kernel the other one. */
 function readCheckPktLen(attribute: Attribute, context: ReadContext): CheckPktLenAction | undefined {
-  const entries = nestOf(attribute, 'OVS_CHECK_PKT_LEN_ATTR', [
+  const [size, greater, lessEqual] = [
     K.OVS_CHECK_PKT_LEN_ATTR_PKT_LEN,
     K.OVS_CHECK_PKT_LEN_ATTR_ACTIONS_IF_GREATER,
     K.OVS_CHECK_PKT_LEN_ATTR_ACTIONS_IF_LESS_EQUAL,
-  ]);
+  ];
+  const name = 'OVS_CHECK_PKT_LEN_ATTR';
+  const entries =
+    nestOf(attribute, name, [size, greater, lessEqual]) ?? nestOf(attribute, name, [size, lessEqual, greater]);
   if (entries === undefined) return undefined;
-  const [size, greater, lessEqual] = entries;
+  const [first, second] = entries.slice(1).map((entry) => listIn(entry, context));
+  const inOrder = entries[1].number === greater;
   return {
     type: 'checkPktLen',
-    size: readU16(size, 'CHECK_PKT_LEN PKT_LEN'),
-    greater: listIn(greater, context),
-    lessEqual: listIn(lessEqual, context),
+    size: readU16(entries[0], 'CHECK_PKT_LEN PKT_LEN'),
+    greater: inOrder ? first : second,
+    lessEqual: inOrder ? second : first,
   };
 }
 

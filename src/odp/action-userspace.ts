@@ -1,8 +1,8 @@
 /*
  * The userspace action and its cookie: what Open vSwitch puts into the userdata so that it knows why a packet came up.
  *
- * The cookie is 48 bytes in host layout: type u16, OpenFlow port u16, bridge UUID, then what its type says. Userdata of another size or type is bytes
- * to us and to ovs-dpctl. Joined with the other families in action-table.ts. Pure functions; cookies that come out hold no views.
+ * The cookie is 48 bytes in host layout: type u16 and padding, OpenFlow port u32, bridge UUID, then what its type says. Userdata of another size or
+ * type is bytes to us and to ovs-dpctl. Joined with the other families in action-table.ts. Pure functions; cookies that come out hold no views.
  */
 
 import { ACTIONS_SIZE_MAX } from '../../assembly/constants.ts';
@@ -71,7 +71,8 @@ export type UserspaceCookie = CookieOrigin &
 export const COOKIE_SIZE = 48;
 const USERDATA_SIZE_MIN = 8;
 const OFPP_NONE = 0xffff;
-const BODY = 20;
+const BRIDGE = 8;
+const BODY = 24;
 const TYPES = [undefined, 'sFlow', 'slowPath', 'flowSample', 'ipfix', 'controller'] as const;
 const DIRECTIONS = [undefined, 'ingress', 'egress'] as const;
 const SLOW_REASONS = ['cfm', 'bfd', 'lacp', 'stp', 'lldp', 'action', 'match'];
@@ -82,8 +83,8 @@ export function encodeCookie(cookie: UserspaceCookie): Uint8Array {
   const writer = new AttributeWriter();
   const type = TYPES.indexOf(cookie.type);
   if (type < 0) throw new OdpFieldError('cookie.type', `${JSON.stringify(cookie.type)} is none`);
-  writer.u16(type);
-  writer.u16(u16(cookie.ofpInPort ?? OFPP_NONE, 'cookie.ofpInPort'));
+  writer.u32(type);
+  writer.u32(u32(cookie.ofpInPort ?? OFPP_NONE, 'cookie.ofpInPort'));
   const bridge = bytesOf(cookie.bridge ?? new Uint8Array(16), 16, 'cookie.bridge');
   if (bridge.length !== 16) throw new OdpFieldError('cookie.bridge', `${bridge.length} bytes, 16 expected`);
   writer.raw(bridge);
@@ -137,8 +138,9 @@ export function decodeCookie(userdata: Uint8Array): UserspaceCookie | undefined 
   const type = userdata.length === COOKIE_SIZE ? TYPES[readHalf(userdata, 0)] : undefined;
   if (type === undefined) return undefined;
   const origin: CookieOrigin = {};
-  if (readHalf(userdata, 2) !== OFPP_NONE) origin.ofpInPort = readHalf(userdata, 2);
-  const bridge = userdata.slice(4, BODY);
+  const ofpInPort = readU32(userdata, 4);
+  if (ofpInPort !== OFPP_NONE) origin.ofpInPort = ofpInPort;
+  const bridge = userdata.slice(BRIDGE, BODY);
   if (bridge.some((byte) => byte !== 0)) origin.bridge = bridge;
   return { ...readBody(type, userdata), ...origin };
 }

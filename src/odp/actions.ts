@@ -3,7 +3,7 @@
  *
  * Actions come from handlers, from text (actions-text.ts) or from a dump, and go with a flow into the datapath. Attributes that have no typed form
  * here, and those whose bytes the typed form would not bring back, are kept as they are, so that nothing is lost on the way through; only the two
- * flag bits of an attribute's type and padding are not. Payload bytes in typed actions are copies.
+ * flag bits of an attribute's type, padding, and the order inside of check_pkt_len and of a tunnel that is set are not. Payload bytes in typed actions are copies.
  */
 
 import { ACTIONS_SIZE_MAX } from '../../assembly/constants.ts';

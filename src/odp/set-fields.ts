@@ -5,6 +5,7 @@
  * are in set-special.ts. Owns no memory; views do not leave.
  */
 
+import { isSameBytes } from './action-codec.ts';
 import { type Attribute, attributeBytes, concatBytes, walkAttributes } from './attributes.ts';
 import { OdpAttributeError, OdpFieldError } from './errors.ts';
 import { ATTRIBUTES, ATTRIBUTES_BY_NUMBER, ATTRIBUTES_BY_TEXT, type KeyAttribute, type Slot } from './fields.ts';
@@ -56,6 +57,8 @@ export interface SetCodec {
   /** Payload of a SET_MASKED and back, where it is not the value and then the mask. */
   join?(bytes: SetBytes): Uint8Array;
   split?(attribute: Attribute): SetBytes | undefined;
+  /** The payload of a SET without what has no meaning in it, such as the order of its attributes; absent: all of it has. */
+  canonical?(payload: Uint8Array): Uint8Array;
 }
 
 /** The codec of an attribute that is one flat structure. */
@@ -150,13 +153,17 @@ function decode(attribute: Attribute, masked: boolean, encode: (field: never) =>
   if (bytes === undefined) return undefined;
   const field = tryTyped(() => ({ [codec.name]: codec.decode(bytes.value, masked ? bytes.mask : undefined) }));
   const again = field && tryTyped(() => encode(field as never));
-  const same = again?.length === attribute.payload.length && again.every((byte, i) => byte === attribute.payload[i]);
-  return same && payload.length > 0 ? field : undefined;
+  if (again === undefined || payload.length === 0) return undefined;
+  const canonical = codec.canonical ?? ((bytes: Uint8Array) => bytes);
+  const [{ payload: rewritten }] = walkAttributes(again, 'OVS_KEY_ATTR');
+  return isSameBytes(canonical(rewritten), canonical(payload)) ? field : undefined;
 }
 
-function split(codec: SetCodec, { payload, offset }: Attribute, masked: boolean): SetBytes {
+/** Undefined for a masked value with one byte too many, which the kernel takes and keeps. */
+function split(codec: SetCodec, { payload, offset }: Attribute, masked: boolean): SetBytes | undefined {
   const factor = masked ? 2 : 1;
   const size = payload.length / factor;
+  if (codec.sizes.includes(size - 0.5)) return undefined;
   if (!codec.sizes.includes(size)) {
     const expected = codec.sizes.map((wanted) => wanted * factor).join(' or ');
     throw new OdpAttributeError(

@@ -203,6 +203,12 @@ const TUNNEL: SetCodec = {
     return unmasked(key);
   },
   split: ({ payload }) => unmasked(payload),
+  canonical: (payload) => {
+    const nested = [...walkAttributes(payload, 'OVS_TUNNEL_KEY_ATTR')].sort(
+      (left, right) => left.number - right.number,
+    );
+    return concatBytes(nested.map((entry) => attributeBytes(entry.number, entry.payload)));
+  },
 };
 
 export const SPECIAL_FIELDS: readonly SetCodec[] = [MPLS, VLAN, NSH, TUNNEL];

@@ -141,8 +141,8 @@ export interface KernelResult {
   upcalls: Uint8Array[];
 }
 
-/** What the kernel's datapath answers to requests, handled one after the other. */
-export async function kernelTransact(requests: readonly KernelRequest[]): Promise<KernelResult[]> {
+/** The requests as the records of transact.c. */
+export function packRequests(requests: readonly KernelRequest[]): Uint8Array {
   const packed = requests.map(({ family, command, flags, attributes }) => {
     const head = Buffer.alloc(8);
     head.writeUInt32LE(attributes.length, 0);
@@ -151,7 +151,12 @@ export async function kernelTransact(requests: readonly KernelRequest[]): Promis
     head.writeUInt16LE(flags, 6);
     return Buffer.concat([head, attributes]);
   });
-  const { files } = await runInGuest('transact', Buffer.concat(packed), ['results'], requests.length);
+  return Buffer.concat(packed);
+}
+
+/** What the kernel's datapath answers to requests, handled one after the other. */
+export async function kernelTransact(requests: readonly KernelRequest[]): Promise<KernelResult[]> {
+  const { files } = await runInGuest('transact', packRequests(requests), ['results'], requests.length);
   const results = unpackResults(files[0]);
   if (results.length !== requests.length) throw new Error(`${requests.length} requests, ${results.length} results`);
   return results;

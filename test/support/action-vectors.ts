@@ -127,8 +127,8 @@ export const VECTORS: [text: string, hex: string, built: Action[]][] = [
   ],
   [
     'userspace(pid=1,slow_path(cfm,lacp),actions)',
-    '4400 0200 0800 0100 01000000 3400 0200 0200ffff 00000000000000000000000000000000 00000000 05000000' +
-      '00000000000000000000000000000000 00000000 0400 0400',
+    '4400 0200 0800 0100 01000000 3400 0200 02000000 ffff0000 00000000000000000000000000000000 00000000 05000000' +
+      ' 00000000000000000000000000000000 0400 0400',
     actions()
       .userspace({ pid: 1, userdata: { type: 'slowPath', reason: 5 }, actions: true })
       .build(),

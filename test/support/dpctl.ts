@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 const ARGUMENTS_SIZE_MAX = 500_000;
 
 /** Reasons of a slow path stand between commas in what ovs-dpctl prints, and between bars in what it reads. */
-function asRead(text: string): string {
+export function asRead(text: string): string {
   return text.replace(/slow_path\([^)]*\)/g, (reasons) => reasons.replaceAll(',', '|'));
 }
 
