@@ -30,7 +30,7 @@ int ErrorOf(const nlmsghdr& header, const uint8_t* bytes, size_t size) {
 /** One system call and what it brought: how many datagrams, or -errno. */
 int Transactions::TakeReplies(const Memory& memory, Scratch* scratch) {
   const int count = static_cast<int>(std::clamp<uint32_t>(wanted_, 1, kReceiveMax));
-  for (int i = 0; i < count; i++) scratch->Aim(i);
+  for (int i = 0; i < count; i++) scratch->Aim(i, socket_.hearsOthers());
   const int received = socket_.TryReceive(&scratch->vector(), count);
   if (received <= 0) return received;
   for (int i = 0; i < received; i++) {

@@ -111,6 +111,7 @@ int Socket::Adopt(const Handle& handle) {
   wake_.Reset(handle.wakeFd);
   protocol_ = handle.protocol;
   peer_ = handle.peer;
+  hearsOthers_ = true;
   const int error = ReadBack();
   if (error < 0) {
     fd_.Release();
@@ -127,6 +128,7 @@ int Socket::Share(Handle* handle) {
   if (!fd.valid()) return -errno;
   Fd wake(fcntl(wake_.get(), F_DUPFD_CLOEXEC, 0));
   if (!wake.valid()) return -errno;
+  hearsOthers_ = true;
   *handle = {fd.Release(), wake.Release(), protocol_, portId_, peer_};
   return 0;
 }
@@ -146,6 +148,7 @@ int Socket::SetOption(int level, int option, int value) {
     // Only who joins groups is told with each datagram which it was: others need not pay for the copy.
     const int error = SetOption(SOL_NETLINK, NETLINK_PKTINFO, 1);
     if (error < 0) return error;
+    hearsOthers_ = true;
   }
   return setsockopt(fd(), level, option, &value, sizeof(value)) == 0 ? 0 : -errno;
 }

@@ -93,6 +93,8 @@ class Socket {
   int protocol() const { return protocol_; }
   uint32_t portId() const { return portId_; }
   int64_t peer() const { return peer_; }
+  /** Whether anybody but the kernel can put a datagram into this socket: not when it is connected to the kernel and in no group. */
+  bool hearsOthers() const { return hearsOthers_ || peer_ != 0; }
   int receiveBufferSize() const { return receiveBufferSize_; }
   /** What one datagram may have at most: the kernel takes 32 bytes less than the send buffer. */
   size_t sendSizeMax() const { return sendSizeMax_; }
@@ -152,6 +154,8 @@ class Socket {
   int protocol_ = 0;
   uint32_t portId_ = 0;
   int64_t peer_ = 0;
+  /** Another holder may have joined a group, too. */
+  bool hearsOthers_ = false;
   int receiveBufferSize_ = 0;
   size_t sendSizeMax_ = 0;
   uint32_t nextSequence_ = 1;

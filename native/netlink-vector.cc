@@ -21,16 +21,17 @@ T Payload(const cmsghdr* control) {
 
 }  // namespace
 
-void MessageVector::Aim(int i, void* data, size_t size, void* tail, size_t tailSize) {
+void MessageVector::Aim(int i, void* data, size_t size, void* tail, size_t tailSize, bool withOrigin) {
   parts_[i][0] = {data, size};
   parts_[i][1] = {tail, tailSize};
   msghdr& header = headers_[i].msg_hdr;
-  header.msg_name = &senders_[i];
-  header.msg_namelen = sizeof(senders_[i]);
+  senders_[i].nl_pid = 0;
+  header.msg_name = withOrigin ? &senders_[i] : nullptr;
+  header.msg_namelen = withOrigin ? sizeof(senders_[i]) : 0;
   header.msg_iov = parts_[i];
   header.msg_iovlen = tail != nullptr ? 2 : 1;
-  header.msg_control = controls_[i].bytes;
-  header.msg_controllen = sizeof(controls_[i].bytes);
+  header.msg_control = withOrigin ? controls_[i].bytes : nullptr;
+  header.msg_controllen = withOrigin ? sizeof(controls_[i].bytes) : 0;
   header.msg_flags = 0;
 }
 

@@ -27,11 +27,12 @@ struct Origin {
 
 class MessageVector {
  public:
-  /** The i-th datagram goes into `data`, what is longer into `tail`. */
-  void Aim(int i, void* data, size_t size, void* tail = nullptr, size_t tailSize = 0);
+  /** The i-th datagram goes into `data`, what is longer into `tail`. Asking for its origin costs the kernel a tenth of a small message. */
+  void Aim(int i, void* data, size_t size, void* tail = nullptr, size_t tailSize = 0, bool withOrigin = true);
   /** The size that the i-th datagram had, whatever fitted. */
   size_t Size(int i) const { return headers_[i].msg_len; }
   bool IsTruncated(int i) const { return (headers_[i].msg_hdr.msg_flags & MSG_TRUNC) != 0; }
+  /** Without having been asked for it is the kernel, by unicast. */
   Origin OriginOf(int i) const;
   mmsghdr* headers() { return headers_; }
 
@@ -64,7 +65,7 @@ class Scratch {
   int Reserve();
   MessageVector& vector() { return vector_; }
   uint8_t* Tail(int i) { return tails_ + i * kTailSize; }
-  void Aim(int i) { vector_.Aim(i, heads_[i], kHeadSize, Tail(i) + kHeadSize, kTailSize - kHeadSize); }
+  void Aim(int i, bool withOrigin) { vector_.Aim(i, heads_[i], kHeadSize, Tail(i) + kHeadSize, kTailSize - kHeadSize, withOrigin); }
   /** What there is of the i-th datagram, in one piece. */
   const uint8_t* Bytes(int i, size_t* size);
 
