@@ -1,0 +1,57 @@
+/*
+ * The package as somebody installs it, without running any script: the addon comes prebuilt, and without one everything else works and says why.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { nativeUnavailableReason } from '../src/native/load.ts';
+import { packageRoot } from '../src/native/package-root.ts';
+import { requireProgram } from './support/require.ts';
+
+const ROOT = packageRoot();
+const whyNot = nativeUnavailableReason() ?? requireProgram('npm') ?? requireProgram('tar');
+const PROGRAM = `
+import { NETLINK_ROUTE, NetlinkSocket } from 'wasm-datapath/netlink';
+const socket = NetlinkSocket.open(NETLINK_ROUTE);
+const noop = new Uint8Array(16);
+noop[0] = 16;
+noop[4] = 1;
+console.log(socket.transact(noop).length);
+`;
+
+describe.skipIf(whyNot)(`the package (${whyNot ?? 'packed'})`, () => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'package-'));
+  const installed = path.join(folder, 'node_modules', 'wasm-datapath');
+  const run = () =>
+    spawnSync(process.execPath, ['--input-type=module', '-e', PROGRAM], { cwd: folder, encoding: 'utf8' });
+
+  beforeAll(() => {
+    const prebuilds = path.join(ROOT, 'prebuilds');
+    const isOurs = !existsSync(prebuilds);
+    execFileSync(process.execPath, ['scripts/prebuild.mjs'], { cwd: ROOT });
+    try {
+      execFileSync('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], { cwd: ROOT, stdio: 'pipe' });
+    } finally {
+      if (isOurs) rmSync(prebuilds, { recursive: true });
+    }
+    mkdirSync(installed, { recursive: true });
+    execFileSync('sh', ['-c', `tar xzf ${folder}/*.tgz --strip-components=1 -C ${installed}`]);
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('talks to the kernel through the prebuilt addon', () => {
+    const { stdout, stderr } = run();
+    expect(stderr).toBe('');
+    expect(stdout).toBe('0\n');
+  });
+
+  it('says what is missing where there is no addon for the machine', () => {
+    rmSync(path.join(installed, 'prebuilds'), { recursive: true });
+    const { status, stderr } = run();
+    expect(status).toBe(1);
+    expect(stderr).toContain('ERR_NATIVE_UNAVAILABLE');
+    expect(stderr).toContain(`not built for ${process.platform}-${process.arch}`);
+  });
+});
