@@ -13,6 +13,7 @@ import { registerBench } from './bench.ts';
 import { EXIT_DONE, EXIT_USAGE, failureOf, oneLine } from './failure.ts';
 import type { OdpOptions } from './odp.ts';
 import { registerRun } from './run.ts';
+import { registerTrace } from './trace.ts';
 
 /** What still keeps the process alive so long after a command is done (a handler's timer, say) does not keep it any longer. */
 const LINGER_MS = 1000;
@@ -30,6 +31,7 @@ function makeProgram(): Command {
   registerBench(program);
   registerParsePcap(program);
   registerOdp(program);
+  registerTrace(program);
   registerDoctor(program);
   tellUsageErrors(program, 'wdp');
   return program;

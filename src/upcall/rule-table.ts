@@ -11,6 +11,7 @@
 import * as C from '../../assembly/constants.ts';
 import type { FlatMatch } from '../datapath/flows.ts';
 import { type ActionsHandle, type ActionsInput, holdActions, holdMask, type MaskHandle } from '../datapath/handles.ts';
+import { errnoError } from '../errors.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
 
 export interface Rule {
@@ -20,6 +21,8 @@ export interface Rule {
   /** Timeouts of the flows it installs, ms; 0 = the datapath's. */
   idleTimeoutMs?: number;
   hardTimeoutMs?: number;
+  /** Where it was written: line of its file, from 1, and its text. */
+  source?: { line: number; text: string };
 }
 
 const WORD = 8;
@@ -82,6 +85,20 @@ export class RuleTable {
   /** Makes this the table that workers decide by. */
   install(): void {
     this.#memory.wasm.setRules(this.#address);
+  }
+
+  /**
+   * Decides the key at `key` (KEY_SIZE bytes in the datapath's memory) as a worker decides a miss, and installs the flow. Returns the rule's
+   * position in `rules`, -1 when none covers the key. Throws what putting a flow throws.
+   */
+  decide(key: number): number {
+    const { wasm } = this.#memory;
+    const rule = wasm.decide(this.#address, key) >>> 0;
+    if (rule === 0) return -1;
+    const mask = this.#memory.u32(rule + C.RULE_MEGAFLOW);
+    const result = wasm.putFlow(key, mask, this.#memory.u32(rule + C.FLOW_ACTIONS), 0, 0, 0) >>> 0;
+    if (result < C.SUPERBLOCK) throw errnoError(result, 'flow put');
+    return (rule - this.#address - C.RULES_FIRST) / C.RULE_SIZEOF;
   }
 
   /** Packets that each rule decided, in the order of `rules`. */

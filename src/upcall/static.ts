@@ -31,7 +31,7 @@ export function parseRules(text: string, file: string): Rule[] {
     const source = line.replace(/#.*/, '').trim();
     if (source === '') return;
     try {
-      rules.push(parseRule(source));
+      rules.push({ ...parseRule(source), source: { line: index + 1, text: source } });
     } catch (cause) {
       if (!(cause instanceof OdpSyntaxError || cause instanceof OdpFieldError || cause instanceof DatapathError))
         throw cause;
@@ -87,7 +87,7 @@ function parseDuration(name: string, value: string): number {
 }
 
 /** What no rule decides is dropped by a flow of its own. */
-const REST: Rule = {
+export const REST: Rule = {
   priority: -1,
   match: { key: new Uint8Array(C.KEY_SIZE), mask: new Uint8Array(C.KEY_SIZE) },
   actions: [],
@@ -124,8 +124,13 @@ export function staticRules(rules: readonly Rule[], name = 'static'): UpcallHand
   return new StaticHandler(name, rules);
 }
 
-/** Reads a rule file. Throws ERR_HANDLER when it cannot be read, ERR_RULE for a line that is no rule. */
+/** A handler over the rules of a file. Throws as readRules. */
 export async function staticFile(file: string): Promise<UpcallHandler> {
+  return staticRules(await readRules(file), `static:${file}`);
+}
+
+/** Reads a rule file. Throws ERR_HANDLER when it cannot be read, ERR_RULE for a line that is no rule. */
+export async function readRules(file: string): Promise<Rule[]> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -136,5 +141,5 @@ export async function staticFile(file: string): Promise<UpcallHandler> {
       { cause },
     );
   }
-  return staticRules(parseRules(text, file), `static:${file}`);
+  return parseRules(text, file);
 }

@@ -1,0 +1,72 @@
+/*
+ * wdp trace: what a rule file does to one packet, action by action.
+ *
+ * Before it: the command line (main.ts). After it: trace/trace.ts, in datapaths of its own; nothing that runs is touched. Main thread.
+ */
+import { readFileSync } from 'node:fs';
+import type { Command } from 'commander';
+import * as C from '../../assembly/constants.ts';
+import { parseTraceInput } from '../trace/input.ts';
+import { formatTrace } from '../trace/text.ts';
+import { traceKey, tracePacket } from '../trace/trace.ts';
+import { readRules } from '../upcall/static.ts';
+import { UsageError } from './failure.ts';
+
+export interface TraceCommandOptions {
+  rules: string;
+  /** Decimal text. */
+  inPort?: string;
+  /** Hexadecimal is a key's attributes, not a packet. */
+  attributes?: boolean;
+  json?: boolean;
+}
+
+export function registerTrace(program: Command): void {
+  program
+    .command('trace')
+    .summary('what a rule file does to one packet, action by action')
+    .description(
+      'Looks a packet up as a datapath with these rules does, executes what is found one action at a time, and shows the packet after each. ' +
+        'For a key a packet is composed.',
+    )
+    .argument('<PACKET|KEY>', 'a packet in hexadecimal, a key in the text of ovs-dpctl, or - to read it from stdin')
+    .requiredOption('--rules <FILE>', 'the rules, as for --handler static:FILE')
+    .option('--in-port <N>', 'the port that the packet comes in by (default: 1; a key has its own)')
+    .option('--attributes', 'the hexadecimal is a list of Netlink attributes of a key')
+    .option('--json', 'one JSON object')
+    .action(async (input: string, options: TraceCommandOptions) => {
+      await traceCommand(input, options, process.stdout);
+    });
+}
+
+/** Prints the trace of `input` to `out`. Throws UsageError, and what reading rules, input and tracing throw. */
+export async function traceCommand(
+  input: string,
+  options: TraceCommandOptions,
+  out: NodeJS.WritableStream,
+): Promise<void> {
+  const inPort = options.inPort === undefined ? undefined : parsePort(options.inPort);
+  const text = input === '-' ? readFileSync(0, 'utf8') : input;
+  const parsed = parseTraceInput(text, options.attributes);
+  if (parsed.kind === 'key' && inPort !== undefined)
+    throw new UsageError('--in-port is for packets; a key has its in_port(N)');
+  const rules = await readRules(options.rules);
+  const trace =
+    parsed.kind === 'key'
+      ? await traceKey(rules, parsed.key)
+      : await tracePacket(rules, parsed.packet, inPort === undefined ? {} : { inPort });
+  const remarks = parsed.kind === 'key' ? parsed.remarks : [];
+  if (options.json) out.write(`${JSON.stringify({ ...trace, remarks }, jsonValue)}\n`);
+  else out.write(remarks.map((remark) => `${remark}\n`).join('') + formatTrace(trace, options.rules));
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port < C.PORTS_MAX) return port;
+  throw new UsageError(`--in-port ${text}: a port is 0 to ${C.PORTS_MAX - 1}`);
+}
+
+/** Bytes as hexadecimal digits. */
+function jsonValue(_name: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+}
