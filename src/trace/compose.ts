@@ -35,6 +35,8 @@ const FRAG_LATER = 2;
 const MORE_FRAGMENTS = 0x2000;
 const BOTTOM = 0x100;
 const NEXT_NONE = 59;
+/** In KEY_IPV6_EXTHDRS. */
+const EXTHDR_NONEXT = 1;
 const ICMPV6 = 58;
 const FRAGMENT = 44;
 /** Extension headers: bit of KEY_IPV6_EXTHDRS, protocol number, bytes behind the next header field. */
@@ -110,8 +112,9 @@ function composeIpv6(key: Uint8Array): Uint8Array {
   const frag = key[C.KEY_IP_FRAG];
   const addresses = key.subarray(C.KEY_IPV6_SRC, C.KEY_IPV6_SRC + 32);
   const message = frag === FRAG_LATER ? new Uint8Array(0) : composeTransport(key, addresses, true);
-  let next = frag === FRAG_LATER ? NEXT_NONE : key[C.KEY_IP_PROTO];
   const bits = readHost16(key, C.KEY_IPV6_EXTHDRS);
+  // the key of a later fragment has the fragment header's number in place of what the fragment belongs to
+  let next = frag !== FRAG_LATER ? key[C.KEY_IP_PROTO] : bits & EXTHDR_NONEXT ? NEXT_NONE : UDP;
   const extensions: Uint8Array[] = [];
   for (const [bit, proto, rest] of EXTENSIONS.toReversed()) {
     if (proto === FRAGMENT ? frag === 0 : (bits & bit) === 0) continue;
@@ -123,7 +126,11 @@ function composeIpv6(key: Uint8Array): Uint8Array {
   const header = new Uint8Array(40);
   const tclass = key[C.KEY_IP_TOS];
   writeBe32(header, 0, (0x60000000 | (tclass << 20) | (readBe32(key, C.KEY_IPV6_LABEL) & 0xfffff)) >>> 0);
-  writeBe16(header, 4, extensions.reduce((size, extension) => size + extension.length, message.length));
+  writeBe16(
+    header,
+    4,
+    extensions.reduce((size, extension) => size + extension.length, message.length),
+  );
   header[6] = next;
   header[7] = key[C.KEY_IP_TTL];
   header.set(addresses, 8);
@@ -156,15 +163,22 @@ function composeTransport(key: Uint8Array, addresses: Uint8Array, ipv6: boolean)
   return message;
 }
 
-/** What follows an ICMPv6 header that stands in `message`: of neighbour discovery, the target and the options that are not zero. */
+/**
+ * What follows an ICMPv6 header that stands in `message`: of neighbour discovery, the target and the link-layer address options: those that are not zero,
+ * and the one that the key says comes first.
+ */
 function composeDiscovery(key: Uint8Array, message: Uint8Array): Uint8Array {
   const [type, code] = message;
   if ((type !== 135 && type !== 136) || code !== 0) return new Uint8Array(0);
   message.set(key.subarray(C.KEY_ND_RESERVED, C.KEY_ND_RESERVED + 4), 4);
-  const options = [C.KEY_ND_SLL, C.KEY_ND_TLL].map((at, index) => {
+  const first = key[C.KEY_ND_OPTIONS_TYPE];
+  const options = [1, 2].map((option) => {
+    const at = option === 1 ? C.KEY_ND_SLL : C.KEY_ND_TLL;
     const address = key.subarray(at, at + 6);
-    return address.some((byte) => byte !== 0) ? Uint8Array.of(index + 1, 1, ...address) : new Uint8Array(0);
+    const present = option === first || address.some((byte) => byte !== 0);
+    return present ? Uint8Array.of(option, 1, ...address) : new Uint8Array(0);
   });
+  if (first === 2) options.reverse();
   return concatBytes([key.subarray(C.KEY_ND_TARGET, C.KEY_ND_TARGET + 16), ...options]);
 }
 

@@ -168,7 +168,11 @@ export class Executor implements AsyncDisposable {
     const upcalls: Uint8Array[] = [];
     let missCount = 0;
     const list = memory.upcallRing(0) + C.UPCALL_LIST;
-    for (let taken = memory.wasm.take(0, C.UPCALL_TAKE_MAX); taken > 0; taken = memory.wasm.take(0, C.UPCALL_TAKE_MAX)) {
+    for (
+      let taken = memory.wasm.take(0, C.UPCALL_TAKE_MAX);
+      taken > 0;
+      taken = memory.wasm.take(0, C.UPCALL_TAKE_MAX)
+    ) {
       for (let i = 0; i < taken; i++) {
         const frame = memory.u32(list + 4 * i);
         if (memory.u32(frame + C.UPCALL_COMMAND) !== OVS_PACKET_CMD_ACTION) missCount += 1;

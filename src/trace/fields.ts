@@ -6,9 +6,9 @@
 import * as C from '../../assembly/constants.ts';
 import type { FlatMatch } from '../datapath/flows.ts';
 import { ATTRIBUTES, type KeyAttribute, METADATA, type Slot } from '../odp/fields.ts';
-import { ctTupleOf, isMplsType, layersOf, mplsOffset, readBe16, TAGS } from '../odp/layers.ts';
 import { formatGroup } from '../odp/groups.ts';
 import { hex } from '../odp/kinds.ts';
+import { ctTupleOf, isMplsType, layersOf, mplsOffset, readBe16, TAGS } from '../odp/layers.ts';
 import { encodeTunnel } from '../odp/tunnel.ts';
 import { formatTunnel } from '../odp/tunnel-text.ts';
 
@@ -29,12 +29,14 @@ export function fieldsOf(key: Uint8Array, mask?: Uint8Array): KeyField[] {
   const fields = link.flatMap(slotsOf);
   fields.push(TUNNEL);
   for (const [index, { tpid, tci }] of TAGS.entries()) {
-    const name = index === 0 ? 'vlan' : 'encap(vlan)';
-    fields.push({ name: `${name} type`, at: tpid, size: 2 }, { name, at: tci, size: 2 });
+    const name = index === 0 ? 'vlan' : 'inner vlan';
+    fields.push({ name: `${name} tpid`, at: tpid, size: 2 }, { name: `${name} tci`, at: tci, size: 2 });
   }
   fields.push(...slotsOf(ATTRIBUTES.ethType));
-  if (isMplsType(readBe16(key, C.KEY_ETH_TYPE)))
+  if (isMplsType(readBe16(key, C.KEY_ETH_TYPE))) {
+    fields.push({ name: 'mpls depth', at: C.KEY_MPLS_COUNT, size: 1 });
     for (let i = 0; i < C.MPLS_DEPTH_MAX; i++) fields.push({ name: `mpls[${i}]`, at: mplsOffset(i), size: 4 });
+  }
   fields.push(...layersOf(key, mask).flatMap(slotsOf));
   return fields;
 }
@@ -64,9 +66,13 @@ function isSame(a: Uint8Array, b: Uint8Array, at: number, size: number): boolean
 /** What a flow with this mask looks at in a packet of this key. Bits where such a packet has no field are `other headers`: they match their absence. */
 export function lookedAt(key: Uint8Array, mask: Uint8Array): string[] {
   const rest = mask.slice();
-  const names = fieldsOf(key).filter(({ at, size }) => mask.subarray(at, at + size).some((bits) => bits !== 0));
-  for (const { at, size } of fieldsOf(key)) rest.fill(0, at, at + size);
-  return [...names.map(({ name }) => name), ...(rest.some((bits) => bits !== 0) ? ['other headers'] : [])];
+  const names: string[] = [];
+  for (const { name, at, size } of fieldsOf(key)) {
+    if (mask.subarray(at, at + size).some((bits) => bits !== 0)) names.push(name.replace(/vlan (tpid|tci)/, 'vlan'));
+    rest.fill(0, at, at + size);
+  }
+  if (rest.some((bits) => bits !== 0)) names.push('other headers');
+  return [...new Set(names)];
 }
 
 /** The first field that keeps a key from matching: `eth_type 0x0806, not 0x0800`. */

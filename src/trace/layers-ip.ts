@@ -138,13 +138,8 @@ function describeSctp(d: Description, { whole }: Datagram): void {
 function describeIcmp(d: Description, name: LayerName, datagram: Datagram): void {
   if (!d.has(name, 8)) return;
   const [type, code] = [d.u8(0), d.u8(1)];
-  const echo =
-    (name === 'icmp' && (type === 8 || type === 0)) || (name === 'icmpv6' && (type === 128 || type === 129));
-  const more: Layer['fields'] = echo
-    ? { id: d.u16(4), seq: d.u16(6) }
-    : name === 'igmp'
-      ? { group: d.ipv4(4) }
-      : {};
+  const echo = (name === 'icmp' && (type === 8 || type === 0)) || (name === 'icmpv6' && (type === 128 || type === 129));
+  const more: Layer['fields'] = echo ? { id: d.u16(4), seq: d.u16(6) } : name === 'igmp' ? { group: d.ipv4(4) } : {};
   d.add(name, 8, { type, code, ...more }, stateOf(d, datagram, datagram.ipv6));
   if (name === 'icmpv6' && (type === 135 || type === 136) && code === 0) describeDiscovery(d);
 }

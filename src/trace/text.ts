@@ -4,7 +4,7 @@
  * Before it: trace/trace.ts. After it: stdout. Layers alone (`layerText`) serve whoever shows a packet. Keeps nothing; any thread.
  */
 import type { Layer, LayerName } from './layers.ts';
-import type { PacketView, PassedOver, Pass, Step, Trace, TraceResult } from './types.ts';
+import type { PacketView, Pass, PassedOver, Step, Trace, TraceResult } from './types.ts';
 
 type Fields = Layer['fields'];
 
@@ -63,8 +63,7 @@ const LINES: Readonly<Record<LayerName, (fields: Fields) => string>> = {
   ipv6: (f) =>
     `${f.src} > ${f.dst}, ${proto(f.next)}, hop limit ${f.hlimit}, class ${hex(f.tclass, 2)}, label ${hex(f.label, 5)}, ${f.size} bytes`,
   extension: (f) => `${proto(f.kind)}, then ${proto(f.next)}${f.offset === undefined ? '' : fragment(f)}`,
-  tcp: (f) =>
-    `${f.src} > ${f.dst}, ${tcpFlags(Number(f.flags))}, seq ${f.seq}, ack ${f.ack}, window ${f.window}`,
+  tcp: (f) => `${f.src} > ${f.dst}, ${tcpFlags(Number(f.flags))}, seq ${f.seq}, ack ${f.ack}, window ${f.window}`,
   udp: (f) => `${f.src} > ${f.dst}, ${f.size} bytes`,
   sctp: (f) => `${f.src} > ${f.dst}, tag ${hex(f.tag, 8)}`,
   icmp: (f) => `type ${f.type}, code ${f.code}${optional('id', f.id)}${optional('seq', f.seq)}`,
@@ -100,10 +99,11 @@ export function formatTrace(trace: Trace, file: string): string {
   const lines = [`packet: ${count(packet.bytes.length, 'byte')}${from === 'key' ? ', composed for the key' : ''}`];
   lines.push(...indent(viewLines(packet)));
   if (notComposed.length > 0) lines.push(`not in the packet as the key has it: ${notComposed.join(', ')}`);
-  if (pass !== undefined) lines.push(...passLines(pass, file));
+  const passes = pass === undefined ? [] : [pass];
+  for (const one of passes) lines.push(...passLines(one, file, passes));
   lines.push('result:', ...indent(resultLines(result)));
   if (differs !== undefined) {
-    lines.push('the steps above came to something else, because nesting, recirculation or the trace has a limit:');
+    lines.push('the steps above do not end where the datapath does, which has limits; they came to:');
     lines.push(...indent(resultLines(differs)));
   }
   return `${lines.join('\n')}\n`;
@@ -117,7 +117,8 @@ function viewLines({ bytes, layers }: PacketView): string[] {
   return [...layers.map(layerText), hexOf(bytes)];
 }
 
-function passLines(pass: Pass, file: string): string[] {
+/** The passes that this one leads to are put behind `passes`. */
+function passLines(pass: Pass, file: string, passes: Pass[]): string[] {
   const { number, key, rule, flow, passedOver, steps, drops } = pass;
   const lines = [
     `key:    ${key}`,
@@ -128,7 +129,7 @@ function passLines(pass: Pass, file: string): string[] {
     lines.push(`not:    ${count(passedOver.length - PASSED_OVER_MAX, 'rule')} more`);
   lines.push(`looks:  ${pass.lookedAt.join(', ') || 'at nothing'}`);
   lines.push(`flow:   ${flow.match}, actions:${flow.actions}${flow.installed ? '' : ' (there already)'}`);
-  lines.push(...steps.flatMap((step, index) => stepLines(step, String(index + 1), file)));
+  lines.push(...steps.flatMap((step, index) => stepLines(step, String(index + 1), passes)));
   lines.push(...(drops ?? []).map((name) => `drop:   ${name}`));
   return [`lookup ${number}:`, ...indent(lines)];
 }
@@ -141,7 +142,7 @@ function whyText({ line, text, why }: PassedOver, file: string): string {
   return `${line === undefined ? text : `${file}:${line}`}: ${why}`;
 }
 
-function stepLines(step: Step, number: string, file: string): string[] {
+function stepLines(step: Step, number: string, passes: Pass[]): string[] {
   const lines: string[] = [];
   if (step.packet !== undefined) lines.push(...viewLines(step.packet));
   for (const text of step.metadata ?? []) lines.push(`now ${text}`);
@@ -149,9 +150,12 @@ function stepLines(step: Step, number: string, file: string): string[] {
   for (const packet of step.upcalls ?? []) lines.push(`to the handler: ${count(packet.length, 'byte')}`);
   if (step.branch !== undefined) lines.push(step.branch);
   for (const [index, inner] of (step.steps ?? []).entries())
-    lines.push(...stepLines(inner, `${number}.${index + 1}`, file));
+    lines.push(...stepLines(inner, `${number}.${index + 1}`, passes));
   for (const name of step.listDrops ?? []) lines.push(`drop:   ${name}`);
-  if (step.pass !== undefined) lines.push(...passLines(step.pass, file));
+  if (step.pass !== undefined) {
+    lines.push(`goes on with lookup ${step.pass.number}`);
+    passes.push(step.pass);
+  }
   for (const name of step.drops ?? []) lines.push(`drop:   ${name}`);
   return [`${number}. ${step.action}`, ...indent(lines)];
 }
@@ -162,5 +166,5 @@ function resultLines({ outputs, upcalls, missCount, psampleCount, drops }: Trace
   if (psampleCount > 0) lines.push(`psample: ${count(psampleCount, 'packet')}`);
   if (missCount > 0) lines.push(`looked up further than this trace goes: ${count(missCount, 'packet')}`);
   for (const [name, n] of Object.entries(drops)) lines.push(`drop: ${name}${n === 1 ? '' : ` ${n} times`}`);
-  return lines;
+  return lines.length === 0 ? ['nothing'] : lines;
 }

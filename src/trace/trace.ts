@@ -4,7 +4,8 @@
  * Before it: rules and a packet, or a key, for which a packet is composed. After it: a Trace, plain data, for trace/text.ts or JSON.
  *
  * Concepts. Two datapaths. In the one (`full`) stand the rules and the flows that they install; it decides each pass as a worker decides a miss, and at
- * the end executes the first flow's whole list at once, with the flows of later passes in place, as for a hit: that is the `result`. The
+ * the end executes the first flow's whole list at once, with the flows of later passes in place: that is the `result`, for a packet that finds its
+ * flows installed (the first of its kind is looked up again as it came up to be decided: not cut by a TRUNC before its RECIRC). The
  * other (`single`) has no flows. It executes the same list one action at a time (trace/tracer.ts), so that the packet can be looked at in
  * between. `differs` is there when that came to something else than the whole list at once: nesting or recirculation deeper than
  * the datapath goes, or more passes than are traced.
@@ -107,11 +108,13 @@ function take(executor: Executor, packet: Uint8Array, inPort: number, key?: Uint
   const extracted = executor.key;
   for (const [from, to] of METADATA_PARTS) extracted.set(key.subarray(from, to), from);
   const wanted = key.slice();
+  // what older kernels and kernels at all have no attribute for is the packet's when the key leaves it out
   const [exthdrs, end] = [C.KEY_IPV6_EXTHDRS, C.KEY_IPV6_EXTHDRS + 2];
-  // older kernels have no attribute for them
   if (wanted[exthdrs] === 0 && wanted[exthdrs + 1] === 0) wanted.set(extracted.subarray(exthdrs, end), exthdrs);
-  wanted[C.KEY_MPLS_COUNT] = extracted[C.KEY_MPLS_COUNT];
-  wanted[C.KEY_FLAGS] = extracted[C.KEY_FLAGS];
+  if ((wanted[C.KEY_FLAGS] & C.KEY_FLAG_ND_EXT) === 0) {
+    wanted.set(extracted.subarray(C.KEY_ND_RESERVED, C.KEY_ND_OPTIONS_TYPE + 1), C.KEY_ND_RESERVED);
+    wanted[C.KEY_FLAGS] = extracted[C.KEY_FLAGS];
+  }
   executor.setKey(wanted);
   return differingFields(wanted, extracted);
 }

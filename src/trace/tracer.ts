@@ -11,9 +11,10 @@
  *
  * Threads: the one that opened the executors.
  */
+
+import type { DropName } from '../datapath/stats.ts';
 import { ATTRIBUTE_HEADER_SIZE, walkAttributes } from '../odp/attributes.ts';
 import { type Action, decodeActions, encodeActions, formatActions, formatKey, formatMatch } from '../odp/index.ts';
-import type { DropName } from '../datapath/stats.ts';
 import type { Rule, RuleTable } from '../upcall/rule-table.ts';
 import { REST } from '../upcall/static.ts';
 import type { Effects, Executor, Saved } from './executor.ts';
@@ -21,8 +22,8 @@ import { lookedAt, metadataChanges, mismatch } from './fields.ts';
 import { describeLayers } from './layers.ts';
 import type { PacketView, Pass, Step, TraceResult } from './types.ts';
 
-/** Lookups that are followed; rules may send packets round for ever. */
-const PASSES_MAX = 64;
+/** Lookups that are followed: more than a datapath makes of a packet that goes round for ever (31). */
+const PASSES_MAX = 32;
 
 /** What executing a list came to. */
 interface Outcome {
