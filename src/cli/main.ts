@@ -13,7 +13,7 @@ import { registerBench } from './bench.ts';
 import { EXIT_DONE, EXIT_USAGE, failureOf, oneLine } from './failure.ts';
 import type { OdpOptions } from './odp.ts';
 import { registerRun } from './run.ts';
-import { registerTrace } from './trace.ts';
+import type { TraceCommandOptions } from './trace.ts';
 
 /** What still keeps the process alive so long after a command is done (a handler's timer, say) does not keep it any longer. */
 const LINGER_MS = 1000;
@@ -82,6 +82,25 @@ function registerOdp(program: Command): void {
         odp[print](texts, options, process.stdout);
       });
   }
+}
+
+function registerTrace(program: Command): void {
+  program
+    .command('trace')
+    .summary('what a rule file does to one packet, action by action')
+    .description(
+      'Looks a packet up as a datapath with these rules does, executes what is found one action at a time, and shows the packet after each. ' +
+        'For a key a packet is composed.',
+    )
+    .argument('<PACKET|KEY>', 'a packet in hexadecimal, a key in the text of ovs-dpctl, or - to read it from stdin')
+    .requiredOption('--rules <FILE>', 'the rules, as for --handler static:FILE')
+    .option('--in-port <N>', 'the port that the packet comes in by (default: 1; a key has its own)')
+    .option('--attributes', 'the hexadecimal is a list of Netlink attributes of a key')
+    .option('--json', 'one JSON object')
+    .action(async (input: string, options: TraceCommandOptions) => {
+      const { traceCommand } = await import('./trace.ts');
+      await traceCommand(input, options, process.stdout);
+    });
 }
 
 function registerDoctor(program: Command): void {

@@ -4,7 +4,6 @@
  * Before it: the command line (main.ts). After it: trace/trace.ts, in datapaths of its own; nothing that runs is touched. Main thread.
  */
 import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
 import * as C from '../../assembly/constants.ts';
 import { parseTraceInput } from '../trace/input.ts';
 import { formatTrace } from '../trace/text.ts';
@@ -19,24 +18,6 @@ export interface TraceCommandOptions {
   /** Hexadecimal is a key's attributes, not a packet. */
   attributes?: boolean;
   json?: boolean;
-}
-
-export function registerTrace(program: Command): void {
-  program
-    .command('trace')
-    .summary('what a rule file does to one packet, action by action')
-    .description(
-      'Looks a packet up as a datapath with these rules does, executes what is found one action at a time, and shows the packet after each. ' +
-        'For a key a packet is composed.',
-    )
-    .argument('<PACKET|KEY>', 'a packet in hexadecimal, a key in the text of ovs-dpctl, or - to read it from stdin')
-    .requiredOption('--rules <FILE>', 'the rules, as for --handler static:FILE')
-    .option('--in-port <N>', 'the port that the packet comes in by (default: 1; a key has its own)')
-    .option('--attributes', 'the hexadecimal is a list of Netlink attributes of a key')
-    .option('--json', 'one JSON object')
-    .action(async (input: string, options: TraceCommandOptions) => {
-      await traceCommand(input, options, process.stdout);
-    });
 }
 
 /** Prints the trace of `input` to `out`. Throws UsageError, and what reading rules, input and tracing throw. */
