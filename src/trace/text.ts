@@ -126,7 +126,7 @@ function passLines(pass: Pass, file: string, passes: Pass[]): string[] {
     ...passedOver.slice(0, PASSED_OVER_MAX).map((other) => `not:    ${whyText(other, file)}`),
   ];
   if (passedOver.length > PASSED_OVER_MAX)
-    lines.push(`not:    ${count(passedOver.length - PASSED_OVER_MAX, 'rule')} more`);
+    lines.push(`not:    ${passedOver.length - PASSED_OVER_MAX} rules more (all of them with --json)`);
   lines.push(`looks:  ${pass.lookedAt.join(', ') || 'at nothing'}`);
   lines.push(`flow:   ${flow.match}, actions:${flow.actions}${flow.installed ? '' : ' (there already)'}`);
   lines.push(...steps.flatMap((step, index) => stepLines(step, String(index + 1), passes)));
