@@ -1,6 +1,7 @@
 /*
- * Checksums after random set and VLAN actions, judged by tshark: every checksum it can verify must be good. The frames go
- * into a capture file written here. SEED sets the seed.
+ * Checksums after random set actions, judged by tshark: every checksum it can verify must be good. Two sources: random frames with the lists
+ * of the model's test (60), and whole packets with the lists of the userspace comparison (67), which set every field of ARP, ND and ICMP
+ * too. The frames go into a capture file written here. SEED sets the seed.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,16 +9,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { encodeActions as encodeList, parseActions } from '../src/odp/index.ts';
 import { layoutOf } from './reference/actions.ts';
 import { cases } from './support/action-cases.ts';
 import { encodeActions } from './support/action-list.ts';
 import { Executor } from './support/executor.ts';
+import { Random } from './support/frame-generator.ts';
 import { classicFile } from './support/pcap-bytes.ts';
 import { requireProgram } from './support/require.ts';
+import { userspaceCase } from './support/userspace-cases.ts';
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 2147483647));
 const FRAMES = 1500;
-const PROTOCOLS = ['ip', 'tcp', 'udp', 'icmpv6', 'sctp'] as const;
+const WHOLE_FRAMES = 1500;
+const PROTOCOLS = ['ip', 'tcp', 'udp', 'icmp', 'icmpv6', 'sctp'] as const;
 const STATUS = { bad: '0', good: '1' };
 
 /** Frames that a list with at least one set has changed, all of it applied. */
@@ -35,6 +40,20 @@ async function changedFrames(): Promise<Uint8Array[]> {
     }
   }
   return result.slice(0, FRAMES);
+}
+
+/** Whole packets that lists of the other source have changed and sent. */
+async function changedPackets(): Promise<Uint8Array[]> {
+  await using executor = await Executor.open();
+  const random = new Random(SEED);
+  const result: Uint8Array[] = [];
+  for (let n = 0; result.length < WHOLE_FRAMES; n++) {
+    const { kind, frame, actions } = userspaceCase(random, n);
+    if (kind === 'mpls') continue; // no checksum, and a bottom of stack that may be anywhere
+    const [sent] = executor.execute(frame, encodeList(parseActions(actions))).frames;
+    if (actions.includes('set(') && sent !== undefined) result.push(sent.data);
+  }
+  return result;
 }
 
 /** The checksum states of each frame, a column a protocol; a payload that looks like a tunnel adds states after commas. */
@@ -58,15 +77,17 @@ function checksumStates(frames: readonly Uint8Array[]): string[][] {
   }
 }
 
-test(`tshark finds no bad checksum in ${FRAMES} changed frames, SEED=${SEED}`, async (context) => {
+test(`tshark finds no bad checksum in ${FRAMES + WHOLE_FRAMES} changed frames, SEED=${SEED}`, async (context) => {
   const reason = requireProgram('tshark');
   if (reason !== undefined) context.skip(reason);
-  const frames = await changedFrames();
+  const frames = [...(await changedFrames()), ...(await changedPackets())];
   const states = checksumStates(frames);
-  expect(states.length).toBe(FRAMES);
+  expect(states.length).toBe(FRAMES + WHOLE_FRAMES);
   const good = new Map<string, number>();
   for (const [n, columns] of states.entries()) {
     for (const [column, protocol] of PROTOCOLS.entries()) {
+      // ICMP of random frames was never right, and no list of theirs sets it
+      if (protocol === 'icmp' && n < FRAMES) continue;
       const state = columns[column]?.split(',')[0];
       if (state === STATUS.good) good.set(protocol, (good.get(protocol) ?? 0) + 1);
       if (state === STATUS.bad) expect.fail(`${protocol} of ${Buffer.from(frames[n]!).toString('hex')}`);

@@ -6,15 +6,18 @@
  * process of ovs-appctl takes several.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readFilePlain } from './pcap-read.ts';
 import { requireProgram } from './require.ts';
 
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
 const START_TIMEOUT_MS = 20_000;
+/** Frames at once: a dummy port queues 100. */
+const RECEIVE_MAX = 50;
 export const DUMMY_DATAPATH = 'dummy@ovs-dummy';
 
 /** Why there is no dummy switch on this machine; undefined when there is one. */
@@ -84,7 +87,7 @@ function objectEnd(text: string): number {
   return 0;
 }
 
-/** A running switch with the datapath DUMMY_DATAPATH and ports p1 and p2, its clock stopped. */
+/** A running switch with the datapath DUMMY_DATAPATH and ports p1 (1) and p2 (2), its clock stopped. */
 export class DummySwitch {
   readonly #folder: string;
   readonly #children: ChildProcess[];
@@ -121,6 +124,7 @@ export class DummySwitch {
         'int',
         name,
         'type=dummy',
+        `options:tx_pcap=${folder}/${name}.pcap`,
       ]);
       await waitFor(() => readdirSync(folder).includes('switch.ctl'), 'ovs-vswitchd');
       run(
@@ -152,6 +156,37 @@ export class DummySwitch {
   /** Runs one command as ovs-appctl would; rejects with the switch's error text. */
   call(command: string, ...args: string[]): Promise<string> {
     return this.#control.call(command, args);
+  }
+
+  /** Installs flows, each as `KEY actions:ACTIONS` or `KEY,ACTIONS` of dpctl's text. */
+  async addFlows(flows: readonly string[]): Promise<void> {
+    const file = path.join(this.#folder, 'flows');
+    writeFileSync(file, `${flows.join('\n')}\n`);
+    const refused = await this.call('dpctl/add-flows', DUMMY_DATAPATH, file);
+    if (refused !== '') throw new Error(refused);
+  }
+
+  /** Frames arrive at a port; comes back when the datapath has done with all of them. */
+  async receive(port: string, frames: readonly Uint8Array[]): Promise<void> {
+    for (let start = 0; start < frames.length; start += RECEIVE_MAX) {
+      const part = frames.slice(start, start + RECEIVE_MAX).map((frame) => Buffer.from(frame).toString('hex'));
+      const before = await this.#lookups();
+      await this.call('netdev-dummy/receive', port, ...part);
+      for (const end = Date.now() + START_TIMEOUT_MS; (await this.#lookups()) < before + part.length; ) {
+        if (Date.now() > end) throw new Error(`${port} does not receive`);
+      }
+    }
+  }
+
+  async #lookups(): Promise<number> {
+    const [, hit, missed] = /hit:(\d+) missed:(\d+)/.exec(await this.call('dpctl/show', DUMMY_DATAPATH))!;
+    return Number(hit) + Number(missed);
+  }
+
+  /** Everything that went out of a port so far. */
+  async sent(port: string): Promise<Uint8Array[]> {
+    const records = await readFilePlain(path.join(this.#folder, `${port}.pcap`));
+    return records.map(({ data }) => data);
   }
 
   async stop(): Promise<void> {
