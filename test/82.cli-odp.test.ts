@@ -1,10 +1,18 @@
 /*
- * wdp parse-actions and wdp parse-key: lines beside those of ovs-dpctl, every form in and out, exit status and what a mistake gets.
+ * wdp parse-actions, parse-key and normalize-actions: lines beside those of ovs-dpctl, every form in and out, exit status and what a mistake gets.
+ * SEED sets the seed.
  */
+import { spawnSync } from 'node:child_process';
+import { Writable } from 'node:stream';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { printNormalized } from '../src/cli/odp.ts';
+import { type Action, encodeKey, formatActions, formatKey } from '../src/odp/index.ts';
 import { VECTORS } from './support/action-vectors.ts';
 import { expectOneLine, runCli } from './support/cli.ts';
-import { dpctlParseActions } from './support/dpctl.ts';
+import { asRead, dpctlParseActions } from './support/dpctl.ts';
+import { plainKey, seed } from './support/odp.ts';
+import { dpctlAction } from './support/odp-actions.ts';
 import { requireProgram } from './support/require.ts';
 
 const wdp = (...args: string[]) => runCli(args, process.cwd());
@@ -84,3 +92,78 @@ describe('parse-key', () => {
     expect(expectOneLine(result)).toMatch(/position 11/);
   });
 });
+
+describe('normalize-actions', () => {
+  const FLOW = 'in_port(1),eth(src=00:00:00:00:00:01,dst=00:00:00:00:00:02),eth_type(0x0800)';
+  const WHOLE = `${FLOW},ipv4(src=1.2.3.4,dst=1.2.3.5,proto=0,tos=0,ttl=64,frag=no)`;
+  const ACTIONS = 'p3,2,push_vlan(vid=1,pcp=0),5,4,pop_vlan,1';
+
+  test('as ovs-dpctl, with names of ports', async () => {
+    const group = 'no vlan: no mpls: 1,2,3vlan(vid=1,pcp=0): no mpls: 4,5';
+    const { stdout, status } = await wdp('normalize-actions', WHOLE, ACTIONS, 'p3=3');
+    expect(status).toBe(0);
+    expect(stdout).toBe(`input flow: ${WHOLE}\n${group}`);
+    const more = await wdp('normalize-actions', '-m', WHOLE, ACTIONS, 'p3=3');
+    expect(more.stdout).toBe(`input flow: ${WHOLE}\ninput actions: ${ACTIONS.replace('p3', '3')}\n${group}`);
+  });
+
+  test('mistakes', async () => {
+    const [flow, actions, name] = await Promise.all([
+      wdp('normalize-actions', FLOW, '1'),
+      wdp('normalize-actions', WHOLE, 'nosuch'),
+      wdp('normalize-actions', WHOLE, '1', 'p1'),
+    ]);
+    expect(flow).toMatchObject({ status: 1, stdout: `input flow: ${FLOW}\n` });
+    expect(flow.stderr).toMatch(/^wdp: .* without ipv4\n$/);
+    expect(actions).toMatchObject({ status: 1, stdout: `input flow: ${WHOLE}\n` });
+    expect(actions.stderr).toMatch(/^wdp: .*position 0,.*\n$/);
+    expect(name.status).toBe(2);
+    expect(expectOneLine(name)).toMatch(/NAME=NUMBER/);
+  });
+
+  test.skipIf(noDpctl)('prints what ovs-dpctl prints for random flows and actions', () => {
+    const vlan = fc.record({
+      type: fc.constant('pushVlan' as const),
+      tpid: fc.constantFrom(0x8100, 0x88a8, 0x9100),
+      vid: fc.nat(3),
+      pcp: fc.nat(1),
+      cfi: fc.boolean(),
+    });
+    const output = fc.record({ type: fc.constant('output' as const), port: fc.nat(20) });
+    const action: fc.Arbitrary<Action> = fc.oneof(
+      { weight: 6, arbitrary: output },
+      { weight: 3, arbitrary: vlan },
+      { weight: 3, arbitrary: fc.constant<Action>({ type: 'popVlan' }) },
+      { weight: 1, arbitrary: dpctlAction },
+    );
+    const cases = fc.sample(fc.tuple(plainKey, fc.array(action, { maxLength: 20 }), fc.boolean()), {
+      seed,
+      numRuns: 400,
+    });
+    for (const [key, list, more] of cases) {
+      const mpls = key.mpls?.map((entry, index, labels) => ({ ...entry, bos: index + 1 === labels.length ? 1 : 0 }));
+      const flow = formatKey(encodeKey(mpls === undefined ? key : { ...key, mpls }));
+      const actions = list.length === 0 ? '' : asRead(formatActions(list));
+      const args = [...(more ? ['-m'] : []), 'normalize-actions', flow, actions];
+      const theirs = spawnSync('ovs-dpctl', args, { encoding: 'utf8' });
+      expect(theirs.status, `SEED=${seed} ${args.join(' ')}: ${theirs.stderr}`).toBe(0);
+      expect(normalized(flow, actions, more), `SEED=${seed} ${args.join(' ')}`).toBe(theirs.stdout);
+    }
+    console.log(
+      `82.cli-odp: SEED=${seed}, ${cases.length} flows with actions are printed as ovs-dpctl normalize-actions does`,
+    );
+  });
+});
+
+/** What printNormalized prints. */
+function normalized(flow: string, actions: string, more: boolean): string {
+  let printed = '';
+  const out = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      printed += chunk.toString();
+      done();
+    },
+  });
+  printNormalized(flow, actions, [], { more }, out);
+  return printed;
+}

@@ -11,7 +11,7 @@ import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../native/package-root.ts';
 import { registerBench } from './bench.ts';
 import { EXIT_DONE, EXIT_USAGE, failureOf, oneLine } from './failure.ts';
-import type { OdpOptions } from './odp.ts';
+import type { NormalizeOptions, OdpOptions } from './odp.ts';
 import { registerRun } from './run.ts';
 import type { TraceCommandOptions } from './trace.ts';
 
@@ -62,7 +62,7 @@ function registerParsePcap(program: Command): void {
     });
 }
 
-/** parse-actions and parse-key have the same options. */
+/** parse-actions and parse-key have the same options; normalize-actions has ovs-dpctl's. */
 function registerOdp(program: Command): void {
   const commands = [
     ['parse-actions', 'ACTIONS', 'lists of actions', 'printActions'],
@@ -82,6 +82,20 @@ function registerOdp(program: Command): void {
         odp[print](texts, options, process.stdout);
       });
   }
+  program
+    .command('normalize-actions')
+    .summary('print the actions of a flow in a form to compare')
+    .description(
+      'Prints a flow, and its actions under the VLAN tags that a packet has when they happen, outputs in the order of ports: as ovs-dpctl does.',
+    )
+    .argument('<FLOW>', 'the flow as text')
+    .argument('<ACTIONS>', 'its actions as text')
+    .argument('[NAME=NUMBER...]', 'names of ports in them')
+    .option('-m, --more', 'print the actions as they were read, too')
+    .action(async (flow: string, actions: string, ports: string[], options: NormalizeOptions) => {
+      const odp = await import('./odp.ts');
+      odp.printNormalized(flow, actions, ports, options, process.stdout);
+    });
 }
 
 function registerTrace(program: Command): void {

@@ -1,17 +1,23 @@
 /*
- * wdp parse-actions and wdp parse-key: what a text, or attributes in hexadecimal, say: as ovs-dpctl writes it, as JSON, or as attributes.
+ * wdp parse-actions and wdp parse-key: what a text, or attributes in hexadecimal, say: as ovs-dpctl writes it, as JSON, or as attributes. And wdp
+ * normalize-actions, which prints what that of ovs-dpctl prints, to the byte.
  *
  * Before it: the command line (main.ts), which prints an error of the codecs as one line with its position and ends with status 1; the lines of what
  * came before the mistake are out by then, as with ovs-dpctl. Main thread.
  */
 import {
   type Action,
+  type ActionGroup,
   decodeActions,
+  decodeKey,
+  decodeKeyAttributes,
   decodeMatch,
   decodeMatchAttributes,
   encodeActions,
   formatActions,
   formatKeyAttributes,
+  normalizeActions,
+  OdpFieldError,
   parseActions,
   parseKeyAttributes,
 } from '../odp/index.ts';
@@ -82,4 +88,67 @@ function jsonOf(value: unknown): string {
   return JSON.stringify(value, (_name, part: unknown) =>
     typeof part === 'bigint' ? String(part) : part instanceof Uint8Array ? hexOf(part) : part,
   );
+}
+
+export interface NormalizeOptions {
+  /** Print the actions as they were read, too. */
+  readonly more?: boolean;
+}
+
+/**
+ * Prints the flow, and its actions under the tags that a packet has when they happen. `ports` are `NAME=NUMBER`. As in ovs-dpctl no line ends after
+ * a group.
+ */
+export function printNormalized(
+  flow: string,
+  text: string,
+  ports: readonly string[],
+  { more = false }: NormalizeOptions,
+  out: NodeJS.WritableStream,
+): void {
+  const names = new Map(ports.map(portOf));
+  const attributes = parseKeyAttributes(flow, { portNumber: (name) => names.get(name) }).key;
+  out.write(`input flow: ${formatKeyAttributes(attributes, undefined, { verbose: more })}\n`);
+  const { key, fitness, missing, extra } = decodeKeyAttributes(attributes);
+  const metadataOnly = extra.length === 0 && missing.join() === 'eth';
+  if (fitness !== 'perfect' && !metadataOnly) throw new OdpFieldError('flow', misfit(missing, extra));
+  const actions = actionsToNormalize(text, names);
+  if (more) out.write(`input actions: ${formatActions(actions)}\n`);
+  const typed = decodeKey(key);
+  const mpls = typed.mpls?.[0];
+  const label = mpls === undefined ? 'no mpls' : `mpls(label=${mpls.label},tc=${mpls.tc},ttl=${mpls.ttl})`;
+  for (const group of normalizeActions(typed, actions)) {
+    out.write(`${tagsOf(group)}${label}: ${formatActions(group.actions)}`);
+  }
+}
+
+function portOf(port: string): [string, number] {
+  const [, name, number] = /^([^=]{1,15})=(0[xX][0-9a-fA-F]+|[0-9]+)$/.exec(port) ?? [];
+  if (number === undefined) throw new UsageError(`${port}: NAME=NUMBER was expected`);
+  return [name, Number(number)];
+}
+
+function misfit(missing: readonly string[], extra: readonly string[]): string {
+  return [
+    missing.length > 0 && `without ${missing.join(', ')}`,
+    extra.length > 0 && `with ${extra.join(', ')} that nothing leads to`,
+  ]
+    .filter(Boolean)
+    .join(' and ');
+}
+
+/** `drop` is an action here, not an empty list. */
+function actionsToNormalize(text: string, names: ReadonlyMap<string, number>): Action[] {
+  const actions = parseActions(text, { likeDpctl: true, names });
+  return actions.length === 0 && text.trim() === 'drop' ? [{ type: 'drop' }] : actions;
+}
+
+/** ovs-dpctl prints the two bytes of a TPID in the order of the host. */
+function tagsOf({ tags }: ActionGroup): string {
+  const absent = tags.findIndex(({ tci }) => tci === 0);
+  const texts = tags.slice(0, absent < 0 ? undefined : absent).map(({ tpid, tci }) => {
+    const swapped = (((tpid & 0xff) << 8) | (tpid >> 8)).toString(16).padStart(4, '0');
+    return `vlan(${tpid === 0x8100 ? '' : `tpid=0x${swapped},`}vid=${tci & 0xfff},pcp=${tci >> 13}): `;
+  });
+  return texts.length === 0 ? 'no vlan: ' : texts.join('');
 }

@@ -70,6 +70,7 @@ export { type ExactMaskOptions, exactMask, fieldsMask, type MaskFieldName } from
 export { decodeMatch, encodeMatch, type FlatMatch, maskedKey } from './match.ts';
 export { MatchBuilder, match } from './match-builder.ts';
 export { decodeMatchAttributes } from './match-decode.ts';
+export { type ActionGroup, normalizeActions } from './normalize-actions.ts';
 export type { SetField, SetMaskedField } from './set-fields.ts';
 export {
   decodeTunnelHeader,
