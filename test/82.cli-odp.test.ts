@@ -61,7 +61,7 @@ describe('parse-actions', () => {
     expect(expectOneLine(syntax)).toMatch(/position 8/);
     expect(attribute.status).toBe(1);
     expect(expectOneLine(attribute)).toMatch(/at byte 0: length 8 of 5/);
-    expect(digits.status).toBe(2);
+    expect(digits.status).toBe(1);
     expect(expectOneLine(digits)).toMatch(/position 2/);
     expect(both.status).toBe(2);
     expectOneLine(both);

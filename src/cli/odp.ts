@@ -5,6 +5,8 @@
  * Before it: the command line (main.ts), which prints an error of the codecs as one line with its position and ends with status 1; the lines of what
  * came before the mistake are out by then, as with ovs-dpctl. Main thread.
  */
+
+import { parseHexBytes } from '../odp/hex.ts';
 import {
   type Action,
   type ActionGroup,
@@ -36,7 +38,7 @@ export interface OdpOptions {
 export function printActions(lists: readonly string[], options: OdpOptions, out: NodeJS.WritableStream): void {
   checkForm(options);
   for (const list of lists) {
-    const actions = options.attributes ? decodeActions(bytesOf(list)) : parseActions(list, { likeDpctl: true });
+    const actions = options.attributes ? decodeActions(parseHexBytes(list)) : parseActions(list, { likeDpctl: true });
     out.write(`${actionsLine(actions, options)}\n`);
   }
 }
@@ -66,17 +68,7 @@ function checkForm({ json, hex }: OdpOptions): void {
 function attributesOf(text: string): { key: Uint8Array; mask?: Uint8Array } {
   const [key, mask, ...rest] = text.split('/');
   if (rest.length > 0) throw new UsageError('a key is given as KEY or KEY/MASK');
-  return mask === undefined ? { key: bytesOf(key) } : { key: bytesOf(key), mask: bytesOf(mask) };
-}
-
-function bytesOf(text: string): Uint8Array {
-  const digits = text.replaceAll(/[\s:]/g, '');
-  const wrong = digits.search(/[^0-9a-fA-F]/);
-  if (wrong >= 0 || digits.length % 2 !== 0) {
-    const place = wrong >= 0 ? `${JSON.stringify(digits[wrong])} at position ${wrong}` : 'an odd number of digits';
-    throw new UsageError(`attributes are pairs of hexadecimal digits: ${place}`);
-  }
-  return Uint8Array.from(Buffer.from(digits, 'hex'));
+  return mask === undefined ? { key: parseHexBytes(key) } : { key: parseHexBytes(key), mask: parseHexBytes(mask) };
 }
 
 function hexOf(bytes: Uint8Array): string {

@@ -3,7 +3,8 @@
  * bytes one by one, as it writes attributes that it does not know.
  */
 
-import type { TextScanner } from './scanner.ts';
+import { OdpSyntaxError } from './errors.ts';
+import { hexDigit, type TextScanner } from './scanner.ts';
 
 /** `0x1002` of bytes in network order. */
 export function formatHex(bytes: Uint8Array): string {
@@ -39,4 +40,23 @@ export function scanBytes(scanner: TextScanner, size?: number): { key: Uint8Arra
   if (mask.length !== key.length || (size !== undefined && key.length !== size))
     throw scanner.error(`${size ?? 'as many'} bytes in hexadecimal${size === undefined ? ' in the mask' : ''}`, start);
   return { key, mask };
+}
+
+/** Bytes of two digits each; blanks, line ends and colons between them do not count, nor does `0x` in front. */
+export function parseHexBytes(text: string): Uint8Array {
+  const bytes: number[] = [];
+  let at = /^\s*(0x)?/i.exec(text)?.[0].length ?? 0;
+  while (at < text.length) {
+    if (/[\s:]/.test(text[at])) {
+      at += 1;
+      continue;
+    }
+    for (const position of [at, at + 1]) {
+      if (position >= text.length || hexDigit(text.charCodeAt(position)) > 15)
+        throw new OdpSyntaxError(text, position, 'a hexadecimal digit');
+    }
+    bytes.push(hexDigit(text.charCodeAt(at)) * 16 + hexDigit(text.charCodeAt(at + 1)));
+    at += 2;
+  }
+  return Uint8Array.from(bytes);
 }

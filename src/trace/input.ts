@@ -4,8 +4,9 @@
  * Before it: the command line. After it: trace/trace.ts. Only a key as text has parentheses. Attributes in hexadecimal look like a packet, so they have
  * to be announced. Keeps nothing; any thread.
  */
+
+import { parseHexBytes } from '../odp/hex.ts';
 import { decodeKeyAttributes, OdpSyntaxError, parseKey } from '../odp/index.ts';
-import { hexDigit } from '../odp/scanner.ts';
 
 export type TraceInput =
   | { kind: 'packet'; packet: Uint8Array }
@@ -20,6 +21,7 @@ export type TraceInput =
 export function parseTraceInput(text: string, hexIsAttributes = false): TraceInput {
   if (text.includes('(')) return { kind: 'key', key: parseKey(text), remarks: [] };
   const bytes = parseHexBytes(text);
+  if (bytes.length === 0) throw new OdpSyntaxError(text, text.length, 'a packet in hexadecimal or a key');
   if (!hexIsAttributes) return { kind: 'packet', packet: bytes };
   const { key, missing, extra, unknown } = decodeKeyAttributes(bytes);
   const remarks = [
@@ -28,24 +30,4 @@ export function parseTraceInput(text: string, hexIsAttributes = false): TraceInp
     ...unknown.map((number) => `attribute ${number} is unknown`),
   ];
   return { kind: 'key', key, remarks };
-}
-
-/** Bytes of two digits each; blanks, line ends and colons between them do not count, nor does `0x` in front. */
-export function parseHexBytes(text: string): Uint8Array {
-  const bytes: number[] = [];
-  let at = /^\s*(0x)?/i.exec(text)?.[0].length ?? 0;
-  while (at < text.length) {
-    if (/[\s:]/.test(text[at])) {
-      at += 1;
-      continue;
-    }
-    for (const position of [at, at + 1]) {
-      if (position >= text.length || hexDigit(text.charCodeAt(position)) > 15)
-        throw new OdpSyntaxError(text, position, 'a hexadecimal digit');
-    }
-    bytes.push(hexDigit(text.charCodeAt(at)) * 16 + hexDigit(text.charCodeAt(at + 1)));
-    at += 2;
-  }
-  if (bytes.length === 0) throw new OdpSyntaxError(text, at, 'a packet in hexadecimal or a key');
-  return Uint8Array.from(bytes);
 }
