@@ -10,7 +10,7 @@ import type { Action, ActionOf, ActionType } from './action-types.ts';
 import { formatIpv4, formatIpv6, formatMac, tryIpv4, tryIpv6, tryMac } from './addresses.ts';
 import { type Attribute, checkSize } from './attributes.ts';
 import { OdpFieldError } from './errors.ts';
-import type { TextScanner } from './scanner.ts';
+import { hexDigit, type TextScanner } from './scanner.ts';
 
 /**
  * Lists may be this deep inside each other; Open vSwitch reads as many (MAX_ODP_NESTED counts one more), the kernel executes fewer.
@@ -203,9 +203,13 @@ export function isSameBytes(left: Uint8Array, right: Uint8Array): boolean {
 
 // ---------------------------------------------------------------------------------------------------- text
 
+const HEX_OF_BYTE = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
 /** Two digits a byte. */
 export function hexBytes(bytes: Uint8Array, separator = ''): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(separator);
+  let text = '';
+  for (let at = 0; at < bytes.length; at++) text += (at === 0 ? '' : separator) + HEX_OF_BYTE[bytes[at]];
+  return text;
 }
 
 /** C's `%#x`: zero has no prefix. */
@@ -243,7 +247,9 @@ export function scanHexString(scanner: TextScanner): Uint8Array {
 
 export function bytesOfHex(digits: string): Uint8Array {
   const bytes = new Uint8Array(digits.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16);
+  for (let i = 0; i < bytes.length; i++) {
+    bytes[i] = (hexDigit(digits.charCodeAt(2 * i)) << 4) | hexDigit(digits.charCodeAt(2 * i + 1));
+  }
   return bytes;
 }
 
