@@ -1,6 +1,7 @@
 /*
  * Vitest: test/**, numbered along a packet's path. Two processes at most, because several suites start threads of their
- * own; long limits, because nothing here is a timing test and a loaded machine is not a failure.
+ * own; long limits, because nothing here is a timing test and a loaded machine is not a failure. Random tests begin from the same
+ * seed unless SEED says another, so that a run can be had again; SEED=$RANDOM looks further.
  */
 import { defineConfig } from 'vitest/config';
 import { Tally } from './test/support/reporter.ts';
@@ -9,6 +10,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['scripts/vitest-setup.mjs'],
+    env: { SEED: process.env.SEED ?? '1' },
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 300_000,
