@@ -6,6 +6,8 @@
  * `keyN(hex bytes)`. The same field table serves here as for flat keys (key-text.ts, key-parse.ts).
  */
 
+import { AttributeBuilder } from '../netlink/attributes.ts';
+import { MessageBuffer } from '../netlink/buffer.ts';
 import {
   ATTRIBUTE_HEADER_SIZE,
   type Attribute,
@@ -24,13 +26,14 @@ import {
   NSH_BASE_SIZE,
   NSH_MD1_SIZE,
   NSH_SLOTS,
+  type Slot,
 } from './fields.ts';
 import { formatGroup, scanFields, scanGroup } from './groups.ts';
 import { formatBytes, scanBytes } from './hex.ts';
 import { KEY_ATTR, NSH_ATTR } from './key-attributes.ts';
 import { hex } from './kinds.ts';
 import { readBe16, readBe32, writeBe16, writeBe32 } from './layers.ts';
-import { TextScanner } from './scanner.ts';
+import { NameTable, TextScanner } from './scanner.ts';
 import { scanTunnel } from './tunnel-scan.ts';
 import { formatTunnel } from './tunnel-text.ts';
 import { scanUfid } from './ufid.ts';
@@ -102,7 +105,13 @@ function isHidden(number: number, mask: Uint8Array | undefined): boolean {
   if (mask === undefined) return true;
   const used = USED_SIZE.get(number) ?? mask.length;
   const known = ATTRIBUTES_BY_NUMBER.has(number) || number === KEY_ATTR.VLAN || number === KEY_ATTR.MPLS;
-  return known && number !== ATTRIBUTES.ipv6Exthdrs.number && mask.subarray(0, used).every((byte) => byte === 0);
+  return known && number !== ATTRIBUTES.ipv6Exthdrs.number && isFilled(mask, 0, used);
+}
+
+/** True when the first `size` bytes are all `byte`. */
+function isFilled(bytes: Uint8Array, byte: number, size = bytes.length): boolean {
+  for (let i = 0; i < size && i < bytes.length; i++) if (bytes[i] !== byte) return false;
+  return true;
 }
 
 /** Payloads that end with padding. */
@@ -150,11 +159,20 @@ function formatAttribute(attribute: Attribute, mask: Uint8Array | undefined, opt
 
 /** False for bits that the fields of an attribute do not have, and for a fragment type that is none or partly matched. */
 function hasSpelling(entry: KeyAttribute, key: Uint8Array, mask: Uint8Array | undefined): boolean {
-  return (entry.wire ?? []).every(({ at, kind, text }) => {
-    const beyond = (bytes: Uint8Array) => kind.full.some((full, i) => (bytes[at + i] & ~full) !== 0);
-    if (text === 'frag') return key[at] <= 2 && (mask === undefined || mask[at] === 0 || mask[at] === 0xff);
-    return !beyond(key) && (mask === undefined || kind.isExact(mask, at) || !beyond(mask));
-  });
+  for (const slot of entry.wire ?? []) {
+    const { at, kind, text } = slot;
+    const ok =
+      text === 'frag'
+        ? key[at] <= 2 && (mask === undefined || mask[at] === 0 || mask[at] === 0xff)
+        : !isBeyond(slot, key) && (mask === undefined || kind.isExact(mask, at) || !isBeyond(slot, mask));
+    if (!ok) return false;
+  }
+  return true;
+}
+
+function isBeyond({ at, kind }: Slot, bytes: Uint8Array): boolean {
+  for (let i = 0; i < kind.size; i++) if ((bytes[at + i] & ~kind.full[i]) !== 0) return true;
+  return false;
 }
 
 function formatLabels(key: Uint8Array, mask: Uint8Array | undefined): string {
@@ -173,7 +191,7 @@ function formatKnown(
   options: FormatKeyOptions,
 ): string {
   const { verbose = false, portName } = options;
-  const exact = mask === undefined || mask.every((byte) => byte === 0xff);
+  const exact = mask === undefined || isFilled(mask, 0xff);
   if (entry === ATTRIBUTES.inPort && exact) return portName?.(readU32(key)) ?? String(readU32(key));
   if (entry === ATTRIBUTES.ctState && verbose) {
     const { kind } = ATTRIBUTES.ctMark.flat[0];
@@ -218,9 +236,16 @@ interface Scan {
   options: ParseKeyOptions;
 }
 
-interface Lists {
-  key: Uint8Array[];
-  mask: Uint8Array[];
+/** Key and mask lists in the making. They grow alike, but for an eth_type() without a key. */
+class Lists {
+  readonly buffers = { key: new MessageBuffer(), mask: new MessageBuffer() };
+  readonly key = new AttributeBuilder(this.buffers.key);
+  readonly mask = new AttributeBuilder(this.buffers.mask);
+
+  put(number: number, key: Uint8Array, mask: Uint8Array): void {
+    this.key.raw(number, key);
+    this.mask.raw(number, mask);
+  }
 }
 
 /**
@@ -233,73 +258,88 @@ export function parseKeyAttributes(text: string, options: ParseKeyOptions = {}):
   scanner.skipDelimiters();
   const ufid = scanUfid(scanner);
   if (scanner.peek('<empty>')) scanner.take('<empty>');
-  const lists = scanList(scan, 0);
+  const lists = new Lists();
+  scanList(scan, lists, 0);
   if (!scanner.done) throw scanner.error('an attribute');
-  const result: KeyText = { key: concatBytes(lists.key), mask: concatBytes(lists.mask) };
-  for (const bytes of [result.key, result.mask])
-    if (bytes.length > LIST_SIZE_MAX) throw scanner.error(`attributes of at most ${LIST_SIZE_MAX} bytes`, 0);
+  lists.key.finish();
+  lists.mask.finish();
+  const { key, mask } = lists.buffers;
+  if (key.size > LIST_SIZE_MAX || mask.size > LIST_SIZE_MAX)
+    throw scanner.error(`attributes of at most ${LIST_SIZE_MAX} bytes`, 0);
+  const result: KeyText = { key: key.bytes, mask: mask.bytes };
   return ufid === undefined ? result : { ...result, ufid };
 }
 
-function scanList(scan: Scan, depth: number): Lists {
+function scanList(scan: Scan, lists: Lists, depth: number): void {
   const { scanner } = scan;
-  const lists: Lists = { key: [], mask: [] };
   for (let first = true; ; first = false) {
     const separated = scanner.skipDelimiters();
-    if (scanner.done || (depth > 0 && scanner.peek(')'))) return lists;
+    if (scanner.done || (depth > 0 && scanner.peek(')'))) return;
     if (!first && !separated) throw scanner.error("','");
     scanAttribute(scan, lists, depth);
   }
 }
 
-function put(lists: Lists, number: number, key: Uint8Array, mask: Uint8Array): void {
-  lists.key.push(attributeBytes(number, key));
-  lists.mask.push(attributeBytes(number, mask));
-}
-
 function scanAttribute(scan: Scan, lists: Lists, depth: number): void {
   const { scanner } = scan;
   const start = scanner.position;
-  const name = scanner.word();
-  if (name === undefined || !scanner.take('('))
-    throw scanner.error('an attribute', name === undefined ? start : undefined);
-  const special = SPECIAL[name];
-  const entry = name.startsWith('key') ? undefined : ATTRIBUTES_BY_TEXT.get(name);
-  if (name === 'encap') {
+  const named = NAMES.take(scanner);
+  if (named === undefined) scanUnknown(scan, lists, start);
+  else if (named === 'encap') {
     if (depth === NESTED_MAX - 1) throw scanner.error(`at most ${NESTED_MAX} levels`, start);
-    const inner = scanList(scan, depth + 1);
-    scanner.expect(')');
-    const [key, mask] = [concatBytes(inner.key), concatBytes(inner.mask)];
-    if (key.length > LIST_SIZE_MAX) throw scanner.error(`attributes of at most ${LIST_SIZE_MAX} bytes`, start);
-    put(lists, KEY_ATTR.ENCAP, key, mask);
-  } else if (special !== undefined) special(scan, lists);
-  else if (entry?.wire !== undefined) {
-    const [key, mask] = [new Uint8Array(entry.wireSize), new Uint8Array(entry.wireSize)];
-    if (CT_PLAIN.has(entry) && scanner.take(')')) mask.fill(0);
-    else scanGroup(scanner, entry, entry.wire, key, mask);
-    if (entry === ATTRIBUTES.recircId) mask.fill(0xff);
-    put(lists, entry.number, key, mask);
-  } else scanUnknown(scan, lists, name, start);
+    scanEncap(scan, lists, depth);
+  } else if (typeof named === 'function') named(scan, lists);
+  else {
+    const [key, mask] = [new Uint8Array(named.wireSize), new Uint8Array(named.wireSize)];
+    if (!CT_PLAIN.has(named) || !scanner.take(')')) scanGroup(scanner, named, named.wire ?? [], key, mask);
+    if (named === ATTRIBUTES.recircId) mask.fill(0xff);
+    lists.put(named.number, key, mask);
+  }
 }
 
+function scanEncap(scan: Scan, lists: Lists, depth: number): void {
+  const { scanner } = scan;
+  const start = scanner.position;
+  const [key, mask] = [lists.key.nestStart(KEY_ATTR.ENCAP, 0), lists.mask.nestStart(KEY_ATTR.ENCAP, 0)];
+  scanList(scan, lists, depth + 1);
+  scanner.expect(')');
+  const { buffers } = lists;
+  if (Math.max(buffers.key.size - key, buffers.mask.size - mask) > LIST_SIZE_MAX)
+    throw scanner.error(`attributes of at most ${LIST_SIZE_MAX} bytes`, start);
+  lists.key.nestEnd(key);
+  lists.mask.nestEnd(mask);
+}
+
+/** What has a spelling of its own. */
 const SPECIAL: { readonly [name: string]: (scan: Scan, lists: Lists) => void } = {
   in_port: scanInPort,
   eth_type: scanEthType,
   vlan: ({ scanner }, lists) => {
     const { value, mask } = scanTci(scanner);
-    put(lists, KEY_ATTR.VLAN, be16Bytes(value), be16Bytes(mask));
+    lists.put(KEY_ATTR.VLAN, be16Bytes(value), be16Bytes(mask));
   },
   mpls: scanLabels,
   tunnel: ({ scanner }, lists) => {
     const { key, mask } = scanTunnel(scanner);
-    put(lists, KEY_ATTR.TUNNEL, key, mask);
+    lists.put(KEY_ATTR.TUNNEL, key, mask);
   },
   nsh: ({ scanner }, lists) => {
     const [key, mask] = [new Uint8Array(NSH_SIZE), new Uint8Array(NSH_SIZE)];
     scanFields(scanner, NSH_SLOTS, key, mask);
-    put(lists, KEY_ATTR.NSH, splitNsh(key, false), splitNsh(mask, true));
+    lists.put(KEY_ATTR.NSH, splitNsh(key, false), splitNsh(mask, true));
   },
 };
+
+/** An attribute that is scanned by the field table, one that is not, or the nest. */
+type Named = KeyAttribute | ((scan: Scan, lists: Lists) => void) | 'encap';
+
+const NAMES = new NameTable<Named>([
+  ...Object.entries(SPECIAL),
+  ['encap', 'encap'],
+  ...[...ATTRIBUTES_BY_TEXT].filter(
+    ([name, { wire }]) => wire !== undefined && !(name in SPECIAL) && !name.startsWith('key'),
+  ),
+]);
 
 function be16Bytes(value: number): Uint8Array {
   const bytes = new Uint8Array(2);
@@ -326,7 +366,7 @@ function scanInPort({ scanner, options }: Scan, lists: Lists): void {
     key.set(u32Bytes(port));
   }
   scanner.expect(')');
-  put(lists, ATTRIBUTES.inPort.number, key, mask);
+  lists.put(ATTRIBUTES.inPort.number, key, mask);
 }
 
 /** `0/mask` is a mask without a key: frames that have no type. */
@@ -335,8 +375,8 @@ function scanEthType({ scanner }: Scan, lists: Lists): void {
   const [key, mask] = [new Uint8Array(2), new Uint8Array(2)];
   ATTRIBUTES.ethType.flat[0].kind.scan(scanner, key, mask, 0);
   scanner.expect(')');
-  if (none) lists.mask.push(attributeBytes(KEY_ATTR.ETHERTYPE, mask));
-  else put(lists, KEY_ATTR.ETHERTYPE, key, mask);
+  if (none) lists.mask.raw(KEY_ATTR.ETHERTYPE, mask);
+  else lists.put(KEY_ATTR.ETHERTYPE, key, mask);
 }
 
 function scanLabels({ scanner }: Scan, lists: Lists): void {
@@ -348,14 +388,16 @@ function scanLabels({ scanner }: Scan, lists: Lists): void {
     writeBe32(key, index * MPLS_ENTRY_SIZE, word.value);
     writeBe32(mask, index * MPLS_ENTRY_SIZE, word.mask);
   }
-  put(lists, KEY_ATTR.MPLS, key, mask);
+  lists.put(KEY_ATTR.MPLS, key, mask);
 }
 
-function scanUnknown({ scanner }: Scan, lists: Lists, name: string, start: number): void {
+function scanUnknown({ scanner }: Scan, lists: Lists, start: number): void {
+  const name = scanner.word();
+  if (name === undefined || !scanner.take('(')) throw scanner.error('an attribute');
   const number = /^key([0-9]{1,5})$/.exec(name);
   if (number === null || Number(number[1]) > 0x3fff) throw scanner.error('a known attribute', start);
   const { key, mask } = scanBytes(scanner);
   scanner.expect(')');
   if (key.length + ATTRIBUTE_HEADER_SIZE > LIST_SIZE_MAX) throw scanner.error('fewer bytes', start);
-  put(lists, Number(number[1]), key, mask);
+  lists.put(Number(number[1]), key, mask);
 }

@@ -1,17 +1,20 @@
 /*
- * Netlink attributes as bytes: u16 length (header and payload), u16 type, payload, padding to four bytes; host order
- * (little-endian). A cursor in, a builder out; actions.ts is their user.
+ * Netlink attributes as values: a list as its attributes, and an attribute or a list as bytes. All codecs of this folder stand on it.
  *
- * Views handed out by the cursor share the bytes handed in.
+ * Headers are read by the cursor of src/netlink; what is added is the error, which names the list, and the array, because decoders pass
+ * attributes around. Written are byte strings that are put into each other, not a message with AttributeBuilder: keys, masks and
+ * actions are values that a caller puts into whatever message, and of text their order and nesting are not known before its end.
+ *
+ * Views handed out share the bytes handed in.
  */
 
+import { AttributeCursor } from '../netlink/attributes.ts';
 import { OdpAttributeError } from './errors.ts';
 
 export const ATTRIBUTE_HEADER_SIZE = 4;
-/** The two flag bits NLA_F_NESTED and NLA_F_NET_BYTEORDER are no part of the number. */
-const TYPE_MASK = 0x3fff;
 
 export interface Attribute {
+  /** Without the two flag bits. */
   number: number;
   /** View of the payload. */
   payload: Uint8Array;
@@ -19,20 +22,20 @@ export interface Attribute {
   offset: number;
 }
 
-/** Walks the attributes in `bytes`; `name` and `base` (offset of `bytes` in the message) serve errors. */
-export function* walkAttributes(bytes: Uint8Array, name: string, base = 0): Generator<Attribute> {
-  let at = 0;
-  while (at < bytes.length) {
-    if (bytes.length - at < ATTRIBUTE_HEADER_SIZE)
-      throw new OdpAttributeError(name, base + at, 'cut within the header');
-    const size = bytes[at] | (bytes[at + 1] << 8);
-    const number = (bytes[at + 2] | (bytes[at + 3] << 8)) & TYPE_MASK;
-    if (size < ATTRIBUTE_HEADER_SIZE || size > bytes.length - at) {
-      throw new OdpAttributeError(`${name} ${number}`, base + at, `length ${size} of ${bytes.length - at} bytes left`);
-    }
-    yield { number, payload: bytes.subarray(at + ATTRIBUTE_HEADER_SIZE, at + size), offset: base + at };
-    at += align4(size);
-  }
+/** The attributes in `bytes`; `name` and `base` (offset of `bytes` in the message) serve errors. Throws OdpAttributeError. */
+export function walkAttributes(bytes: Uint8Array, name: string, base = 0): Attribute[] {
+  const found: Attribute[] = [];
+  const cursor = new AttributeCursor(bytes);
+  while (cursor.next()) found.push({ number: cursor.type, payload: cursor.view(), offset: base + cursor.offset });
+  if (cursor.error === undefined) return found;
+  const { attributeType, attributeOffset = 0 } = cursor.error;
+  if (attributeType === undefined) throw new OdpAttributeError(name, base + attributeOffset, 'cut within the header');
+  const [size, left] = [bytes[attributeOffset] | (bytes[attributeOffset + 1] << 8), bytes.length - attributeOffset];
+  throw new OdpAttributeError(
+    `${name} ${attributeType}`,
+    base + attributeOffset,
+    `length ${size} of ${left} bytes left`,
+  );
 }
 
 function align4(size: number): number {
@@ -43,14 +46,19 @@ function align4(size: number): number {
 export function attributeBytes(number: number, payload: Uint8Array): Uint8Array {
   const size = ATTRIBUTE_HEADER_SIZE + payload.length;
   const bytes = new Uint8Array(align4(size));
-  bytes.set([size & 0xff, size >> 8, number & 0xff, number >> 8]);
+  bytes[0] = size;
+  bytes[1] = size >> 8;
+  bytes[2] = number;
+  bytes[3] = number >> 8;
   bytes.set(payload, ATTRIBUTE_HEADER_SIZE);
   return bytes;
 }
 
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
   let at = 0;
+  for (const part of parts) at += part.length;
+  const bytes = new Uint8Array(at);
+  at = 0;
   for (const part of parts) {
     bytes.set(part, at);
     at += part.length;

@@ -5,7 +5,7 @@
  */
 
 import { OdpFieldError } from './errors.ts';
-import type { TextScanner } from './scanner.ts';
+import { EQUALS, type TextScanner } from './scanner.ts';
 import type { Masked, MplsEntry, NumberMatch, VlanKey, VlanMatch } from './types.ts';
 
 /** The bit of a TCI that says that a tag is there (VLAN_CFI_MASK). */
@@ -52,7 +52,7 @@ function insert(word: number, field: BitField, part: number): number {
 
 /** Reads `name=value[/mask]` into the word if it comes next. */
 function scanField(scanner: TextScanner, field: BitField, word: MaskedWord): boolean {
-  if (!scanner.take(`${field.name}=`)) return false;
+  if (!scanner.takeName(field.name, EQUALS)) return false;
   word.value = insert(word.value, field, scanner.number(field.max));
   word.mask = insert(word.mask, field, scanner.take('/') ? scanner.number(field.max) : field.max);
   return true;
@@ -113,7 +113,7 @@ export function scanTci(scanner: TextScanner): MaskedWord {
       const matched = !scanner.take('/') || scanner.number(1) === 1;
       word.value = present ? word.value | VLAN_PRESENT : word.value & ~VLAN_PRESENT;
       word.mask = matched ? word.mask | VLAN_PRESENT : word.mask & ~VLAN_PRESENT;
-    } else if (!VLAN_FIELDS.some((field) => scanField(scanner, field, word))) {
+    } else if (!scanField(scanner, VLAN_FIELDS[0], word) && !scanField(scanner, VLAN_FIELDS[1], word)) {
       throw scanner.error('vid=, pcp= or cfi=');
     }
     if (!scanner.take(',') && !scanner.peek(')')) throw scanner.error("',' or ')'");

@@ -47,7 +47,7 @@ export function scanFlags(shape: FlagShape, scanner: TextScanner): { value: numb
 }
 
 function maxOf(shape: FlagShape): number {
-  return 2 ** shape.width - 1;
+  return 0xffffffff >>> (32 - shape.width);
 }
 
 export function formatExact(shape: FlagShape, value: number): string {

@@ -8,7 +8,7 @@
 import { OdpFieldError } from './errors.ts';
 import type { KeyAttribute, Slot } from './fields.ts';
 import type { FieldMatch, FieldValue } from './kinds.ts';
-import type { TextScanner } from './scanner.ts';
+import { EQUALS, type TextScanner } from './scanner.ts';
 
 function isZeroAt(bytes: Uint8Array, at: number, size: number): boolean {
   for (let i = at; i < at + size; i++) if (bytes[i] !== 0) return false;
@@ -60,20 +60,25 @@ export function scanGroup(
 
 /** As scanGroup, for fields that have names. */
 export function scanFields(scanner: TextScanner, slots: readonly Slot[], key: Uint8Array, mask: Uint8Array): void {
+  // Most texts have the fields in order, so the one behind the last is tried first.
+  let next = 0;
   while (!scanner.take(')')) {
-    const slot = scanSlotName(scanner, slots);
+    const index = scanSlotName(scanner, slots, next);
+    const slot = slots[index];
+    next = index + 1;
     slot.kind.scan(scanner, key, mask, slot.at);
     if (!scanner.take(',') && !scanner.peek(')')) throw scanner.error("',' or ')'");
   }
 }
 
-function scanSlotName(scanner: TextScanner, slots: readonly Slot[]): Slot {
-  const start = scanner.position;
-  const name = scanner.word();
-  for (const slot of slots) {
-    if ((slot.text === name || slot.alias === name) && name !== undefined && scanner.take('=')) return slot;
+/** The index of the slot whose name comes next, `first` tried first. */
+function scanSlotName(scanner: TextScanner, slots: readonly Slot[], first: number): number {
+  for (let i = 0; i < slots.length; i++) {
+    const index = (first + i) % slots.length;
+    const { text, alias } = slots[index];
+    if (scanner.takeName(text, EQUALS) || (alias !== undefined && scanner.takeName(alias, EQUALS))) return index;
   }
-  throw scanner.error(`one of ${slots.map((entry) => `${entry.text}=`).join(' ')}`, start);
+  throw scanner.error(`one of ${slots.map((entry) => `${entry.text}=`).join(' ')}`);
 }
 
 /** Typed form of exact fields. */

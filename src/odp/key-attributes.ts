@@ -52,14 +52,15 @@ const NSH_MD1 = 1;
 function moveSlot(from: Uint8Array, source: Slot, to: Uint8Array, target: Slot): void {
   const count = Math.min(source.kind.size, target.kind.size);
   const start = source.at + source.kind.size - count;
-  to.set(from.subarray(start, start + count), target.at + target.kind.size - count);
+  const at = target.at + target.kind.size - count;
+  for (let i = 0; i < count; i++) to[at + i] = from[start + i];
 }
 
 /** Payload of an attribute of the field table. */
 function payloadOf(entry: KeyAttribute, flat: Uint8Array): Uint8Array {
   const payload = new Uint8Array(entry.wireSize);
   const wire = entry.wire ?? [];
-  for (const [index, slot] of entry.flat.entries()) moveSlot(flat, slot, payload, wire[index]);
+  for (let i = 0; i < wire.length; i++) moveSlot(flat, entry.flat[i], payload, wire[i]);
   return payload;
 }
 

@@ -15,45 +15,58 @@ import {
 } from '../../assembly/constants.ts';
 import { type MaskedWord, scanMpls, scanTci, VLAN_PRESENT } from './bitfields.ts';
 import { OdpAttributeError } from './errors.ts';
-import { ATTRIBUTES, ATTRIBUTES_BY_TEXT } from './fields.ts';
+import { ATTRIBUTES, ATTRIBUTES_BY_TEXT, type KeyAttribute } from './fields.ts';
 import { scanGroup } from './groups.ts';
 import {
   isMplsType,
   isVlanType,
+  layersOf,
   missingPrerequisite,
   mplsOffset,
   readBe16,
   TAGS,
+  WHOLE_MASK,
   writeBe16,
   writeBe32,
 } from './layers.ts';
-import { type FlatMatch, isEthTypeValid, maskedKey, matchUntagged } from './match.ts';
-import { TextScanner } from './scanner.ts';
+import { clearUnmatched, type FlatMatch, isEthTypeValid, matchUntagged, newFlatMatch } from './match.ts';
+import { NameTable, TextScanner } from './scanner.ts';
 import { decodeTunnel } from './tunnel.ts';
 import { scanTunnel } from './tunnel-scan.ts';
 import { ETH_TYPE_LLC, type FieldName } from './types.ts';
 
+/** A word and where it stands in the text. */
+interface PlacedWord extends MaskedWord {
+  position: number;
+}
+
 /** One level of the text: the outermost, or the inside of an encap(). */
 interface Level {
   position: number;
-  ethType?: MaskedWord & { position: number };
-  vlan?: MaskedWord & { position: number };
-  encap?: Level;
+  ethType: PlacedWord | undefined;
+  vlan: PlacedWord | undefined;
+  encap: Level | undefined;
   /** Where the first attribute after the Ethernet type stands. */
-  inner?: number;
+  inner: number | undefined;
 }
 
-/** What may stand once. */
-type Seen = FieldName | 'mpls' | 'tunnel';
+/** What a name in the text stands for: a row of the field table, or one of those that are none. */
+interface Named {
+  name: FieldName | 'vlan' | 'encap' | 'mpls' | 'tunnel';
+  entry: KeyAttribute | undefined;
+  /** It stands outside of encap(). */
+  isOuter: boolean;
+}
 
 interface Parse {
   scanner: TextScanner;
   flat: FlatMatch;
-  /** Attributes seen and where. */
-  seen: Map<Seen, number>;
+  /** Attributes that may stand once, and where each was seen. */
+  seen: Named[];
+  positions: number[];
 }
 
-/** Attributes that belong inside the innermost encap(). */
+/** Attributes that do not belong inside the innermost encap(). */
 const OUTER: ReadonlySet<string> = new Set([
   'recirc_id',
   'dp_hash',
@@ -71,38 +84,53 @@ const OUTER: ReadonlySet<string> = new Set([
   'eth',
 ]);
 
+const NAMES = new NameTable<Named>([
+  ...Array.from(
+    ATTRIBUTES_BY_TEXT,
+    ([text, entry]) => [text, { name: entry.name, entry, isOuter: OUTER.has(text) }] as const,
+  ),
+  ...(['vlan', 'encap', 'mpls', 'tunnel'] as const).map(
+    (name) => [name, { name, entry: undefined, isOuter: OUTER.has(name) }] as const,
+  ),
+]);
+
 /** Key and mask of match text; a field without a mask is matched whole, an absent one not at all. */
 export function parseMatch(text: string): FlatMatch {
-  const parse = parseText(text);
-  for (const [name, position] of parse.seen) checkPrerequisite(parse, name, position, parse.flat.mask);
-  parse.flat.key[KEY_MPLS_COUNT] = 0;
-  return { key: maskedKey(parse.flat.key, parse.flat.mask), mask: parse.flat.mask };
+  const parse = parseText(text, newFlatMatch());
+  checkPrerequisites(parse, parse.flat.mask);
+  const { key, mask } = parse.flat;
+  key[KEY_MPLS_COUNT] = 0;
+  clearUnmatched(key, mask);
+  return { key, mask };
 }
+
+/** Where parseKey has the masks that it reads and forgets. */
+const ignoredMask = new Uint8Array(KEY_SIZE);
 
 /** Exact flat key of key text, as formatKey writes it. Masks are read and ignored; what is absent is zero. */
 export function parseKey(text: string): Uint8Array {
-  const parse = parseText(text);
-  const { key } = parse.flat;
+  const key = new Uint8Array(KEY_SIZE);
+  const parse = parseText(text, { key, mask: ignoredMask.fill(0) });
   if (readBe16(key, KEY_ETH_TYPE) === 0 && readBe16(parse.flat.mask, KEY_ETH_TYPE) === 0) {
     writeBe16(key, KEY_ETH_TYPE, ETH_TYPE_LLC);
   }
-  const whole = new Uint8Array(KEY_SIZE).fill(0xff);
-  for (const [name, position] of parse.seen) checkPrerequisite(parse, name, position, whole);
-  if (parse.seen.has('ndExt')) key[KEY_FLAGS] |= KEY_FLAG_ND_EXT;
+  checkPrerequisites(parse, WHOLE_MASK);
+  if (parse.seen.some(({ name }) => name === 'ndExt')) key[KEY_FLAGS] |= KEY_FLAG_ND_EXT;
   if (!isMplsType(readBe16(key, KEY_ETH_TYPE))) key[KEY_MPLS_COUNT] = 0;
   return key;
 }
 
-function checkPrerequisite(parse: Parse, name: Seen, position: number, mask: Uint8Array): void {
-  if (name === 'tunnel') return;
-  const missing = missingPrerequisite(name, parse.flat.key, mask);
-  if (missing !== undefined)
-    throw parse.scanner.error(`${missing} before ${ATTRIBUTES[name as FieldName]?.text ?? name}()`, position);
+function checkPrerequisites({ scanner, flat, seen, positions }: Parse, mask: Uint8Array): void {
+  const layers = layersOf(flat.key, mask);
+  for (let i = 0; i < seen.length; i++) {
+    const { name, entry } = seen[i];
+    const missing = missingPrerequisite(name as FieldName | 'mpls', flat.key, mask, layers);
+    if (missing !== undefined) throw scanner.error(`${missing} before ${entry?.text ?? name}()`, positions[i]);
+  }
 }
 
-function parseText(text: string): Parse {
-  const flat = { key: new Uint8Array(KEY_SIZE), mask: new Uint8Array(KEY_SIZE) };
-  const parse: Parse = { scanner: new TextScanner(text), flat, seen: new Map() };
+function parseText(text: string, flat: FlatMatch): Parse {
+  const parse: Parse = { scanner: new TextScanner(text), flat, seen: [], positions: [] };
   const level = parseLevel(parse, 0);
   if (!parse.scanner.done) throw parse.scanner.error('an attribute');
   resolveTags(parse, level, 0);
@@ -112,7 +140,13 @@ function parseText(text: string): Parse {
 /** Attributes up to the end of the text or a closing parenthesis. */
 function parseLevel(parse: Parse, depth: number): Level {
   const { scanner } = parse;
-  const level: Level = { position: scanner.position };
+  const level: Level = {
+    position: scanner.position,
+    ethType: undefined,
+    vlan: undefined,
+    encap: undefined,
+    inner: undefined,
+  };
   for (let first = true; ; first = false) {
     const separated = scanner.skipDelimiters();
     if (scanner.done || (depth > 0 && scanner.peek(')'))) return level;
@@ -124,17 +158,20 @@ function parseLevel(parse: Parse, depth: number): Level {
 function parseAttribute(parse: Parse, level: Level, depth: number): void {
   const { scanner } = parse;
   const position = scanner.position;
-  const name = scanner.word();
-  if (name === undefined || !scanner.take('('))
-    throw scanner.error('an attribute', name === undefined ? position : undefined);
-  switch (name) {
-    case 'eth_type':
+  const named = NAMES.take(scanner);
+  if (named === undefined) {
+    const name = scanner.word();
+    if (name === undefined || !scanner.take('(')) throw scanner.error('an attribute');
+    throw scanner.error('a known attribute', position);
+  }
+  switch (named.name) {
+    case 'ethType':
       if (level.ethType !== undefined) throw scanner.error('one eth_type() at each level', position);
-      level.ethType = { ...scanEthType(parse), position };
+      level.ethType = scanEthType(scanner, position);
       return;
     case 'vlan':
       if (level.vlan !== undefined) throw scanner.error('one vlan() at each level', position);
-      level.vlan = { ...scanTci(scanner), position };
+      level.vlan = scanTag(scanner, position);
       return;
     case 'encap':
       if (level.encap !== undefined) throw scanner.error('one encap() at each level', position);
@@ -143,28 +180,23 @@ function parseAttribute(parse: Parse, level: Level, depth: number): void {
       scanner.expect(')');
       return;
     default:
-      parseGroup(parse, level, name, position);
-      if (!OUTER.has(name)) level.inner ??= position;
-      else if (depth > 0) throw scanner.error(`${name}() outside of encap()`, position);
+      parseGroup(parse, named, position);
+      if (!named.isOuter) level.inner ??= position;
+      else if (depth > 0) throw scanner.error(`${named.entry?.text ?? named.name}() outside of encap()`, position);
   }
 }
 
-function parseGroup(parse: Parse, level: Level, name: string, position: number): void {
-  const { scanner, flat, seen } = parse;
-  const entry = ATTRIBUTES_BY_TEXT.get(name);
-  const key: Seen | undefined = entry?.name ?? (name === 'mpls' || name === 'tunnel' ? name : undefined);
-  if (key === undefined) throw scanner.error('a known attribute', position);
-  if (seen.has(key)) throw scanner.error(`${name}() once`, position);
-  seen.set(key, position);
+function parseGroup(parse: Parse, named: Named, position: number): void {
+  const { scanner, flat, seen, positions } = parse;
+  const { name, entry } = named;
+  if (seen.includes(named)) throw scanner.error(`${entry?.text ?? name}() once`, position);
+  seen.push(named);
+  positions.push(position);
   if (entry !== undefined) {
     scanGroup(scanner, entry, entry.flat, flat.key, flat.mask);
     if (entry === ATTRIBUTES.recircId) flat.mask.set(entry.flat[0].kind.full, entry.flat[0].at);
-  } else if (key === 'tunnel') {
-    parseTunnel(parse, position);
-  } else {
-    parseLabels(parse);
-    level.inner ??= position;
-  }
+  } else if (name === 'tunnel') parseTunnel(parse, position);
+  else parseLabels(parse);
 }
 
 function parseLabels({ scanner, flat }: Parse): void {
@@ -191,12 +223,16 @@ function parseTunnel({ scanner, flat }: Parse, position: number): void {
   }
 }
 
-function scanEthType(parse: Parse): MaskedWord {
-  const value = new Uint8Array(2);
-  const mask = new Uint8Array(2);
-  ATTRIBUTES.ethType.flat[0].kind.scan(parse.scanner, value, mask, 0);
-  parse.scanner.expect(')');
-  return { value: readBe16(value, 0), mask: readBe16(mask, 0) };
+function scanTag(scanner: TextScanner, position: number): PlacedWord {
+  const { value, mask } = scanTci(scanner);
+  return { value, mask, position };
+}
+
+function scanEthType(scanner: TextScanner, position: number): PlacedWord {
+  const value = scanner.number(0xffff);
+  const mask = scanner.take('/') ? scanner.number(0xffff) : 0xffff;
+  scanner.expect(')');
+  return { value, mask, position };
 }
 
 /** Writes the tags and the innermost Ethernet type once all levels are known. */

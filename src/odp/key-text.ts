@@ -6,13 +6,13 @@
  * reads as a tag with no mask bit.
  */
 
-import { KEY_ETH_TYPE, KEY_PACKET_TYPE, KEY_TUN_DST, KEY_TUN_PROTO } from '../../assembly/constants.ts';
+import { KEY_ETH_TYPE, KEY_PACKET_TYPE, KEY_SIZE, KEY_TUN_DST, KEY_TUN_PROTO } from '../../assembly/constants.ts';
 import { formatMpls, formatTci, MPLS_MASK_FULL } from './bitfields.ts';
-import { ATTRIBUTES, type KeyAttribute } from './fields.ts';
+import { ATTRIBUTES, type KeyAttribute, METADATA } from './fields.ts';
 import { formatGroup, groupHasBits } from './groups.ts';
 import { metadataOf, mplsWords } from './key.ts';
 import { checkKeySize, ctTupleOf, layersOf, readBe16, readBe32, TAGS, tagState } from './layers.ts';
-import { hasPacketType, maskedKey, matchedAttributes, matchedLabels } from './match.ts';
+import { clearUnmatched, hasPacketType, matchedLabels } from './match.ts';
 import { encodeTunnel, hasTunnel, TUN_PROTO_IPV6 } from './tunnel.ts';
 import { formatTunnel } from './tunnel-text.ts';
 import { ETH_TYPE_LLC } from './types.ts';
@@ -20,50 +20,77 @@ import { ETH_TYPE_LLC } from './types.ts';
 const NSH_MD1 = 1;
 const NSH_CONTEXT_SLOT = 6;
 
+/** The masked key of the match at hand: a text keeps no bytes. */
+const scratch = new Uint8Array(KEY_SIZE);
+
 /** Text of an exact flat key. Metadata that is zero is left out, except recirc_id and in_port. Throws on a wrong size only. */
 export function formatKey(flat: Uint8Array): string {
   checkKeySize(flat, 'key');
   const tuple = ctTupleOf(flat);
-  const parts = [...metadataOf(flat), ...(tuple === undefined ? [] : [tuple])].map((entry) =>
-    attributeText(entry, flat),
-  );
-  if (hasTunnel(flat))
-    insertTunnel(parts, `tunnel(${formatTunnel(encodeTunnel(flat, flat), undefined, { complete: true })})`);
-  if (readBe32(flat, KEY_PACKET_TYPE) !== 0) parts.push(attributeText(ATTRIBUTES.packetType, flat));
-  else parts.push(attributeText(ATTRIBUTES.eth, flat));
+  const tunnel = hasTunnel(flat)
+    ? `tunnel(${formatTunnel(encodeTunnel(flat, flat), undefined, { complete: true })})`
+    : '';
+  let text = metadataText(metadataOf(flat), tunnel, flat);
+  if (tuple !== undefined) text = joined(text, attributeText(tuple, flat));
+  const link = readBe32(flat, KEY_PACKET_TYPE) !== 0 ? ATTRIBUTES.packetType : ATTRIBUTES.eth;
+  text = joined(text, attributeText(link, flat));
   const labels = mplsWords(flat).map((value) => ({ value, mask: MPLS_MASK_FULL }));
-  const type = readBe16(flat, KEY_ETH_TYPE);
-  const inner = type === ETH_TYPE_LLC ? [] : [attributeText(ATTRIBUTES.ethType, flat)];
-  if (labels.length > 0) inner.push(`mpls(${formatMpls(labels)})`);
-  for (const entry of layersOf(flat)) if (entry.text !== '') inner.push(attributeText(entry, flat));
-  return [...parts, ...wrapTags(flat, undefined, inner)].join(',');
+  let inner = readBe16(flat, KEY_ETH_TYPE) === ETH_TYPE_LLC ? '' : attributeText(ATTRIBUTES.ethType, flat);
+  if (labels.length > 0) inner = joined(inner, `mpls(${formatMpls(labels)})`);
+  for (const entry of layersOf(flat)) if (entry.text !== '') inner = joined(inner, attributeText(entry, flat));
+  return joined(text, wrapTags(flat, undefined, inner));
 }
+
+function joined(text: string, more: string): string {
+  return text === '' ? more : more === '' ? text : `${text},${more}`;
+}
+
+/** Metadata with the tunnel, unless it is empty, in its place before the input port. */
+function metadataText(entries: readonly KeyAttribute[], tunnel: string, key: Uint8Array, mask?: Uint8Array): string {
+  let text = '';
+  let waiting = tunnel;
+  for (const entry of entries) {
+    if (waiting !== '' && !BEFORE_TUNNEL.has(entry)) {
+      text = joined(text, waiting);
+      waiting = '';
+    }
+    text = joined(text, attributeText(entry, key, mask));
+  }
+  return joined(text, waiting);
+}
+
+const BEFORE_TUNNEL: ReadonlySet<KeyAttribute> = new Set([
+  ATTRIBUTES.recircId,
+  ATTRIBUTES.dpHash,
+  ATTRIBUTES.skbPriority,
+]);
 
 /** Text of a match. Values outside the mask are not shown. Throws OdpFieldError on a wrong size only. */
 export function formatMatch(key: Uint8Array, mask: Uint8Array): string {
   checkKeySize(key, 'key');
   checkKeySize(mask, 'mask');
-  const masked = maskedKey(key, mask);
-  const outer: string[] = [];
-  const inner: string[] = [];
-  const matched = matchedAttributes(masked, mask);
-  for (const entry of matched) {
-    if (entry === ATTRIBUTES.eth || entry === ATTRIBUTES.ethType || entry.text === '') continue;
-    (isInner(entry) ? inner : outer).push(attributeText(entry, masked, mask));
-  }
-  if (hasTunnel(mask, true)) insertTunnel(outer, tunnelMatchText(masked, mask));
-  const eth = groupHasBits(ATTRIBUTES.eth.flat, mask) ? attributeText(ATTRIBUTES.eth, masked, mask) : 'eth()';
-  if (eth !== 'eth()' || !hasPacketType(mask)) outer.push(eth);
+  const masked = scratch;
+  masked.set(key);
+  clearUnmatched(masked, mask);
+  const tunnel = hasTunnel(mask, true) ? tunnelMatchText(masked, mask) : '';
+  let text = metadataText(
+    METADATA.filter((entry) => groupHasBits(entry.flat, mask)),
+    tunnel,
+    masked,
+    mask,
+  );
+  const tuple = ctTupleOf(masked, mask);
+  if (tuple !== undefined) text = joined(text, attributeText(tuple, masked, mask));
+  if (hasPacketType(mask)) text = joined(text, attributeText(ATTRIBUTES.packetType, masked, mask));
+  if (groupHasBits(ATTRIBUTES.eth.flat, mask)) text = joined(text, attributeText(ATTRIBUTES.eth, masked, mask));
+  else if (!hasPacketType(mask)) text = joined(text, 'eth()');
+  let inner = readBe16(mask, KEY_ETH_TYPE) === 0 ? '' : ethTypeText(masked, mask);
   const labels = matchedLabels(masked, mask);
-  if (labels.length > 0) inner.unshift(`mpls(${formatMpls(labels)})`);
-  if (matched.includes(ATTRIBUTES.ethType)) inner.unshift(...ethTypeText(masked, mask));
-  return [...outer, ...wrapTags(masked, mask, inner)].join(',');
-}
-
-/** Before the input port, as in the kernel's order, or before the first attribute after its place. */
-function insertTunnel(parts: string[], text: string): void {
-  const before = parts.filter((part) => /^(recirc_id|dp_hash|skb_priority)\(/.test(part));
-  parts.splice(before.length, 0, text);
+  if (labels.length > 0) inner = joined(inner, `mpls(${formatMpls(labels)})`);
+  for (const entry of layersOf(masked, mask)) {
+    if (entry.text !== '' && groupHasBits(entry.flat, mask)) inner = joined(inner, attributeText(entry, masked, mask));
+  }
+  return joined(text, wrapTags(masked, mask, inner));
 }
 
 /**
@@ -77,32 +104,12 @@ function tunnelMatchText(key: Uint8Array, mask: Uint8Array): string {
   return `tunnel(${formatTunnel(attributes, encodeTunnel(mask, key, shown), { complete: true })})`;
 }
 
-function isInner(entry: KeyAttribute): boolean {
-  return INNER.has(entry);
-}
-
-const INNER: ReadonlySet<KeyAttribute> = new Set([
-  ATTRIBUTES.ipv4,
-  ATTRIBUTES.ipv6,
-  ATTRIBUTES.tcp,
-  ATTRIBUTES.tcpFlags,
-  ATTRIBUTES.udp,
-  ATTRIBUTES.sctp,
-  ATTRIBUTES.icmp,
-  ATTRIBUTES.icmpv6,
-  ATTRIBUTES.igmp,
-  ATTRIBUTES.arp,
-  ATTRIBUTES.nd,
-  ATTRIBUTES.ndExt,
-  ATTRIBUTES.nsh,
-]);
-
 /** An Ethernet type as text. */
-function ethTypeText(key: Uint8Array, mask: Uint8Array): string[] {
+function ethTypeText(key: Uint8Array, mask: Uint8Array): string {
   const bits = readBe16(mask, KEY_ETH_TYPE);
   const type = readBe16(key, KEY_ETH_TYPE);
-  if (bits === 0xffff && type === ETH_TYPE_LLC) return ['eth_type(0/0xffff)'];
-  return [attributeText(ATTRIBUTES.ethType, key, mask)];
+  if (bits === 0xffff && type === ETH_TYPE_LLC) return 'eth_type(0/0xffff)';
+  return attributeText(ATTRIBUTES.ethType, key, mask);
 }
 
 function attributeText(entry: KeyAttribute, key: Uint8Array, mask?: Uint8Array): string {
@@ -112,26 +119,23 @@ function attributeText(entry: KeyAttribute, key: Uint8Array, mask?: Uint8Array):
 }
 
 /** Puts the attributes after the tags into the encap() of the tags. */
-function wrapTags(key: Uint8Array, mask: Uint8Array | undefined, inner: string[], index = 0): string[] {
+function wrapTags(key: Uint8Array, mask: Uint8Array | undefined, inner: string, index = 0): string {
   if (index === TAGS.length) return inner;
   const state = tagState(key, mask, index);
   const next = index + 1 < TAGS.length ? tagState(key, mask, index + 1) : state;
   if (state === 'none') return inner;
-  if (state === 'any' && next === 'any') return ['vlan(cfi=0/0)', ...inner];
-  if (state === 'cut') return [...inner, 'vlan(vid=0,pcp=0,cfi=0)', 'encap()'];
+  if (state === 'any' && next === 'any') return joined('vlan(cfi=0/0)', inner);
+  if (state === 'cut') return joined(inner, 'vlan(vid=0,pcp=0,cfi=0),encap()');
   const encap = wrapTags(key, mask, inner, index + 1);
-  return [...tpidText(key, mask, index), tciText(key, mask, index), `encap(${encap.join(',')})`];
+  return joined(tpidText(key, mask, index), `${tciText(key, mask, index)},encap(${encap})`);
 }
 
-function tpidText(key: Uint8Array, mask: Uint8Array | undefined, index: number): string[] {
+function tpidText(key: Uint8Array, mask: Uint8Array | undefined, index: number): string {
   const { tpid } = TAGS[index];
+  const { kind } = ATTRIBUTES.ethType.flat[0];
   const bits = mask === undefined ? 0xffff : readBe16(mask, tpid);
-  if (bits === 0) return [];
-  const kind = ATTRIBUTES.ethType.flat[0].kind;
-  const value = key.subarray(tpid, tpid + 2);
-  return [
-    `eth_type(${bits === 0xffff || mask === undefined ? kind.format(value) : kind.formatMasked(value, mask.subarray(tpid, tpid + 2))})`,
-  ];
+  if (bits === 0) return '';
+  return `eth_type(${bits === 0xffff || mask === undefined ? kind.format(key, tpid) : kind.formatMasked(key, mask, tpid)})`;
 }
 
 function tciText(key: Uint8Array, mask: Uint8Array | undefined, index: number): string {

@@ -29,6 +29,7 @@ import {
   readBe32,
   TAGS,
   tagState,
+  WHOLE_MASK,
   writeBe16,
   writeBe32,
 } from './layers.ts';
@@ -88,9 +89,9 @@ export function encodeKey(key: FlowKey): Uint8Array {
   if (mpls !== undefined) encodeLabels(flat, mpls);
   if (tunnel !== undefined) encodeTunnelKey(tunnel, flat, mask, true);
   if (key.ndExt !== undefined) flat[KEY_FLAGS] |= KEY_FLAG_ND_EXT;
-  const whole = new Uint8Array(KEY_SIZE).fill(0xff);
+  const layers = layersOf(flat, WHOLE_MASK);
   for (const name of Object.keys(key)) {
-    const missing = missingPrerequisite(name as FieldName, flat, whole);
+    const missing = missingPrerequisite(name as FieldName, flat, WHOLE_MASK, layers);
     if (missing !== undefined) throw new OdpFieldError(name, `needs ${missing}`, missing);
   }
   return flat;

@@ -177,6 +177,9 @@ function discoveryOf(key: Uint8Array, mask: Uint8Array | undefined): KeyAttribut
   return extended ? [ATTRIBUTES.nd, ATTRIBUTES.ndExt] : [ATTRIBUTES.nd];
 }
 
+/** The mask that matches all of a key. Nobody may write to it. */
+export const WHOLE_MASK: Uint8Array = new Uint8Array(KEY_SIZE).fill(0xff);
+
 /** The original tuple of the key or match, undefined when it has none. */
 export function ctTupleOf(key: Uint8Array, mask?: Uint8Array): KeyAttribute | undefined {
   const type = fixedEthType(key, mask);
@@ -206,8 +209,16 @@ const PREREQUISITES: { readonly [K in FieldName | 'mpls']?: string } = {
   ndExt: 'icmpv6(type=135,code=0) or icmpv6(type=136,code=0)',
 };
 
-/** What must be matched (whole) before `name` can be, if it is not: the text of the prerequisite, else undefined. */
-export function missingPrerequisite(name: FieldName | 'mpls', key: Uint8Array, mask: Uint8Array): string | undefined {
+/**
+ * What must be matched (whole) before `name` can be, if it is not: the text of the prerequisite, else undefined. `layers` is what
+ * layersOf says of key and mask, for who asks of several names.
+ */
+export function missingPrerequisite(
+  name: FieldName | 'mpls',
+  key: Uint8Array,
+  mask: Uint8Array,
+  layers: readonly KeyAttribute[],
+): string | undefined {
   const requirement = PREREQUISITES[name];
   if (requirement === undefined) return undefined;
   const type = fixedEthType(key, mask);
@@ -218,6 +229,6 @@ export function missingPrerequisite(name: FieldName | 'mpls', key: Uint8Array, m
         ? type === ETH_P_IP
         : name === 'ctTuple6'
           ? type === ETH_P_IPV6
-          : layersOf(key, mask).some((layer) => layer.name === (name === 'ndExt' ? 'nd' : name));
+          : layers.some((layer) => layer.name === (name === 'ndExt' ? 'nd' : name));
   return met ? undefined : requirement;
 }

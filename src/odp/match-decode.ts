@@ -35,7 +35,7 @@ import {
   store,
   take,
 } from './key-decode.ts';
-import { isMplsType, missingPrerequisite, readBe16, TAGS, tagState } from './layers.ts';
+import { isMplsType, layersOf, missingPrerequisite, readBe16, TAGS, tagState } from './layers.ts';
 import { type FlatMatch, maskedKey, matchUntagged } from './match.ts';
 import { hasTunnel, setTunnelFlags, TUN_FLAG, TUNNEL_ATTR } from './tunnel.ts';
 import type { FieldName } from './types.ts';
@@ -154,8 +154,9 @@ function readNetworkMask(reader: Reader, level: Level, match: FlatMatch): void {
     else store(reader, entry, attribute);
     if (groupHasBits(entry.flat, reader.flat)) needed.push([entry.name, attribute.offset]);
   }
+  const layers = layersOf(match.key, match.mask);
   for (const [name, offset] of needed) {
-    const missing = missingPrerequisite(name, match.key, match.mask);
+    const missing = missingPrerequisite(name, match.key, match.mask, layers);
     if (missing !== undefined) throw new OdpAttributeError(name, offset, `matched without ${missing} matched whole`);
   }
   finishLevel(reader, level);

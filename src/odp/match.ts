@@ -41,17 +41,28 @@ export interface FlatMatch {
   mask: Uint8Array;
 }
 
+/** A key and a mask without a bit, in one allocation: that of a flat key costs more than filling it. */
+export function newFlatMatch(): FlatMatch {
+  const bytes = new ArrayBuffer(2 * KEY_SIZE);
+  return { key: new Uint8Array(bytes, 0, KEY_SIZE), mask: new Uint8Array(bytes, KEY_SIZE, KEY_SIZE) };
+}
+
 /** `key & mask`, new bytes. */
 export function maskedKey(key: Uint8Array, mask: Uint8Array): Uint8Array {
   const masked = key.slice();
-  if (key.length === KEY_SIZE && mask.byteOffset % 4 === 0 && masked.byteOffset % 4 === 0 && mask.length === KEY_SIZE) {
-    const words = new Uint32Array(masked.buffer, masked.byteOffset, KEY_SIZE / 4);
-    const bits = new Uint32Array(mask.buffer, mask.byteOffset, KEY_SIZE / 4);
-    for (let i = 0; i < words.length; i++) words[i] &= bits[i];
-  } else {
-    for (let i = 0; i < masked.length; i++) masked[i] &= mask[i];
-  }
+  clearUnmatched(masked, mask);
   return masked;
+}
+
+/** As maskedKey, in place. */
+export function clearUnmatched(key: Uint8Array, mask: Uint8Array): void {
+  if (key.length === KEY_SIZE && mask.length === KEY_SIZE && (key.byteOffset | mask.byteOffset) % 4 === 0) {
+    const words = new Int32Array(key.buffer, key.byteOffset, KEY_SIZE / 4);
+    const bits = new Int32Array(mask.buffer, mask.byteOffset, KEY_SIZE / 4);
+    for (let i = 0; i < KEY_SIZE / 4; i++) words[i] &= bits[i];
+  } else {
+    for (let i = 0; i < key.length; i++) key[i] &= mask[i];
+  }
 }
 
 /** Marks a tag as absent: all bits of its words must be zero. */
@@ -72,7 +83,7 @@ export function isEthTypeValid(type: number, mask: number): boolean {
  * is not matched whole (`requires` names it).
  */
 export function encodeMatch(match: FlowMatch): FlatMatch {
-  const flat = { key: new Uint8Array(KEY_SIZE), mask: new Uint8Array(KEY_SIZE) };
+  const flat = newFlatMatch();
   const { vlan, cvlan, mpls, tunnel, ...fields } = match;
   for (const [name, typed] of Object.entries(fields)) {
     if (typed === undefined) continue;
@@ -88,12 +99,14 @@ export function encodeMatch(match: FlowMatch): FlatMatch {
   encodeTag(flat, 1, vlan === 'none' && cvlan === undefined ? 'none' : cvlan);
   if (mpls !== undefined) encodeLabels(flat, mpls);
   if (tunnel !== undefined) encodeTunnelKey(tunnel, flat.key, flat.mask, false);
+  const layers = layersOf(flat.key, flat.mask);
   for (const name of Object.keys(match) as (keyof FlowMatch)[]) {
     if (match[name] === undefined || name === 'vlan' || name === 'cvlan' || name === 'tunnel') continue;
-    const missing = missingPrerequisite(name, flat.key, flat.mask);
+    const missing = missingPrerequisite(name, flat.key, flat.mask, layers);
     if (missing !== undefined) throw new OdpFieldError(name, `needs ${missing}`, missing);
   }
-  return { key: maskedKey(flat.key, flat.mask), mask: flat.mask };
+  clearUnmatched(flat.key, flat.mask);
+  return flat;
 }
 
 function encodeTag(flat: FlatMatch, index: number, tag: FlowMatch['vlan']): void {

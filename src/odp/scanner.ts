@@ -9,6 +9,10 @@ import { OdpSyntaxError } from './errors.ts';
 
 const BIG_NUMBER = /0[xX][0-9a-fA-F]+|[0-9]+/y;
 
+/** What stands behind the name in `in_port(` and in `src=`. */
+export const OPEN = 0x28;
+export const EQUALS = 0x3d;
+
 const ZERO = 0x30;
 const NINE = 0x39;
 const LOWER_A = 0x61;
@@ -50,13 +54,24 @@ export class TextScanner {
   }
 
   peek(literal: string): boolean {
-    return this.text.startsWith(literal, this.position);
+    const { text, position } = this;
+    for (let i = 0; i < literal.length; i++) {
+      if (text.charCodeAt(position + i) !== literal.charCodeAt(i)) return false;
+    }
+    return true;
   }
 
   /** Steps over `literal` if it comes next. */
   take(literal: string): boolean {
     if (!this.peek(literal)) return false;
     this.position += literal.length;
+    return true;
+  }
+
+  /** Steps over `name` and the character `end` behind it if they come next. */
+  takeName(name: string, end: number): boolean {
+    if (!this.peek(name) || this.text.charCodeAt(this.position + name.length) !== end) return false;
+    this.position += name.length + 1;
     return true;
   }
 
@@ -128,6 +143,27 @@ export class TextScanner {
     const value = parseInteger(text);
     if (value === undefined || value > max) throw this.error(`a number up to ${max}`, start);
     return value;
+  }
+}
+
+/** Names that may come next in a text, each with what it stands for. They are told apart in place: nothing is cut out of the text. */
+export class NameTable<T> {
+  /** Rows by the first character of their name. */
+  readonly #rows: (readonly [string, T])[][] = [];
+
+  constructor(names: Iterable<readonly [string, T]>) {
+    for (const row of names) {
+      const first = row[0].charCodeAt(0);
+      this.#rows[first] = [...(this.#rows[first] ?? []), row];
+    }
+  }
+
+  /** Steps over one of the names and the `(` behind it, and gives what it stands for; else undefined, and the position stays. */
+  take(scanner: TextScanner): T | undefined {
+    const rows = this.#rows[scanner.text.charCodeAt(scanner.position)];
+    if (rows === undefined) return undefined;
+    for (const row of rows) if (scanner.takeName(row[0], OPEN)) return row[1];
+    return undefined;
   }
 }
 
