@@ -246,7 +246,7 @@ describe('matches', () => {
       'eth(),eth_type(0x8100),vlan(vid=0,pcp=0,cfi=0),encap()',
       'eth(),eth_type(0x8100),vlan(),encap(vlan(cfi=0/0),eth_type(0x0800))',
       'in_port(3/0xff),eth(),vlan(cfi=0/0)',
-      'eth(),eth_type(0x894f),nsh(flags=0x01/0x03,ttl=63,mdtype=1,np=3,spi=0x10/0xff,si=255,c1=0x1/0xf,c4=0x0)',
+      'eth(),eth_type(0x894f),nsh(flags=0x01/0x03,ttl=63,mdtype=1,np=3,spi=0x10/0x000000ff,si=255,c1=0x1/0x0000000f,c4=0x0)',
     ]) {
       const { key, mask } = parseMatch(text);
       expect(formatMatch(key, mask)).toBe(text);

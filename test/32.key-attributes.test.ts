@@ -14,6 +14,7 @@ import {
   encodeKeyAttributes,
   encodeMatch,
   encodeMatchAttributes,
+  type FlowMatch,
   flowUfid,
   formatKey,
   formatKeyAttributes,
@@ -281,6 +282,33 @@ describe('builder', () => {
     match().ipv4(ipv4).udp();
     expect(ipv4).toEqual({ dst: '10.0.0.1' });
   });
+});
+
+test('what the kernel taught', () => {
+  const again = (typed: FlowMatch) => {
+    const lists = encodeMatchAttributes(encodeMatch({ ...typed, vlan: 'none' }));
+    const { key, mask } = decodeMatchAttributes(lists.key, lists.mask);
+    return { ...lists, typed: decodeMatch(key, mask) };
+  };
+  // It refuses a mask of conntrack state with more than eight bits.
+  expect(formatKeyAttributes(again({ ctState: 0x21 }).mask)).toContain('ct_state(new|est|rel|rpl|inv|trk|snat|dnat)');
+  expect(() => encodeMatch({ ctState: 0x100 })).toThrow(OdpFieldError);
+  // A tuple without its protocol is matched all the same.
+  expect(again({ ethType: 0x0800, ctTuple4: { src: '10.0.0.1' } }).typed).toMatchObject({
+    ctTuple4: { src: '10.0.0.1' },
+  });
+  // It gives every mask a tunnel, also where the key has none.
+  const { key, mask } = again({ inPort: 1 });
+  const dumped = concat(mask, attribute(16, [...attribute(4, [0])]));
+  const back = decodeMatchAttributes(key, dumped);
+  expect(decodeMatch(back.key, back.mask)).not.toHaveProperty('tunnel');
+  // Open vSwitch prints the context of a metadata type that has none.
+  const nsh = again({ ethType: 0x894f, nsh: { mdtype: 2, si: 7 } });
+  const text = formatKeyAttributes(nsh.key, nsh.mask);
+  expect(text).toContain('nsh(mdtype=2,si=7,c1=0x0,c2=0x0,c3=0x0,c4=0x0)');
+  const read = parseKeyAttributes(text);
+  const match2 = decodeMatchAttributes(read.key, read.mask);
+  expect(decodeMatch(match2.key, match2.mask).nsh).toEqual({ mdtype: 2, si: 7 });
 });
 
 test('what attributes cannot say', () => {

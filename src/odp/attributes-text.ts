@@ -8,31 +8,15 @@
 
 import { AttributeBuilder } from '../netlink/attributes.ts';
 import { MessageBuffer } from '../netlink/buffer.ts';
-import {
-  ATTRIBUTE_HEADER_SIZE,
-  type Attribute,
-  attributeBytes,
-  concatBytes,
-  readU32,
-  u32Bytes,
-  walkAttributes,
-} from './attributes.ts';
+import { ATTRIBUTE_HEADER_SIZE, type Attribute, readU32, u32Bytes, walkAttributes } from './attributes.ts';
 import { formatDumpedTci, formatMpls, scanMpls, scanTci } from './bitfields.ts';
-import {
-  ATTRIBUTES,
-  ATTRIBUTES_BY_NUMBER,
-  ATTRIBUTES_BY_TEXT,
-  type KeyAttribute,
-  NSH_BASE_SIZE,
-  NSH_MD1_SIZE,
-  NSH_SLOTS,
-  type Slot,
-} from './fields.ts';
-import { formatGroup, scanFields, scanGroup } from './groups.ts';
+import { ATTRIBUTES, ATTRIBUTES_BY_NUMBER, ATTRIBUTES_BY_TEXT, type KeyAttribute, type Slot } from './fields.ts';
+import { formatGroup, scanGroup } from './groups.ts';
 import { formatBytes, scanBytes } from './hex.ts';
-import { KEY_ATTR, NSH_ATTR } from './key-attributes.ts';
+import { KEY_ATTR } from './key-attributes.ts';
 import { hex } from './kinds.ts';
 import { readBe16, readBe32, writeBe16, writeBe32 } from './layers.ts';
+import { formatNsh, scanNsh } from './nsh-text.ts';
 import { NameTable, TextScanner } from './scanner.ts';
 import { scanTunnel } from './tunnel-scan.ts';
 import { formatTunnel } from './tunnel-text.ts';
@@ -60,9 +44,6 @@ export interface KeyText {
 /** Attributes of a list stay below what one attribute can hold. */
 const LIST_SIZE_MAX = 65531;
 const NESTED_MAX = 32;
-const NSH_SIZE = NSH_BASE_SIZE + NSH_MD1_SIZE;
-const NSH_MDTYPE = 2;
-const NSH_MD1 = 1;
 const MPLS_ENTRY_SIZE = 4;
 const MPLS_COUNT_MAX = 3;
 
@@ -203,34 +184,6 @@ function formatKnown(
 /** Attributes that Open vSwitch writes without their value when there is no mask list: `ct_zone()`. */
 const CT_PLAIN: ReadonlySet<KeyAttribute> = new Set([ATTRIBUTES.ctZone, ATTRIBUTES.ctMark, ATTRIBUTES.ctLabel]);
 
-/** BASE and MD1 side by side; undefined for what the fields cannot say: other attributes, or no BASE. */
-function joinNsh(payload: Uint8Array): { fields: Uint8Array; hasContext: boolean } | undefined {
-  const fields = new Uint8Array(NSH_SIZE);
-  let hasBase = false;
-  let hasContext = false;
-  for (const { number, payload: inner } of walkAttributes(payload, 'OVS_NSH_KEY_ATTR')) {
-    if (number === NSH_ATTR.BASE && inner.length === NSH_BASE_SIZE && !hasBase) {
-      fields.set(inner);
-      hasBase = true;
-    } else if (number === NSH_ATTR.MD1 && inner.length === NSH_MD1_SIZE && !hasContext) {
-      fields.set(inner, NSH_BASE_SIZE);
-      hasContext = true;
-    } else return undefined;
-  }
-  return hasBase ? { fields, hasContext } : undefined;
-}
-
-function formatNsh(key: Uint8Array, mask: Uint8Array | undefined): string | undefined {
-  const value = joinNsh(key);
-  const bits = mask === undefined || mask.length === 0 ? undefined : joinNsh(mask);
-  if (value === undefined || (bits === undefined && mask !== undefined && mask.length > 0)) return undefined;
-  if (mask === undefined) {
-    const context = value.fields[NSH_MDTYPE] === NSH_MD1;
-    return formatGroup(context ? NSH_SLOTS : NSH_SLOTS.filter((slot) => slot.at < NSH_BASE_SIZE), value.fields);
-  }
-  return formatGroup(NSH_SLOTS, value.fields, bits?.fields ?? new Uint8Array(NSH_SIZE));
-}
-
 interface Scan {
   scanner: TextScanner;
   options: ParseKeyOptions;
@@ -324,9 +277,8 @@ const SPECIAL: { readonly [name: string]: (scan: Scan, lists: Lists) => void } =
     lists.put(KEY_ATTR.TUNNEL, key, mask);
   },
   nsh: ({ scanner }, lists) => {
-    const [key, mask] = [new Uint8Array(NSH_SIZE), new Uint8Array(NSH_SIZE)];
-    scanFields(scanner, NSH_SLOTS, key, mask);
-    lists.put(KEY_ATTR.NSH, splitNsh(key, false), splitNsh(mask, true));
+    const { key, mask } = scanNsh(scanner);
+    lists.put(KEY_ATTR.NSH, key, mask);
   },
 };
 
@@ -345,13 +297,6 @@ function be16Bytes(value: number): Uint8Array {
   const bytes = new Uint8Array(2);
   writeBe16(bytes, 0, value);
   return bytes;
-}
-
-/** MD1 goes with a mask always, with a key of its type. */
-function splitNsh(fields: Uint8Array, isMask: boolean): Uint8Array {
-  const base = attributeBytes(NSH_ATTR.BASE, fields.subarray(0, NSH_BASE_SIZE));
-  if (!isMask && fields[NSH_MDTYPE] !== NSH_MD1) return base;
-  return concatBytes([base, attributeBytes(NSH_ATTR.MD1, fields.subarray(NSH_BASE_SIZE))]);
 }
 
 function scanInPort({ scanner, options }: Scan, lists: Lists): void {

@@ -15,6 +15,8 @@ export interface FlagShape {
   names: readonly string[];
   /** Unnamed bits of an exact value are written one by one in brackets, not as one number. */
   brackets: boolean;
+  /** Text shows the mask unless it has all bits of the field, also those beyond the width. */
+  showsMask?: boolean;
 }
 
 const BRACKET = /\[[0-9a-f]{1,8}\]/y;
@@ -24,8 +26,13 @@ export function flagsKind(shape: FlagShape): ValueKind {
   const { size, order, width } = shape;
   const number = numberKind({ size, order, base: 'hex', width });
   const read = (bytes: Uint8Array, at: number) => Number(number.toTyped(bytes, at));
+  const isWhole = (mask: Uint8Array, at = 0) => {
+    for (let i = at; i < at + size; i++) if (mask[i] !== 0xff) return false;
+    return true;
+  };
   return {
     ...number,
+    isExact: shape.showsMask ? isWhole : number.isExact,
     format: (value, at = 0) => formatExact(shape, read(value, at)),
     formatMasked: (value, mask, at = 0) =>
       read(mask, at) === 0 ? '0/0' : formatSigned(shape, read(value, at), read(mask, at)),

@@ -10,7 +10,6 @@
  */
 
 import {
-  KEY_CT_ORIG_PROTO,
   KEY_ETH_TYPE,
   KEY_IN_PORT,
   KEY_MPLS_COUNT,
@@ -46,7 +45,8 @@ export const NSH_ATTR = { BASE: 1, MD1: 2, MD2: 3 } as const;
 
 /** The port number that stands for no port in the kernel's keys (DP_MAX_PORTS). */
 const IN_PORT_NONE = 0xffff;
-const NSH_MD1 = 1;
+/** The metadata type with four context words. */
+export const NSH_MD1 = 1;
 
 /** Where fields of one byte in one form are two in the other, the low one counts. */
 function moveSlot(from: Uint8Array, source: Slot, to: Uint8Array, target: Slot): void {
@@ -79,6 +79,8 @@ interface Writer {
   key: Uint8Array;
   values: Uint8Array;
   isMask: boolean;
+  /** Of a match its mask: a tuple is there for any bit in it. */
+  match?: Uint8Array;
 }
 
 /** Canonical attributes of an exact flat key of KEY_SIZE bytes. Throws OdpFieldError on a wrong size. */
@@ -103,8 +105,8 @@ export function encodeMatchAttributes(match: FlatMatch): FlatMatch {
   const labels = isMplsType(readBe16(key, KEY_ETH_TYPE)) ? labelDepth(match.mask) : 0;
   key[KEY_MPLS_COUNT] = labels;
   return {
-    key: encodeList({ key, values: key, isMask: false }),
-    mask: encodeList({ key, values: match.mask, isMask: true }),
+    key: encodeList({ key, values: key, isMask: false, match: match.mask }),
+    mask: encodeList({ key, values: match.mask, isMask: true, match: match.mask }),
   };
 }
 
@@ -141,8 +143,8 @@ function encodeList(writer: Writer): Uint8Array {
     }
     put(entry);
   }
-  const tuple = ctTupleOf(key);
-  if (tuple !== undefined && key[KEY_CT_ORIG_PROTO] !== 0) put(tuple);
+  const tuple = ctTupleOf(key, writer.match);
+  if (tuple !== undefined) put(tuple);
   const packetType = readBe32(key, KEY_PACKET_TYPE);
   if (packetType !== 0 || (isMask && readBe32(values, KEY_PACKET_TYPE) !== 0)) put(ATTRIBUTES.packetType);
   if (packetType === 0) put(ATTRIBUTES.eth);

@@ -31,7 +31,7 @@ import {
   NSH_BASE_SIZE,
   NSH_MD1_SIZE,
 } from './fields.ts';
-import { KEY_ATTR, NSH_ATTR, networkOf, storePayload } from './key-attributes.ts';
+import { KEY_ATTR, NSH_ATTR, NSH_MD1, networkOf, storePayload } from './key-attributes.ts';
 import { isMplsType, isVlanType, readBe16, TAGS, writeBe16 } from './layers.ts';
 import { decodeTunnel } from './tunnel.ts';
 import { ETH_TYPE_LLC } from './types.ts';
@@ -65,7 +65,6 @@ export interface Reader {
 }
 
 const LLC_MAX = 0x05ff;
-const NSH_MD1 = 1;
 /** The kernel and Open vSwitch go deeper than there are tags only to find the extra one. */
 const ENCAP_DEPTH_MAX = 16;
 const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(KEY_ATTR).map(([name, number]) => [number, name]));

@@ -11,13 +11,13 @@ import { formatMpls, formatTci, MPLS_MASK_FULL } from './bitfields.ts';
 import { ATTRIBUTES, type KeyAttribute, METADATA } from './fields.ts';
 import { formatGroup, groupHasBits } from './groups.ts';
 import { metadataOf, mplsWords } from './key.ts';
+import { NSH_MD1 } from './key-attributes.ts';
 import { checkKeySize, ctTupleOf, layersOf, readBe16, readBe32, TAGS, tagState } from './layers.ts';
 import { clearUnmatched, hasPacketType, matchedLabels } from './match.ts';
 import { encodeTunnel, hasTunnel, TUN_PROTO_IPV6 } from './tunnel.ts';
 import { formatTunnel } from './tunnel-text.ts';
 import { ETH_TYPE_LLC } from './types.ts';
 
-const NSH_MD1 = 1;
 const NSH_CONTEXT_SLOT = 6;
 
 /** The masked key of the match at hand: a text keeps no bytes. */

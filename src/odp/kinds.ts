@@ -20,6 +20,7 @@ export interface ValueKind {
   readonly size: number;
   /** The mask that matches the whole field. */
   readonly full: Uint8Array;
+  /** True when text shows no mask. */
   isExact(mask: Uint8Array, at?: number): boolean;
   format(value: Uint8Array, at?: number): string;
   /** Text of a value whose mask is not the full one. */

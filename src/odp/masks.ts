@@ -134,14 +134,13 @@ const FIELDS = {
   skbPriority: [[C.KEY_SKB_PRIORITY, 4]],
   skbMark: [[C.KEY_SKB_MARK, 4]],
   dpHash: [[C.KEY_DP_HASH, 4]],
-  ctState: [[C.KEY_CT_STATE, 4]],
   ctZone: [[C.KEY_CT_ZONE, 2]],
   ctMark: [[C.KEY_CT_MARK, 4]],
   ctLabel: [[C.KEY_CT_LABELS, 16]],
 } as const satisfies Record<string, readonly (readonly [number, number])[]>;
 
 /** Names that fieldsMask takes; `vlan` is both tags, type and TCI. */
-export type MaskFieldName = keyof typeof FIELDS | 'ipv6Label' | 'tcpFlags';
+export type MaskFieldName = keyof typeof FIELDS | 'ipv6Label' | 'tcpFlags' | 'ctState';
 
 /** A mask of all ones in the named fields and zeros elsewhere. Throws OdpFieldError for an unknown name. */
 export function fieldsMask(names: readonly MaskFieldName[]): Uint8Array {
@@ -152,7 +151,7 @@ export function fieldsMask(names: readonly MaskFieldName[]): Uint8Array {
         ATTRIBUTES.ipv6.flat.filter((slot) => slot.name === 'label'),
         mask,
       );
-    else if (name === 'tcpFlags') fillGroup(ATTRIBUTES.tcpFlags.flat, mask);
+    else if (name === 'tcpFlags' || name === 'ctState') fillGroup(ATTRIBUTES[name].flat, mask);
     else if (Object.hasOwn(FIELDS, name)) for (const [at, size] of FIELDS[name]) mask.fill(0xff, at, at + size);
     else throw new OdpFieldError(String(name), 'unknown field');
   }

@@ -10,16 +10,19 @@ import {
   KEY_FLAGS,
   KEY_MPLS_COUNT,
   KEY_MPLS_LSE0,
+  KEY_NSH_CONTEXT,
+  KEY_NSH_MDTYPE,
   KEY_SIZE,
   KEY_TUN_FLAGS,
   KEY_TUN_ID,
+  KEY_TUN_PROTO,
   KEY_TUN_TP_DST,
 } from '../../assembly/constants.ts';
 import { ATTRIBUTE_HEADER_SIZE, type Attribute, walkAttributes } from './attributes.ts';
 import { OdpAttributeError } from './errors.ts';
-import { ATTRIBUTES } from './fields.ts';
+import { ATTRIBUTES, NSH_MD1_SIZE } from './fields.ts';
 import { groupHasBits } from './groups.ts';
-import { KEY_ATTR, networkOf } from './key-attributes.ts';
+import { KEY_ATTR, NSH_MD1, networkOf } from './key-attributes.ts';
 import {
   decodeKeyAttributes,
   finishLevel,
@@ -51,6 +54,11 @@ export function decodeMatchAttributes(key: Uint8Array, mask?: Uint8Array): KeyRe
   const level = splitLevel(mask ?? exactMaskOf(key), 0, 0);
   checkSizes(splitLevel(key, 0, 0), level);
   readMetadata(reader, level);
+  // The kernel gives every mask a tunnel. For a key without one it says nothing, unless a field in it is matched.
+  if (!hasTunnel(flat)) {
+    reader.flat[KEY_TUN_PROTO] = 0;
+    if (hasTunnel(reader.flat, true)) reader.flat[KEY_TUN_PROTO] = 0xff;
+  }
   const match: FlatMatch = { key: flat, mask: reader.flat };
   readTagMask(reader, level, match, 0);
   if (mask === undefined) fillExact(match);
@@ -137,6 +145,12 @@ function readTagMask(reader: Reader, level: Level, match: FlatMatch, index: numb
   readTagMask(reader, encap ?? { attributes: new Map() }, match, index + 1);
 }
 
+/** A key of another metadata type has no context, so that nothing of it is matched. */
+function readNshMask(reader: Reader, key: Uint8Array, attribute: Attribute): void {
+  readNsh(reader, attribute);
+  if (key[KEY_NSH_MDTYPE] !== NSH_MD1) reader.flat.fill(0, KEY_NSH_CONTEXT, KEY_NSH_CONTEXT + NSH_MD1_SIZE);
+}
+
 function readNetworkMask(reader: Reader, level: Level, match: FlatMatch): void {
   const type = take(level, KEY_ATTR.ETHERTYPE);
   if (type !== undefined) reader.flat.set(type.payload, KEY_ETH_TYPE);
@@ -150,7 +164,7 @@ function readNetworkMask(reader: Reader, level: Level, match: FlatMatch): void {
   for (const entry of networkOf(match.key)) {
     const attribute = entry.number === 0 ? undefined : take(level, entry.number);
     if (attribute === undefined) continue;
-    if (entry === ATTRIBUTES.nsh) readNsh(reader, attribute);
+    if (entry === ATTRIBUTES.nsh) readNshMask(reader, match.key, attribute);
     else store(reader, entry, attribute);
     if (groupHasBits(entry.flat, reader.flat)) needed.push([entry.name, attribute.offset]);
   }

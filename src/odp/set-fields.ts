@@ -13,6 +13,7 @@ import { decodeGroup, decodeMaskedGroup, encodeGroup, formatGroup, scanGroup } f
 import type { TextScanner } from './scanner.ts';
 import { SPECIAL_FIELDS } from './set-special.ts';
 import type { FieldName, FlowFields, Masked, MplsEntry, TunnelKey, VlanKey, VlanMatch } from './types.ts';
+import { ctStateSet } from './value-kinds.ts';
 
 type Flat = Omit<FlowFields, 'igmp' | 'nsh' | 'ipv6Exthdrs'>;
 type Settable = Flat & { tunnel: TunnelKey; mpls: MplsEntry[]; vlan: Omit<VlanKey, 'tpid'> };
@@ -100,7 +101,8 @@ function flat(entry: KeyAttribute | undefined): SetCodec | undefined {
   if (entry?.wire === undefined) return undefined;
   let codec = FLAT.get(entry);
   if (codec === undefined) {
-    codec = flatCodec(entry, entry.wire);
+    const wire = entry === ATTRIBUTES.ctState ? entry.wire.map((slot) => ({ ...slot, kind: ctStateSet })) : entry.wire;
+    codec = flatCodec(entry, wire);
     FLAT.set(entry, codec);
   }
   return codec;

@@ -36,8 +36,8 @@ export const u128 = numberKind({ size: 16, order: 'le', base: 'hex' });
 /** ICMP type and code: a byte on the wire, the low byte of a port in the flat key; its full mask covers the whole port. */
 export const icmpByte: ValueKind = narrow(numberKind({ size: 2, order: 'be', base: 'dec', width: 8 }));
 export const nshByte = numberKind({ size: 1, order: 'be', base: 'dec', maskedDigits: 2 });
-export const nshSpi = numberKind({ size: 3, order: 'be', base: 'hex', digits: 1 });
-export const nshContext = numberKind({ size: 4, order: 'be', base: 'hex', digits: 1 });
+export const nshSpi = numberKind({ size: 3, order: 'be', base: 'hex', digits: 1, maskDigits: 8 });
+export const nshContext = numberKind({ size: 4, order: 'be', base: 'hex', digits: 1, maskDigits: 8 });
 
 export const macKind = addressKind({
   size: MAC_SIZE,
@@ -62,13 +62,16 @@ export const ipv6Kind = addressKind({
   scan: scanIpv6,
   prefix: (bits) => prefixMask(bits, IPV6_SIZE),
 });
-export const ctState = flagsKind({
+const CT_STATE = {
   size: 4,
   order: 'le',
-  width: 32,
   names: ['new', 'est', 'rel', 'rpl', 'inv', 'trk', 'snat', 'dnat'],
   brackets: false,
-});
+} as const;
+/** The kernel refuses a mask with more than its eight bits; Open vSwitch asks for 32 before it takes a mask for whole. */
+export const ctState = flagsKind({ ...CT_STATE, width: 8, showsMask: true });
+/** As set() has it: there a number is a whole value of 32 bits. */
+export const ctStateSet = flagsKind({ ...CT_STATE, width: 32 });
 export const tcpFlags = flagsKind({
   size: 2,
   order: 'be',

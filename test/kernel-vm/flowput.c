@@ -1,15 +1,15 @@
 /*
  * flowput: asks the kernel's Open vSwitch datapath what it thinks of flows: key, mask and actions as Netlink attributes.
  *
- *   flowput CASES RESULTS
+ *   flowput [--keep] CASES RESULTS
  *
  * CASES holds records of three u32, the sizes of key, mask and actions, and that many bytes of each, without padding between
  * them; a mask of size 0xffffffff is not there. For each record RESULTS receives u32 errno (0: the flow was put), u32 offset
  * that the extended ack gives in the list at fault (0xffffffff: none), the sizes of three answers, and the answers: key, mask
  * and actions as the kernel gives them back in its reply, nothing when it refused. Numbers are in host order.
  *
- * Each case is an OVS_FLOW_CMD_NEW with NLM_F_ECHO on a datapath of its own, and a flow that was put is removed again. A flow
- * has a UFID, so that the reply holds the key under its mask.
+ * Each case is an OVS_FLOW_CMD_NEW with NLM_F_ECHO on a datapath of its own, and a flow that was put is removed again, or stays
+ * with --keep, for others to dump. A flow has a UFID, its number from 1 on, so that the reply holds the key under its mask.
  *
  * Runs as root inside the guest of ./boot, with openvswitch loaded. One thread; linked statically.
  */
@@ -19,6 +19,7 @@
 #include <linux/netlink.h>
 #include <linux/openvswitch.h>
 #include <net/if.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,8 @@ typedef union {
 static message request, reply;
 static int netlink_fd;
 static uint32_t sequence;
+static uint32_t ufid[4];
+static bool keep;
 
 static void die(const char *what)
 {
@@ -208,12 +211,12 @@ static const void *answer_of(uint16_t type, uint32_t *size)
 
 static void try_case(uint16_t flows, int ifindex, const uint32_t *sizes, const uint8_t *lists, FILE *results)
 {
-    static const uint8_t ufid[16] = { 1 };
     static const uint16_t types[3] = { OVS_FLOW_ATTR_KEY, OVS_FLOW_ATTR_MASK, OVS_FLOW_ATTR_ACTIONS };
     uint32_t starts[3] = { 0 }, head[5] = { 0 }, offset;
     const void *answers[3];
 
     begin_ovs(flows, NLM_F_ECHO | NLM_F_CREATE, OVS_FLOW_CMD_NEW, OVS_FLOW_VERSION, ifindex);
+    ufid[0]++;
     put(OVS_FLOW_ATTR_UFID, ufid, sizeof ufid);
     put(OVS_FLOW_ATTR_PROBE, "", 0);
     for (int i = 0; i < 3; i++) {
@@ -234,6 +237,9 @@ static void try_case(uint16_t flows, int ifindex, const uint32_t *sizes, const u
     for (int i = 0; i < 3; i++) {
         write_all(results, answers[i], head[2 + i]);
     }
+    if (keep) {
+        return;
+    }
     begin_ovs(flows, 0, OVS_FLOW_CMD_DEL, OVS_FLOW_VERSION, ifindex);
     put(OVS_FLOW_ATTR_UFID, ufid, sizeof ufid);
     transact(&offset);
@@ -245,11 +251,12 @@ int main(int argc, char **argv)
     uint32_t sizes[3], count = 0;
     struct timespec start, end;
 
-    if (argc != 3) {
-        fputs("usage: flowput CASES RESULTS\n", stderr);
+    keep = argc == 4 && !strcmp(argv[1], "--keep");
+    if (argc != (keep ? 4 : 3)) {
+        fputs("usage: flowput [--keep] CASES RESULTS\n", stderr);
         return 2;
     }
-    FILE *cases = fopen(argv[1], "rb"), *results = fopen(argv[2], "wb");
+    FILE *cases = fopen(argv[argc - 2], "rb"), *results = fopen(argv[argc - 1], "wb");
     if (!cases || !results) {
         die("opening the files");
     }

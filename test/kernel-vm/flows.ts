@@ -58,6 +58,25 @@ export function unpackAnswers(packed: Uint8Array): FlowAnswer[] {
 
 /** What the kernel says to each flow, put by itself into an empty table. */
 export async function kernelFlows(flows: readonly Flow[]): Promise<{ answers: FlowAnswer[]; summary: string }> {
+  return putFlows(flows, false);
+}
+
+/** As kernelFlows, all of them put into one table, and what `ovs-dpctl dump-flows -m` prints of it, by the number of the flow. */
+export async function dumpedFlows(
+  flows: readonly Flow[],
+): Promise<{ answers: FlowAnswer[]; lines: Map<number, string> }> {
+  const { answers, dump } = await putFlows(flows, true);
+  const lines = dump.split('\n').map((line): [number, string] => {
+    const [, number = '', text = ''] = /^ufid:([0-9a-f]{8})-[0-9a-f-]*, (.*)$/.exec(line) ?? [];
+    return [Number.parseInt(number, 16) - 1, text];
+  });
+  return { answers, lines: new Map(lines.filter(([number]) => number >= 0)) };
+}
+
+async function putFlows(
+  flows: readonly Flow[],
+  isDumped: boolean,
+): Promise<{ answers: FlowAnswer[]; summary: string; dump: string }> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'kernel-flows-'));
   try {
     const program = path.join(folder, 'flowput');
@@ -65,11 +84,16 @@ export async function kernelFlows(flows: readonly Flow[]): Promise<{ answers: Fl
     await run('gcc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static', '-o', program, source]);
     const input = path.join(folder, 'cases');
     await writeFile(input, packFlows(flows));
-    const args = ['--copy', program, '--copy', input, '--out', folder, '--', './flowput cases out/answers'];
+    const command = isDumped
+      ? './flowput --keep cases out/answers && ovs-dpctl dump-flows -m oracle > out/dump'
+      : './flowput cases out/answers';
+    const programs = isDumped ? ['--program', 'ovs-dpctl'] : [];
+    const args = ['--copy', program, '--copy', input, ...programs, '--out', folder, '--', command];
     const summary = await run(BOOT, args, { KERNEL_VM_TIMEOUT: String(90 + Math.ceil(flows.length / 400)) });
     const answers = unpackAnswers(await readFile(path.join(folder, 'answers')));
     if (answers.length !== flows.length) throw new Error(`${flows.length} flows gave ${answers.length} answers`);
-    return { answers, summary: summary.trim() };
+    const dump = isDumped ? await readFile(path.join(folder, 'dump'), 'latin1') : '';
+    return { answers, summary: summary.trim(), dump };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
