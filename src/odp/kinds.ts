@@ -181,13 +181,13 @@ export interface AddressShape {
   size: number;
   what: string;
   format(bytes: Uint8Array, at: number): string;
-  parse(text: string): Uint8Array | undefined;
   /** Reads an address from the middle of a text; the position behind it, or -1. */
   scan(text: string, position: number, bytes: Uint8Array, at: number): number;
   /** Reads a prefix length as a mask, where the address has such. */
   prefix?(bits: number): Uint8Array | undefined;
 }
 
+const SLASH = 0x2f;
 const PREFIX = /^[0-9]{1,3}$/;
 const PREFIX_AT_END = /[0-9]{1,3}(?![0-9a-fA-F.:])/y;
 
@@ -199,8 +199,14 @@ export function addressKind(shape: AddressShape): ValueKind {
     for (let i = at; i < at + size; i++) if (mask[i] !== 0xff) return false;
     return true;
   };
-  const parseMask = (text: string) =>
-    shape.prefix && PREFIX.test(text) ? shape.prefix(Number(text)) : shape.parse(text);
+  /** False when `text` from `start` on is no mask. */
+  const readMask = (text: string, start: number, mask: Uint8Array, at: number): boolean => {
+    const rest = shape.prefix === undefined ? '' : text.slice(start);
+    if (!PREFIX.test(rest)) return shape.scan(text, start, mask, at) === text.length;
+    const bits = shape.prefix?.(Number(rest));
+    if (bits !== undefined) mask.set(bits, at);
+    return bits !== undefined;
+  };
   const formatMasked = (value: Uint8Array, mask: Uint8Array, at = 0) => `${format(value, at)}/${format(mask, at)}`;
   const scanAddress = (scanner: TextScanner, bytes: Uint8Array, at: number, what: string) => {
     const end = shape.scan(scanner.text, scanner.position, bytes, at);
@@ -229,14 +235,10 @@ export function addressKind(shape: AddressShape): ValueKind {
     toTyped: (value, at = 0) => format(value, at),
     toTypedMatch: (value, mask, at = 0) => (isExact(mask, at) ? format(value, at) : formatMasked(value, mask, at)),
     fromTyped: (input, field, value, mask, at) => {
-      const parts = typeof input === 'string' ? input.split('/') : [];
-      const bytes = parts.length === 1 || parts.length === 2 ? shape.parse(parts[0]) : undefined;
-      const bits = parts.length === 2 ? parseMask(parts[1]) : full;
-      if (bytes === undefined || bits === undefined) {
+      const end = typeof input === 'string' ? shape.scan(input, 0, value, at) : -1;
+      if (end >= 0 && end === (input as string).length) mask.fill(0xff, at, at + size);
+      else if (end < 0 || (input as string).charCodeAt(end) !== SLASH || !readMask(input as string, end + 1, mask, at))
         throw new OdpFieldError(field, `${JSON.stringify(input)} is not ${shape.what}`);
-      }
-      value.set(bytes, at);
-      mask.set(bits, at);
     },
   };
 }

@@ -135,16 +135,16 @@ function codecOfField(field: SetField | SetMaskedField): { codec: SetCodec; type
 
 /** Typed field of a SET action, undefined when the bytes would not come back the same. */
 export function decodeSet(attribute: Attribute): SetField | undefined {
-  return decode(attribute, false, encodeSet) as SetField | undefined;
+  return decode(attribute, false) as SetField | undefined;
 }
 
 /** Typed field of a SET_MASKED action, undefined when the bytes would not come back the same. */
 export function decodeSetMasked(attribute: Attribute): SetMaskedField | undefined {
-  return decode(attribute, true, encodeSetMasked) as SetMaskedField | undefined;
+  return decode(attribute, true) as SetMaskedField | undefined;
 }
 
 /** Non-zero padding or bits that no field has keep an attribute from having a typed form. */
-function decode(attribute: Attribute, masked: boolean, encode: (field: never) => Uint8Array): object | undefined {
+function decode(attribute: Attribute, masked: boolean): object | undefined {
   const inner = [...walkAttributes(attribute.payload, 'OVS_KEY_ATTR', attribute.offset + 4)];
   if (inner.length !== 1)
     throw new OdpAttributeError('SET', attribute.offset, `${inner.length} key attributes, 1 expected`);
@@ -152,13 +152,12 @@ function decode(attribute: Attribute, masked: boolean, encode: (field: never) =>
   const codec = SPECIAL_BY_NUMBER.get(number) ?? flat(ATTRIBUTES_BY_NUMBER.get(number));
   if (codec === undefined || (codec.use !== undefined && (codec.use === 'setMasked') !== masked)) return undefined;
   const bytes = codec.split === undefined ? split(codec, inner[0], masked) : codec.split(inner[0]);
-  if (bytes === undefined) return undefined;
-  const field = tryTyped(() => ({ [codec.name]: codec.decode(bytes.value, masked ? bytes.mask : undefined) }));
-  const again = field && tryTyped(() => encode(field as never));
-  if (again === undefined || payload.length === 0) return undefined;
-  const canonical = codec.canonical ?? ((bytes: Uint8Array) => bytes);
-  const [{ payload: rewritten }] = walkAttributes(again, 'OVS_KEY_ATTR');
-  return isSameBytes(canonical(rewritten), canonical(payload)) ? field : undefined;
+  if (bytes === undefined || payload.length === 0) return undefined;
+  const typed = tryTyped(() => codec.decode(bytes.value, masked ? bytes.mask : undefined));
+  const again = tryTyped(() => codec.encode(typed, !masked));
+  if (again === undefined || (masked && !isSameBytes(again.mask, bytes.mask))) return undefined;
+  const canonical = codec.canonical ?? ((value: Uint8Array) => value);
+  return isSameBytes(canonical(again.value), canonical(bytes.value)) ? { [codec.name]: typed } : undefined;
 }
 
 /** Undefined for a masked value with one byte too many, which the kernel takes and keeps. */

@@ -14,9 +14,6 @@ import {
   scanIpv4,
   scanIpv6,
   scanMac,
-  tryIpv4,
-  tryIpv6,
-  tryMac,
 } from './addresses.ts';
 import { flagsKind } from './flags.ts';
 import { formatBytes, scanBytes } from './hex.ts';
@@ -43,14 +40,12 @@ export const macKind = addressKind({
   size: MAC_SIZE,
   what: 'a MAC address',
   format: formatMac,
-  parse: tryMac,
   scan: scanMac,
 });
 export const ipv4Kind = addressKind({
   size: IPV4_SIZE,
   what: 'an IPv4 address',
   format: formatIpv4,
-  parse: tryIpv4,
   scan: scanIpv4,
   prefix: (bits) => prefixMask(bits, IPV4_SIZE),
 });
@@ -58,7 +53,6 @@ export const ipv6Kind = addressKind({
   size: IPV6_SIZE,
   what: 'an IPv6 address',
   format: formatIpv6,
-  parse: tryIpv6,
   scan: scanIpv6,
   prefix: (bits) => prefixMask(bits, IPV6_SIZE),
 });
