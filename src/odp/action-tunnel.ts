@@ -100,9 +100,11 @@ function scanTyped(scanner: TextScanner, tunnelType: number): Uint8Array {
     scanner.expect('),');
   }
   const tunnel = scanTunnel(scanner);
-  const types = [TUNNEL_TYPES[tunnel.type], TUNNEL_TYPES[`ip6${tunnel.type}` as keyof typeof TUNNEL_TYPES]];
-  const expected = types[eth.dlType === ETH_P_IP ? 0 : 1] ?? types[0];
-  if (expected !== tunnelType) throw scanner.error(`headers of tunnel type ${tunnelType}`, start);
+  const types: (number | undefined)[] = [
+    TUNNEL_TYPES[tunnel.type],
+    TUNNEL_TYPES[`ip6${tunnel.type}` as keyof typeof TUNNEL_TYPES],
+  ];
+  if (!types.includes(tunnelType)) throw scanner.error(`headers of tunnel type ${tunnelType}`, start);
   try {
     return encodeTunnelHeader({ ...header, tunnel });
   } catch (error) {
