@@ -98,7 +98,11 @@ describe.skipIf(noKernel)(`typed matches in the kernel (${noKernel ?? `SEED=${se
     let sameBytes = 0;
     for (const [index, { key, mask }] of answers.entries()) {
       const { extra, unknown, missing, ...match } = decodeMatchAttributes(key, mask);
-      expect({ extra, unknown, missing }).toEqual({ extra: [], unknown: [], missing: [] });
+      expect({ extra, unknown, missing }, formatKeyAttributes(key, mask)).toEqual({
+        extra: [],
+        unknown: [],
+        missing: [],
+      });
       expect(decodeMatch(match.key, match.mask)).toEqual(canonical(typed[index]));
       const ours = flows[index];
       if (Buffer.compare(key, ours.key) === 0 && Buffer.compare(mask, ours.mask) === 0) sameBytes++;

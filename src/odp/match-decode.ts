@@ -53,6 +53,7 @@ export function decodeMatchAttributes(key: Uint8Array, mask?: Uint8Array): KeyRe
   const reader: Reader = { flat: new Uint8Array(KEY_SIZE), isMask: true, report: newReport() };
   const level = splitLevel(mask ?? exactMaskOf(key), 0, 0);
   checkSizes(splitLevel(key, 0, 0), level);
+  if (hasEmptyLabels(level)) report.missing = report.missing.filter((name) => name !== 'MPLS');
   readMetadata(reader, level);
   // The kernel gives every mask a tunnel. For a key without one it says nothing, unless a field in it is matched.
   if (!hasTunnel(flat)) {
@@ -68,6 +69,11 @@ export function decodeMatchAttributes(key: Uint8Array, mask?: Uint8Array): KeyRe
   report.unknown.push(...reader.report.unknown);
   judge(report);
   return { ...report, key: maskedKey(match.key, match.mask), mask: match.mask };
+}
+
+/** Labels of which nothing is matched are an empty attribute in the kernel's answer, in key and mask. */
+function hasEmptyLabels({ attributes, encap }: Level): boolean {
+  return encap === undefined ? attributes.get(KEY_ATTR.MPLS)?.payload.length === 0 : hasEmptyLabels(encap);
 }
 
 /** The attributes of a key with all payload bits set, which is what a missing mask stands for. */

@@ -53,6 +53,9 @@ export const kernelMatch: fc.Arbitrary<FlowMatch> = fc
   )
   .map(([match, tunnel, ct, ipv6Exthdrs, inPort]) => {
     const { packetType, igmp, ...typed } = comparable(match);
+    // It asks for neighbour discovery whatever the code, which is none in every such packet.
+    const { icmpv6 } = typed;
+    if (icmpv6 !== undefined && typed.nd === undefined) typed.icmpv6 = { ...icmpv6, type: 128 };
     return {
       ...typed,
       ...(match.nsh === undefined ? {} : { nsh: nshOf(match.nsh) }),
