@@ -169,6 +169,11 @@ export const PACKET_FLAG_KEY_COLD = 1;
 export const PACKET_FLAG_KEY_STALE = 2;
 /** The packet has no Ethernet header (kernel: MAC_PROTO_NONE). KEY_PACKET_TYPE says what it begins with. */
 export const PACKET_FLAG_L3 = 4;
+/**
+ * The transport checksum is still to be made, as virtio-net's NEEDS_CSUM and the kernel's CHECKSUM_PARTIAL say: its field holds the folded sum
+ * of the pseudo header, not complemented. Begins at PACKET_L4. To be set after extraction; whoever sets it completes what goes out.
+ */
+export const PACKET_FLAG_CSUM_PARTIAL = 8;
 
 // ---------------------------------------------------------------------------------------------------- drops
 //

@@ -16,6 +16,7 @@ import {
   OFFSET_NONE,
   PACKET_DATA,
   PACKET_FLAGS,
+  PACKET_FLAG_CSUM_PARTIAL,
   PACKET_FLAG_KEY_COLD,
   PACKET_FLAG_KEY_STALE,
   PACKET_FLAG_L3,
@@ -74,6 +75,12 @@ export function markKeyCold(packet: usize): void {
 @inline
 export function isL3(packet: usize): bool {
   return (load<u16>(packet, PACKET_FLAGS) & PACKET_FLAG_L3) != 0;
+}
+
+/** The transport checksum covers no more than the pseudo header so far. */
+@inline
+export function isChecksumPartial(packet: usize): bool {
+  return (load<u16>(packet, PACKET_FLAGS) & PACKET_FLAG_CSUM_PARTIAL) != 0;
 }
 
 /** A whole VLAN tag with a type behind it, outermost. */

@@ -19,7 +19,7 @@ import {
   PACKET_L3,
   PACKET_L4,
 } from '../constants';
-import { applyDelta, delta16, delta32, delta64 } from '../packet/checksum';
+import { applyDelta, applyDeltaToSum, delta16, delta32, delta64 } from '../packet/checksum';
 import { ETH_P_IPV6_WIRE, ETH_P_IP_WIRE } from '../packet/ethernet';
 import {
   FRAG_LATER,
@@ -48,7 +48,7 @@ import {
   NEXTHDR_ROUTING,
 } from '../packet/ipv6';
 import { ICMP_SIZE, IPPROTO_TCP, IPPROTO_UDP, TCP_SIZE_MIN, UDP_SIZE } from '../packet/l4';
-import { dataOf, hasHeader, isSet, keyOf, masked32, masked8, sizeOf } from './packet';
+import { dataOf, hasHeader, isChecksumPartial, isSet, keyOf, masked32, masked8, sizeOf } from './packet';
 
 // struct ovs_key_ipv4
 export const OVS_IPV4_SRC: usize = 0;
@@ -192,6 +192,7 @@ function setIpv6Address(at: usize, keyField: usize, value: usize, mask: usize, o
 function mendTransport(packet: usize, proto: u32, delta: u64): void {
   const l4 = <u32>load<u16>(packet, PACKET_L4);
   const header = dataOf(packet) + l4;
+  if (isChecksumPartial(packet)) return mendPartial(packet, proto, l4, delta);
   if (proto == IPPROTO_TCP) {
     if (hasHeader(packet, l4, TCP_SIZE_MIN)) mendChecksum(header + TCP_CHECKSUM, delta);
   } else if (proto == IPPROTO_UDP) {
@@ -199,6 +200,17 @@ function mendTransport(packet: usize, proto: u32, delta: u64): void {
   } else if (proto == NEXTHDR_ICMP && load<u16>(keyOf(packet), KEY_ETH_TYPE) == ETH_P_IPV6_WIRE) {
     if (hasHeader(packet, l4, ICMP_SIZE)) mendChecksum(header + ICMPV6_CHECKSUM, delta);
   }
+}
+
+/** The same for a checksum that is still to be made. A UDP checksum will be made then, so that it has no 0 for "none". */
+function mendPartial(packet: usize, proto: u32, l4: u32, delta: u64): void {
+  const tcp = proto == IPPROTO_TCP;
+  const udp = proto == IPPROTO_UDP;
+  const icmpv6 = proto == NEXTHDR_ICMP && load<u16>(keyOf(packet), KEY_ETH_TYPE) == ETH_P_IPV6_WIRE;
+  if (!(tcp || udp || icmpv6) || !hasHeader(packet, l4, tcp ? TCP_SIZE_MIN : UDP_SIZE)) return;
+  const at = dataOf(packet) + l4 + (tcp ? TCP_CHECKSUM : udp ? UDP_CHECKSUM : ICMPV6_CHECKSUM);
+  const sum = applyDeltaToSum(load<u16>(at), delta);
+  store<u16>(at, <u16>(udp && sum == 0 ? 0xffff : sum));
 }
 
 @inline

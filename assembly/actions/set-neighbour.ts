@@ -28,7 +28,7 @@ import { isNeighbourDiscovery, ND_OPTION_SOURCE, ND_OPTION_TARGET, ND_SIZE, ND_T
 import { FRAG_LATER } from '../packet/ipv4';
 import { NEXTHDR_ICMP } from '../packet/ipv6';
 import { ICMP_SIZE, IPPROTO_ICMP } from '../packet/l4';
-import { dataOf, hasHeader, isSet, keyOf, masked16, masked32, masked8, sizeOf } from './packet';
+import { dataOf, hasHeader, isChecksumPartial, isSet, keyOf, masked16, masked32, masked8, sizeOf } from './packet';
 import { ICMPV6_CHECKSUM, mendChecksum } from './set-ip';
 
 // struct ovs_key_arp
@@ -98,7 +98,7 @@ export function setNd(packet: usize, value: usize, mask: usize): bool {
     delta += setBytes(option + OPTION_ADDRESS, value, mask, source ? OVS_ND_SLL : OVS_ND_TLL, ADDRESS_SIZE);
     memory.copy(key + (source ? KEY_ND_SLL : KEY_ND_TLL), option + OPTION_ADDRESS, ADDRESS_SIZE);
   }
-  if (delta != 0) mendChecksum(header + ICMPV6_CHECKSUM, delta);
+  if (delta != 0 && !isChecksumPartial(packet)) mendChecksum(header + ICMPV6_CHECKSUM, delta);
   return true;
 }
 
@@ -130,7 +130,7 @@ export function setIcmp(packet: usize, value: usize, mask: usize): bool {
   const after = type | (code << 8);
   if (after == before) return true;
   store<u16>(header, <u16>after);
-  mendChecksum(header + ICMPV6_CHECKSUM, delta16(before, after));
+  if (!isChecksumPartial(packet)) mendChecksum(header + ICMPV6_CHECKSUM, delta16(before, after));
   store<u8>(key, <u8>type, KEY_TP_SRC + 1);
   store<u8>(key, <u8>code, KEY_TP_DST + 1);
   return true;

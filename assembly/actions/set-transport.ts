@@ -3,7 +3,7 @@
  *
  * Before it: set.ts. After it: nothing. `value` is the address of the structure in the action, `mask` that of its mask or 0;
  * source and destination are one 32-bit word everywhere: action, frame and key. Changes the frame and the packet's key
- * alike and mends the checksum. The worker that owns the packet calls it.
+ * alike and mends the checksum, unless it is still to be made. The worker that owns the packet calls it.
  *
  * SCTP's CRC covers what the IP header calls payload, not padding behind it.
  */
@@ -13,7 +13,7 @@ import { ETH_P_IP_WIRE } from '../packet/ethernet';
 import { FRAG_LATER, IPV4_TOTAL_SIZE } from '../packet/ipv4';
 import { IPV6_PAYLOAD_SIZE, IPV6_SIZE } from '../packet/ipv6';
 import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, SCTP_SIZE, TCP_SIZE_MIN, UDP_SIZE } from '../packet/l4';
-import { dataOf, hasHeader, keyOf, masked32, sizeOf } from './packet';
+import { dataOf, hasHeader, isChecksumPartial, keyOf, masked32, sizeOf } from './packet';
 import { mendChecksum, mendUdpChecksum, TCP_CHECKSUM, UDP_CHECKSUM } from './set-ip';
 
 const SCTP_CHECKSUM: usize = 8;
@@ -49,7 +49,7 @@ export function setTcp(packet: usize, value: usize, mask: usize): bool {
   const ports = masked32(before, value, mask, 0);
   if (ports == before) return true;
   storePorts(packet, header, ports);
-  mendChecksum(header + TCP_CHECKSUM, portsDelta(before, ports));
+  if (!isChecksumPartial(packet)) mendChecksum(header + TCP_CHECKSUM, portsDelta(before, ports));
   return true;
 }
 
@@ -60,7 +60,7 @@ export function setUdp(packet: usize, value: usize, mask: usize): bool {
   const ports = masked32(before, value, mask, 0);
   if (ports == before) return true;
   storePorts(packet, header, ports);
-  mendUdpChecksum(header + UDP_CHECKSUM, portsDelta(before, ports));
+  if (!isChecksumPartial(packet)) mendUdpChecksum(header + UDP_CHECKSUM, portsDelta(before, ports));
   return true;
 }
 

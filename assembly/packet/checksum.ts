@@ -40,6 +40,12 @@ export function applyDelta(check: u32, delta: u64): u32 {
   return ((half + rotl<u32>(half, 16)) >> 16) ^ 0xffff;
 }
 
+/** The same for a sum that is not complemented: the pseudo header's, of a checksum that is still to be made. */
+@inline
+export function applyDeltaToSum(sum: u32, delta: u64): u32 {
+  return applyDelta(sum ^ 0xffff, delta) ^ 0xffff;
+}
+
 /** The CRC32c that `crc` becomes when the first 32 bits of the `size` covered bytes change by `difference` (old XOR new). */
 export function applyCrcDifference(crc: u32, difference: u32, size: u32): u32 {
   return difference == 0 ? crc : crc ^ multiply(difference, powerOfX8(size));

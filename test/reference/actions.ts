@@ -95,8 +95,8 @@ function ipEnd(view: Buffer, end: number): number {
   return end > view.length ? view.length : end;
 }
 
-/** The transport checksum: its place, how many bytes it has, and what it should be; undefined if there is none. */
-function transportChecksum(frame: Uint8Array): { at: number; right: number } | undefined {
+/** The transport checksum: its place, what it should be, and the sum of its pseudo header alone; undefined if there is none. */
+function transportChecksum(frame: Uint8Array): { at: number; right: number; pseudo: number } | undefined {
   const layout = layoutOf(frame);
   const { l3, l4, proto, end, type } = layout;
   if (l4 === undefined) return undefined;
@@ -113,9 +113,10 @@ function transportChecksum(frame: Uint8Array): { at: number; right: number } | u
   const source = ipv6 ? frame.subarray(l3 + 8, l3 + 24) : frame.subarray(l3 + 12, l3 + 16);
   const destination = ipv6 ? frame.subarray(l3 + 24, l3 + 40) : frame.subarray(l3 + 16, l3 + 20);
   const addresses = Buffer.concat([source, layout.finalDestination ?? destination]);
-  let right = internetChecksum(pseudoHeader(addresses, body.length, proto), body);
+  const pseudo = pseudoHeader(addresses, body.length, proto);
+  let right = internetChecksum(pseudo, body);
   if (proto === PROTO_UDP && right === 0) right = 0xffff;
-  return { at, right };
+  return { at, right, pseudo: internetChecksum(pseudo) ^ 0xffff };
 }
 
 function sctpChecksum(frame: Uint8Array): { at: number; right: number } | undefined {
@@ -124,6 +125,27 @@ function sctpChecksum(frame: Uint8Array): { at: number; right: number } | undefi
   const body = Buffer.from(frame.subarray(l4, end < l4 + 12 ? frame.length : end));
   body.writeUInt32LE(0, 8);
   return { at: l4 + 8, right: crc32c(body) };
+}
+
+/**
+ * The frame with its transport checksum still to be made: the folded sum of the pseudo header stands in its place. Undefined when there is no
+ * such checksum, or only a part of what it covers.
+ */
+export function withPartialChecksum(frame: Uint8Array): Uint8Array | undefined {
+  const checksum = transportChecksum(frame);
+  if (checksum === undefined || layoutOf(frame).fragment) return undefined;
+  const copy = Buffer.from(frame);
+  copy.writeUInt16BE(checksum.pseudo, checksum.at);
+  return new Uint8Array(copy);
+}
+
+/** Makes it, as whoever sends the frame does: the complement of the sum from the transport header on, whatever stands in its place. */
+export function withCompletedChecksum(frame: Uint8Array): Uint8Array {
+  const { l4, end, proto } = layoutOf(frame);
+  const copy = Buffer.from(frame);
+  const made = internetChecksum(copy.subarray(l4, end));
+  copy.writeUInt16BE(proto === PROTO_UDP && made === 0 ? 0xffff : made, transportChecksum(frame)!.at);
+  return new Uint8Array(copy);
 }
 
 /** Runs `change` on the frame, then sets every checksum to what it must be; errors that were there stay. */

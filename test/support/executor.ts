@@ -34,6 +34,8 @@ export interface Room {
   /** Bytes before and behind the frame that pushes may use. */
   headroom?: number;
   tailroom?: number;
+  /** PACKET_FLAG_* set after extraction. */
+  flags?: number;
 }
 
 export class Executor implements AsyncDisposable {
@@ -58,7 +60,7 @@ export class Executor implements AsyncDisposable {
 
   execute(frame: Uint8Array, list: Uint8Array, room: Room = {}): Outcome {
     const { memory } = this.datapath;
-    const { inPort = 1, headroom = C.HEADROOM, tailroom = 0 } = room;
+    const { inPort = 1, headroom = C.HEADROOM, tailroom = 0, flags = 0 } = room;
     const head = this.#buffer + MARGIN;
     const tail = head + headroom + frame.length + tailroom;
     memory.bytes.fill(POISON, this.#buffer, tail + MARGIN);
@@ -72,6 +74,7 @@ export class Executor implements AsyncDisposable {
     memory.setU32(packet + C.PACKET_WIRE_SIZE, frame.length);
     memory.setU32(packet + C.PACKET_CUT, 0);
     memory.setU32(packet + C.PACKET_HASH, 0);
+    memory.view.setUint16(packet + C.PACKET_FLAGS, memory.view.getUint16(packet + C.PACKET_FLAGS, true) | flags, true);
     memory.wasm.enter();
     memory.wasm.execute(packet, this.#list, list.length);
     memory.wasm.leave();
