@@ -249,3 +249,31 @@ describe.each(BUILDS)('one subtable, %s', (build) => {
     expect(datapath.check()).toBe(0);
   });
 });
+
+describe.each(BUILDS)('a cache that overflows everywhere, %s build', (build) => {
+  it('writes neither before nor behind itself', async () => {
+    const [emcEntries, upcallFrames] = [8192, 64];
+    await using datapath = await openDatapath({ build, emcEntries, upcallFrames });
+    const { memory } = datapath;
+    const orderSize = 4 * upcallFrames;
+    const copies = C.UPCALL_COPY_CHUNKS * C.UPCALL_COPY_CHUNK_SIZE;
+    const order = memory.upcallRing(0) + C.UPCALL_HEAD_SIZE + upcallFrames * C.UPCALL_FRAME_SIZE + copies;
+    const first = Math.ceil((order + orderSize) / 64) * 64;
+    const behind = first + emcEntries * 8;
+    const around = (): string =>
+      Buffer.concat([memory.slice(order, first - order), memory.slice(behind, C.HEADROOM)]).toString('hex');
+    const before = around();
+    datapath.flows.put(
+      { key: new Uint8Array(C.KEY_SIZE), mask: new Uint8Array(C.KEY_SIZE) },
+      encodeActions([{ kind: 'output', port: 2 }]),
+    );
+    await datapath.ports.addType('g', 'generator', { flows: 4 * emcEntries, loop: 1 });
+    while (datapath.poll() > 0);
+    const full = memory
+      .slice(first, emcEntries * 8)
+      .every((byte, i) => i % C.BUCKET_SIZEOF >= C.BUCKET_WAYS || byte !== 0);
+    expect(full, 'every way is used').toBe(true);
+    expect(around()).toBe(before);
+    expect(datapath.check()).toBe(0);
+  });
+});

@@ -6,7 +6,7 @@
  * the flow itself, under the flow's mask; so the cache holds no key, an entry can never be wrong, and it needs no
  * invalidation: when a flow is removed, or its slot holds another flow by now, the comparison fails and the classifier is asked. With
  * N nominal entries there are N/8 buckets of 12 ways: at N flows 8 of 12 are used on average, and what does not fit goes to the
- * bucket's neighbour (the other half of a pair of cache lines).
+ * bucket's neighbour.
  * Replacement. A free way is used at once. A full pair gives up an entry only every EVICT_RELUCTANCE-th time, so that a
  * working set far larger than the cache does not spend its time replacing entries that it will not see again.
  *
@@ -35,6 +35,12 @@ const EVICT_RELUCTANCE: u32 = 16;
 @inline
 export function bucketOf(hash: u32): usize {
   return emc + ((hash & emcBucketMask) << 6);
+}
+
+/** Where goes what finds no way in its home bucket: the other bucket of a pair, whatever address the cache begins at. */
+@inline
+function neighbourOf(hash: u32): usize {
+  return bucketOf(hash ^ 1);
 }
 
 /** First candidate for `hash` in its home bucket: address of a flow, 0 when there is none. */
@@ -71,7 +77,7 @@ export function lookup(packet: usize, hash: u32): usize {
   const home = bucketOf(hash);
   const flow = lookupBucket(home, packet, hash);
   if (flow != 0 || load<u8>(home, BUCKET_SPILLED) == 0) return flow;
-  return lookupBucket(home ^ 64, packet, hash);
+  return lookupBucket(neighbourOf(hash), packet, hash);
 }
 
 function lookupBucket(bucket: usize, packet: usize, hash: u32): usize {
@@ -91,7 +97,7 @@ export function insert(hash: u32, flow: u32): void {
   let bucket = home;
   let free = freeWays(home);
   if (free == 0) {
-    bucket = home ^ 64;
+    bucket = neighbourOf(hash);
     free = freeWays(bucket);
     if (free != 0) store<u8>(home, 1, BUCKET_SPILLED);
   }
