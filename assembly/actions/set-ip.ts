@@ -207,7 +207,7 @@ function mendPartial(packet: usize, proto: u32, l4: u32, delta: u64): void {
   const tcp = proto == IPPROTO_TCP;
   const udp = proto == IPPROTO_UDP;
   const icmpv6 = proto == NEXTHDR_ICMP && load<u16>(keyOf(packet), KEY_ETH_TYPE) == ETH_P_IPV6_WIRE;
-  if (!(tcp || udp || icmpv6) || !hasHeader(packet, l4, tcp ? TCP_SIZE_MIN : UDP_SIZE)) return;
+  if (!(tcp || udp || icmpv6) || !hasHeader(packet, l4, tcp ? TCP_SIZE_MIN : udp ? UDP_SIZE : ICMP_SIZE)) return;
   const at = dataOf(packet) + l4 + (tcp ? TCP_CHECKSUM : udp ? UDP_CHECKSUM : ICMPV6_CHECKSUM);
   const sum = applyDeltaToSum(load<u16>(at), delta);
   store<u16>(at, <u16>(udp && sum == 0 ? 0xffff : sum));

@@ -43,9 +43,9 @@ const number = (random: Random, bits: number): number => random.below(2 ** bits)
 /** Corner values come often: that is where checksums have their corners. */
 const octet = (random: Random): number => random.pick([0, 255, number(random, 8), number(random, 8)]);
 const octets = (random: Random, size: number): number[] => Array.from({ length: size }, () => octet(random));
-const text6 = (address: Iterable<number>): string =>
+const macText = (address: Iterable<number>): string =>
   Array.from(address, (byte) => byte.toString(16).padStart(2, '0')).join(':');
-const mac = (random: Random): string => text6(octets(random, 6));
+const mac = (random: Random): string => macText(octets(random, 6));
 const dotted = (random: Random): string => octets(random, 4).join('.');
 const address6 = (random: Random): string =>
   Array.from({ length: 8 }, () => ((octet(random) << 8) | octet(random)).toString(16)).join(':');
@@ -202,7 +202,7 @@ export function userspaceCase(random: Random, n: number): UserspaceCase {
   return {
     kind,
     frame,
-    key: `eth(src=${text6(src)}),eth_type(0x${ethType.toString(16)}),${layer}(${fields})`,
+    key: `eth(src=${macText(src)}),eth_type(0x${ethType.toString(16)}),${layer}(${fields})`,
     actions: `${changes.join(',')},2`,
   };
 }
