@@ -20,6 +20,7 @@ import {
   MPLS_DEPTH_MAX,
 } from '../../assembly/constants.ts';
 import { attributeBytes, concatBytes, readU32 } from './attributes.ts';
+import { VLAN_PRESENT } from './bitfields.ts';
 import { OdpFieldError } from './errors.ts';
 import { ATTRIBUTES, type KeyAttribute, METADATA, NSH_BASE_SIZE, NSH_MD1_SIZE, type Slot } from './fields.ts';
 import {
@@ -98,8 +99,13 @@ export function encodeMatchAttributes(match: FlatMatch): FlatMatch {
   checkKeySize(match.key, 'key');
   checkKeySize(match.mask, 'mask');
   const key = maskedKey(match.key, match.mask);
-  if (readBe16(match.mask, KEY_ETH_TYPE) === 0) key.set([0, ETH_TYPE_LLC], KEY_ETH_TYPE);
+  const typeMask = readBe16(match.mask, KEY_ETH_TYPE);
+  if (typeMask !== 0 && typeMask !== 0xffff)
+    throw new OdpFieldError('ethType', 'attributes match the whole type or none of it');
+  if (typeMask === 0) key.set([0, ETH_TYPE_LLC], KEY_ETH_TYPE);
   if (readU32(match.mask, KEY_IN_PORT) === 0) key.fill(0xff, KEY_IN_PORT, KEY_IN_PORT + 4);
+  else if (readU32(key, KEY_IN_PORT) > IN_PORT_NONE)
+    throw new OdpFieldError('inPort', 'a port is below 65535; 65535 is none');
   for (const index of TAGS.keys()) checkTag(key, match.mask, index);
   checkNsh(key, match.mask);
   const labels = isMplsType(readBe16(key, KEY_ETH_TYPE)) ? labelDepth(match.mask) : 0;
@@ -117,6 +123,8 @@ function checkTag(key: Uint8Array, mask: Uint8Array, index: number): void {
   if (state === 'any') throw new OdpFieldError(owner, 'a match that does not look at tags has no attributes');
   if (state === 'tag' && readBe16(mask, TAGS[index].tpid) !== 0xffff)
     throw new OdpFieldError(`${owner}.tpid`, 'attributes match a tag with its whole TPID only');
+  if (state === 'tag' && (readBe16(key, TAGS[index].tci) & VLAN_PRESENT) === 0)
+    throw new OdpFieldError(`${owner}.cfi`, 'attributes match a tag that is there');
 }
 
 /** The context words of NSH belong to one metadata type. */
@@ -139,7 +147,7 @@ function encodeList(writer: Writer): Uint8Array {
     if (entry === ATTRIBUTES.inPort) {
       if (hasTunnel(key) || (isMask && hasTunnel(values, true)))
         parts.push(attributeBytes(KEY_ATTR.TUNNEL, encodeTunnel(values, key)));
-      if (readU32(key, KEY_IN_PORT) >= IN_PORT_NONE) continue;
+      if (readU32(key, KEY_IN_PORT) >= IN_PORT_NONE && !(isMask && readU32(values, KEY_IN_PORT) !== 0)) continue;
     }
     put(entry);
   }

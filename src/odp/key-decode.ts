@@ -32,7 +32,7 @@ import {
   NSH_MD1_SIZE,
 } from './fields.ts';
 import { KEY_ATTR, NSH_ATTR, NSH_MD1, networkOf, storePayload } from './key-attributes.ts';
-import { isMplsType, isVlanType, readBe16, TAGS, writeBe16 } from './layers.ts';
+import { ctTupleOfType, isMplsType, isVlanType, readBe16, readBe32, TAGS, writeBe16 } from './layers.ts';
 import { decodeTunnel } from './tunnel.ts';
 import { ETH_TYPE_LLC } from './types.ts';
 
@@ -118,8 +118,11 @@ export function splitLevel(bytes: Uint8Array, offset: number, depth: number): Le
 export function decodeKeyAttributes(bytes: Uint8Array): KeyReport & { key: Uint8Array } {
   const reader: Reader = { flat: new Uint8Array(KEY_SIZE), isMask: false, report: newReport() };
   const level = splitLevel(bytes, 0, 0);
+  const tuples = [ATTRIBUTES.ctTuple4, ATTRIBUTES.ctTuple6].filter(({ number }) => level.attributes.has(number));
   readMetadata(reader, level);
   readTagged(reader, level, 0);
+  const family = ctTupleOfType(reader.flat);
+  for (const tuple of tuples) if (tuple !== family) reader.report.extra.push(tuple.text);
   judge(reader.report);
   return { key: reader.flat, ...reader.report };
 }
@@ -144,8 +147,10 @@ export function readMetadata(reader: Reader, level: Level): void {
     decodeTunnel(tunnel.payload, at, flat, isMask ? 'mask' : 'key', (attribute) => keep(reader, 'TUNNEL', attribute));
   }
   const eth = take(level, ATTRIBUTES.eth.number);
-  if (eth !== undefined) store(reader, ATTRIBUTES.eth, eth);
-  else if (!isMask) {
+  const isTyped = readBe32(flat, KEY_PACKET_TYPE) !== 0;
+  if (eth !== undefined && isTyped && !isMask) reader.report.extra.push('eth');
+  else if (eth !== undefined) store(reader, ATTRIBUTES.eth, eth);
+  else if (!isMask && !isTyped) {
     // A packet without an Ethernet header has its type as packet type.
     const type = level.attributes.get(KEY_ATTR.ETHERTYPE);
     if (type !== undefined) flat.set([0, 1, ...type.payload], KEY_PACKET_TYPE);
@@ -193,7 +198,8 @@ function readTagged(reader: Reader, level: Level, index: number): void {
   const value = type === undefined ? undefined : readBe16(type.payload, 0);
   const vlan = take(level, KEY_ATTR.VLAN);
   const tci = vlan === undefined ? 0 : readBe16(vlan.payload, 0);
-  if (index === TAGS.length || (vlan === undefined && !isVlanType(value ?? 0))) {
+  const hasNoEthernet = readBe32(flat, KEY_PACKET_TYPE) !== 0;
+  if (index === TAGS.length || hasNoEthernet || (vlan === undefined && !isVlanType(value ?? 0))) {
     if (vlan !== undefined) report.extra.push('VLAN');
     readNetwork(reader, level);
     return;
@@ -207,6 +213,7 @@ function readTagged(reader: Reader, level: Level, index: number): void {
   }
   if (tci === 0) {
     // Cut in the tag: its type is the type of the frame. The kernel writes zero for it.
+    if (value && !isVlanType(value)) throw new OdpAttributeError('ETHERTYPE', type?.offset ?? 0, 'no TPID before VLAN');
     take(level, KEY_ATTR.ETHERTYPE);
     writeBe16(flat, KEY_ETH_TYPE, value || 0x8100);
     finishLevel(reader, level);
@@ -244,7 +251,7 @@ function readNetwork(reader: Reader, level: Level): void {
   const done = new Set<KeyAttribute>();
   for (let next = nextLayer(flat, done); next !== undefined; next = nextLayer(flat, done)) {
     done.add(next);
-    const attribute = take(level, next.number);
+    const attribute = next.number === 0 ? undefined : take(level, next.number);
     if (attribute !== undefined) {
       if (next === ATTRIBUTES.nsh) readNsh(reader, attribute);
       else store(reader, next, attribute);

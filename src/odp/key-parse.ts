@@ -111,8 +111,12 @@ const ignoredMask = new Uint8Array(KEY_SIZE);
 export function parseKey(text: string): Uint8Array {
   const key = new Uint8Array(KEY_SIZE);
   const parse = parseText(text, { key, mask: ignoredMask.fill(0) });
-  if (readBe16(key, KEY_ETH_TYPE) === 0 && readBe16(parse.flat.mask, KEY_ETH_TYPE) === 0) {
-    writeBe16(key, KEY_ETH_TYPE, ETH_TYPE_LLC);
+  if (readBe16(key, KEY_ETH_TYPE) === 0) writeBe16(key, KEY_ETH_TYPE, ETH_TYPE_LLC);
+  if (!isEthTypeValid(readBe16(key, KEY_ETH_TYPE), 0xffff))
+    throw parse.scanner.error('an Ethernet type of at least 0x0600', 0);
+  for (const { tpid, tci } of TAGS) {
+    if (readBe16(key, tci) !== 0 && !isVlanType(readBe16(key, tpid)))
+      throw parse.scanner.error('eth_type(0x8100) or eth_type(0x88a8) before vlan()', 0);
   }
   checkPrerequisites(parse, WHOLE_MASK);
   if (parse.seen.some(({ name }) => name === 'ndExt')) key[KEY_FLAGS] |= KEY_FLAG_ND_EXT;
@@ -266,6 +270,8 @@ function resolveTag(parse: Parse, level: Level, encap: Level, index: number): vo
     resolveCut(parse, level, encap, index);
     return;
   }
+  if ((vlan.mask & VLAN_PRESENT) !== 0 && (vlan.value & VLAN_PRESENT) === 0)
+    throw scanner.error('no vid or pcp in a tag that is not there', vlan.position);
   writeBe16(flat.key, tci, vlan.value);
   writeBe16(flat.mask, tci, vlan.mask);
   resolveTags(parse, encap, index + 1);

@@ -180,10 +180,15 @@ function discoveryOf(key: Uint8Array, mask: Uint8Array | undefined): KeyAttribut
 /** The mask that matches all of a key. Nobody may write to it. */
 export const WHOLE_MASK: Uint8Array = new Uint8Array(KEY_SIZE).fill(0xff);
 
+/** The original tuple that goes with the Ethernet type. */
+export function ctTupleOfType(key: Uint8Array, mask?: Uint8Array): KeyAttribute | undefined {
+  const type = fixedEthType(key, mask);
+  return type === ETH_P_IP ? ATTRIBUTES.ctTuple4 : type === ETH_P_IPV6 ? ATTRIBUTES.ctTuple6 : undefined;
+}
+
 /** The original tuple of the key or match, undefined when it has none. */
 export function ctTupleOf(key: Uint8Array, mask?: Uint8Array): KeyAttribute | undefined {
-  const type = fixedEthType(key, mask);
-  const tuple = type === ETH_P_IP ? ATTRIBUTES.ctTuple4 : type === ETH_P_IPV6 ? ATTRIBUTES.ctTuple6 : undefined;
+  const tuple = ctTupleOfType(key, mask);
   if (tuple === undefined) return undefined;
   const present = mask === undefined ? key[KEY_CT_ORIG_PROTO] !== 0 : groupHasBits(tuple.flat, mask);
   return present ? tuple : undefined;

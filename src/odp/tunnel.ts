@@ -128,10 +128,14 @@ export function encodeTunnel(flat: Uint8Array, key: Uint8Array, shown: Uint8Arra
   if ((tunnelFlags(shown) & TUN_FLAG.KEY) !== 0 || hasBits(shown, KEY_TUN_ID, 8)) {
     parts.push(attributeBytes(TUNNEL_ATTR.ID, flat.subarray(KEY_TUN_ID, KEY_TUN_ID + 8)));
   }
+  const isWide = hasBits(flat, KEY_TUN_SRC + 4, 12) || hasBits(flat, KEY_TUN_DST + 4, 12);
+  const family = key[KEY_TUN_PROTO] || (isWide ? TUN_PROTO_IPV6 : TUN_PROTO_IPV4);
   for (const [number, at, size, proto] of FIXED) {
-    if (proto !== 0 && proto !== key[KEY_TUN_PROTO]) continue;
+    if (proto !== 0 && proto !== family) continue;
     const flag = FLAG_BY_ATTR.get(number);
-    const present = flag === undefined ? hasBits(shown, at, size) || number === TUNNEL_ATTR.TTL : (flags & flag) !== 0;
+    // An address of zero still tells the family.
+    const needed = number === TUNNEL_ATTR.TTL || (number === TUNNEL_ATTR.IPV6_DST && !hasBits(key, KEY_TUN_SRC, 16));
+    const present = flag === undefined ? needed || hasBits(shown, at, size) : (flags & flag) !== 0;
     if (present) parts.push(attributeBytes(number, flat.subarray(at, at + size)));
   }
   const options = optionsOf(flat, key, tunnelFlags(shown));

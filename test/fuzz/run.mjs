@@ -1,5 +1,5 @@
 /*
- * npm run fuzz -- [netlink|odp] [--seed N] [--count N]: the fuzz targets of Netlink or of actions with more cases than the tests have.
+ * npm run fuzz -- [netlink|odp|keys] [--seed N] [--count N]: the fuzz targets of Netlink, actions or keys with more cases than the tests have.
  *
  * netlink runs test/11.netlink-fuzz.test.ts: `count` cases a target in WASM, a third as many in both languages. A finding is printed with its
  * seed and case, and its bytes belong into test/corpus/netlink-attributes/. The longest run so far, without a finding: `--seed 20261121 --count
@@ -8,12 +8,14 @@
  *
  * odp runs test/33.action-fuzz.test.ts: `count` texts and as many attribute lists. A finding belongs into test/corpus/actions/. The longest run
  * so far: `odp --seed 20261121 --count 400000`, all texts without a finding, attributes up to the finding in case 242626, gre-over-ipv6.json.
+ *
+ * keys runs test/35.key-fuzz.test.ts: `count` texts and as many attribute lists. A finding belongs into test/corpus/odp-keys/.
  */
 import { parseArgs } from 'node:util';
 import { runNode } from '../../scripts/child.mjs';
 import { inRoot } from '../../scripts/files.mjs';
 
-const TESTS = { netlink: 'test/11.netlink-fuzz', odp: 'test/33.action-fuzz' };
+const TESTS = { netlink: 'test/11.netlink-fuzz', odp: 'test/33.action-fuzz', keys: 'test/35.key-fuzz' };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
