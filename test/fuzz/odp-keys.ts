@@ -165,9 +165,10 @@ function sameText(what: string, a: string, b: string): void {
 
 /**
  * Texts that do not bring everything back: a tunnel key that is matched in its presence alone, or not at all, ERSPAN version 2, whose
- * fields Open vSwitch prints in part, and NSH whose metadata type, which says whether there is context, is not shown.
+ * fields Open vSwitch prints in part, a Geneve option whose size is under a mask, and NSH whose metadata type, which says whether there is context, is not shown.
  */
-const LOSSY = /key15\(|erspan\(ver=2|[+-]key\b|tun_id=[^,)]*\/0[,)x]|nsh\((?![^)]*mdtype=[0-9]+[,)])|mdtype=[0-9]+\/0/;
+const LOSSY =
+  /len=[0-9]+\/|key15\(|erspan\(ver=2|[+-]key\b|tun_id=[^,)]*\/0[,)x]|nsh\((?![^)]*mdtype=[0-9]+[,)])|mdtype=[0-9]+\/0/;
 
 /** The laws of a text. */
 export function checkText(text: string): Outcome {
