@@ -84,7 +84,8 @@ describe('lookup', () => {
     [25, 13],
     [600, 300.5],
   ])('spreads the flows over %i subtables, none of which takes the packets of another', async (subtables, visits) => {
-    const report = await runLookup({ ...LOOKUP, flows: 8 * subtables, subtables, emc: false });
+    // long enough for several rounds over all flows, also on a busy machine
+    const report = await runLookup({ ...LOOKUP, seconds: 0.2, flows: 8 * subtables, subtables, emc: false });
     expect(report).toMatchObject({
       flows: 8 * subtables,
       subtables,
@@ -92,8 +93,8 @@ describe('lookup', () => {
       hits: { emc: 0, megaflow: report.packets },
     });
     // flows are spread evenly, so whatever the order of the subtables, a packet visits half of them on average
-    expect(report.subtablesPerHit).toBeGreaterThan(0.9 * visits);
-    expect(report.subtablesPerHit).toBeLessThan(1.1 * visits);
+    expect(report.subtablesPerHit).toBeGreaterThan(0.8 * visits);
+    expect(report.subtablesPerHit).toBeLessThan(1.2 * visits);
   });
 
   it('takes the frames of a capture, one flow a distinct key', async () => {
