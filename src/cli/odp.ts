@@ -6,7 +6,7 @@
  * came before the mistake are out by then, as with ovs-dpctl. Main thread.
  */
 
-import { parseHexBytes } from '../odp/hex.ts';
+import { hexBytes, parseHexBytes } from '../odp/hex.ts';
 import {
   type Action,
   type ActionGroup,
@@ -45,7 +45,7 @@ export function printActions(lists: readonly string[], options: OdpOptions, out:
 
 function actionsLine(actions: readonly Action[], options: OdpOptions): string {
   if (options.json) return jsonOf(actions);
-  return options.hex ? hexOf(encodeActions(actions)) : formatActions(actions);
+  return options.hex ? hexBytes(encodeActions(actions)) : formatActions(actions);
 }
 
 /** Prints one line for each key, with its mask when there is one. */
@@ -56,7 +56,7 @@ export function printKeys(keys: readonly string[], options: OdpOptions, out: Nod
     if (options.json) {
       const { key: flat, mask: flatMask, ...report } = decodeMatchAttributes(key, mask);
       out.write(`${jsonOf({ match: decodeMatch(flat, flatMask), ...report })}\n`);
-    } else if (options.hex) out.write(`${hexOf(key)}${mask === undefined ? '' : `/${hexOf(mask)}`}\n`);
+    } else if (options.hex) out.write(`${hexBytes(key)}${mask === undefined ? '' : `/${hexBytes(mask)}`}\n`);
     else out.write(`${formatKeyAttributes(key, mask)}\n`);
   }
 }
@@ -71,14 +71,10 @@ function attributesOf(text: string): { key: Uint8Array; mask?: Uint8Array } {
   return mask === undefined ? { key: parseHexBytes(key) } : { key: parseHexBytes(key), mask: parseHexBytes(mask) };
 }
 
-function hexOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
-}
-
 /** Bytes are written in hexadecimal, integers wider than 53 bits in decimal digits, both as strings. */
 function jsonOf(value: unknown): string {
   return JSON.stringify(value, (_name, part: unknown) =>
-    typeof part === 'bigint' ? String(part) : part instanceof Uint8Array ? hexOf(part) : part,
+    typeof part === 'bigint' ? String(part) : part instanceof Uint8Array ? hexBytes(part) : part,
   );
 }
 

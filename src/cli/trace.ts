@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import * as C from '../../assembly/constants.ts';
+import { hexBytes } from '../odp/hex.ts';
 import { parseTraceInput } from '../trace/input.ts';
 import { formatTrace } from '../trace/text.ts';
 import { traceKey, tracePacket } from '../trace/trace.ts';
@@ -49,5 +50,5 @@ function parsePort(text: string): number {
 
 /** Bytes as hexadecimal digits. */
 function jsonValue(_name: string, value: unknown): unknown {
-  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+  return value instanceof Uint8Array ? hexBytes(value) : value;
 }

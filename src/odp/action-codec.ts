@@ -10,7 +10,8 @@ import type { Action, ActionOf, ActionType } from './action-types.ts';
 import { formatIpv4, formatIpv6, formatMac, tryIpv4, tryIpv6, tryMac } from './addresses.ts';
 import { type Attribute, checkSize } from './attributes.ts';
 import { OdpFieldError } from './errors.ts';
-import { hexDigit, type TextScanner } from './scanner.ts';
+import { bytesOfHex, formatHex, hexBytes } from './hex.ts';
+import type { TextScanner } from './scanner.ts';
 
 /**
  * Lists may be this deep inside each other; Open vSwitch reads as many (MAX_ODP_NESTED counts one more), the kernel executes fewer.
@@ -203,15 +204,6 @@ export function isSameBytes(left: Uint8Array, right: Uint8Array): boolean {
 
 // ---------------------------------------------------------------------------------------------------- text
 
-const HEX_OF_BYTE = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
-
-/** Two digits a byte. */
-export function hexBytes(bytes: Uint8Array, separator = ''): string {
-  let text = '';
-  for (let at = 0; at < bytes.length; at++) text += (at === 0 ? '' : separator) + HEX_OF_BYTE[bytes[at]];
-  return text;
-}
-
 /** C's `%#x`: zero has no prefix. */
 export function hexNumber(value: number): string {
   return value === 0 ? '0' : `0x${value.toString(16)}`;
@@ -219,10 +211,7 @@ export function hexNumber(value: number): string {
 
 /** One hexadecimal number without leading zeros, as Open vSwitch writes bytes; all digits when they must come back. */
 export function hexString(bytes: Uint8Array, exact = false): string {
-  const digits = hexBytes(bytes);
-  if (exact) return `0x${digits}`;
-  const number = digits.replace(/^0+/, '');
-  return number === '' ? '0' : `0x${number}`;
+  return exact ? `0x${hexBytes(bytes)}` : formatHex(bytes);
 }
 
 const HEX_PAIRS = /[0-9a-fA-F \t\r\n]*/y;
@@ -243,14 +232,6 @@ export function scanHexString(scanner: TextScanner): Uint8Array {
   if (text === undefined) throw scanner.error('0x and hexadecimal digits');
   const digits = text.slice(2);
   return bytesOfHex(digits.length % 2 === 0 ? digits : `0${digits}`);
-}
-
-export function bytesOfHex(digits: string): Uint8Array {
-  const bytes = new Uint8Array(digits.length / 2);
-  for (let i = 0; i < bytes.length; i++) {
-    bytes[i] = (hexDigit(digits.charCodeAt(2 * i)) << 4) | hexDigit(digits.charCodeAt(2 * i + 1));
-  }
-  return bytes;
 }
 
 /** `(N)` */

@@ -9,7 +9,6 @@ import {
   bytesOf,
   type Codecs,
   type FormatContext,
-  hexBytes,
   type ScanContext,
   scanHexBytes,
   scanHexString,
@@ -22,6 +21,7 @@ import {
 import type { TunnelPushAction } from './action-types.ts';
 import { type Attribute, readU32 } from './attributes.ts';
 import { OdpAttributeError, OdpFieldError } from './errors.ts';
+import { hexBytes } from './hex.ts';
 import { ETH_P_IP } from './layers.ts';
 import type { TextScanner } from './scanner.ts';
 import {

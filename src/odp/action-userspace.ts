@@ -12,7 +12,6 @@ import {
   bytesOf,
   type Codecs,
   type FormatContext,
-  hexBytes,
   hexNumber,
   isSameBytes,
   readBigInt,
@@ -28,6 +27,7 @@ import type { UserspaceAction } from './action-types.ts';
 import { type Attribute, checkSize, readU32, walkAttributes } from './attributes.ts';
 import { decodeTci, encodeTci } from './bitfields.ts';
 import { OdpAttributeError, OdpFieldError } from './errors.ts';
+import { hexBytes } from './hex.ts';
 import { readBe16 } from './layers.ts';
 import type { TextScanner } from './scanner.ts';
 

@@ -5,19 +5,13 @@
  * `actionN(hex bytes)`, and can be read back here.
  */
 
-import {
-  ACTION_NESTING_MAX,
-  type FormatContext,
-  hexBytes,
-  isSameBytes,
-  type ScanContext,
-  scanHexBytes,
-} from './action-codec.ts';
+import { ACTION_NESTING_MAX, type FormatContext, isSameBytes, type ScanContext, scanHexBytes } from './action-codec.ts';
 import { type ActionNumbering, actionNumber } from './action-numbers.ts';
 import { CODECS_BY_WORD, codecOf } from './action-table.ts';
 import type { Action } from './action-types.ts';
 import { type ActionCodecOptions, decodeActions, encodeActions } from './actions.ts';
 import { OdpFieldError } from './errors.ts';
+import { hexBytes } from './hex.ts';
 import { TextScanner } from './scanner.ts';
 
 export interface FormatActionsOptions extends ActionCodecOptions {

@@ -6,18 +6,17 @@
  */
 
 import { OdpFieldError } from './errors.ts';
+import { HEX_OF_BYTE } from './hex.ts';
 import { hexDigit } from './scanner.ts';
 
 export const MAC_SIZE = 6;
 export const IPV4_SIZE = 4;
 export const IPV6_SIZE = 16;
 
-const HEX_BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
-
 /** `00:11:22:aa:bb:cc` of the six bytes at `offset`. */
 export function formatMac(bytes: Uint8Array, offset = 0): string {
-  let text = HEX_BYTES[bytes[offset]];
-  for (let i = 1; i < MAC_SIZE; i++) text += `:${HEX_BYTES[bytes[offset + i]]}`;
+  let text = HEX_OF_BYTE[bytes[offset]];
+  for (let i = 1; i < MAC_SIZE; i++) text += `:${HEX_OF_BYTE[bytes[offset + i]]}`;
   return text;
 }
 

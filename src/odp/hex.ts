@@ -6,11 +6,30 @@
 import { OdpSyntaxError } from './errors.ts';
 import { hexDigit, type TextScanner } from './scanner.ts';
 
+/** The two digits of each byte. */
+export const HEX_OF_BYTE: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
+  byte.toString(16).padStart(2, '0'),
+);
+
+/** Two digits a byte. */
+export function hexBytes(bytes: Uint8Array, separator = ''): string {
+  let text = '';
+  for (let at = 0; at < bytes.length; at++) text += (at === 0 ? '' : separator) + HEX_OF_BYTE[bytes[at]];
+  return text;
+}
+
+/** The bytes of an even number of hexadecimal digits. */
+export function bytesOfHex(digits: string): Uint8Array {
+  const bytes = new Uint8Array(digits.length / 2);
+  for (let i = 0; i < bytes.length; i++) {
+    bytes[i] = (hexDigit(digits.charCodeAt(2 * i)) << 4) | hexDigit(digits.charCodeAt(2 * i + 1));
+  }
+  return bytes;
+}
+
 /** `0x1002` of bytes in network order. */
 export function formatHex(bytes: Uint8Array): string {
-  const text = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0'))
-    .join('')
-    .replace(/^0+/, '');
+  const text = hexBytes(bytes).replace(/^0+/, '');
   return text === '' ? '0' : `0x${text}`;
 }
 
@@ -25,7 +44,7 @@ export function scanHex(scanner: TextScanner, bytes: Uint8Array, at: number, siz
 
 /** `01 0a ff` */
 export function formatBytes(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+  return hexBytes(bytes, ' ');
 }
 
 const PAIRS = /[0-9a-fA-F]{2}( ?[0-9a-fA-F]{2})*|/y;

@@ -5,9 +5,10 @@
  * no IPv4 options. Used by action-tunnel.ts. Pure functions; what comes out holds no views.
  */
 
-import { AttributeWriter, bytesOfHex, hexBytes, hexNumber, hexString, integer, u8, u16, u32 } from './action-codec.ts';
+import { AttributeWriter, hexNumber, hexString, integer, u8, u16, u32 } from './action-codec.ts';
 import { formatIpv4, formatIpv6, formatMac, parseIpv4, parseIpv6, parseMac } from './addresses.ts';
 import { OdpFieldError } from './errors.ts';
+import { bytesOfHex, hexBytes } from './hex.ts';
 import { ETH_P_IP, readBe16, readBe32 } from './layers.ts';
 import type { GeneveOption } from './types.ts';
 

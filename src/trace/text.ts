@@ -3,6 +3,7 @@
  *
  * Before it: trace/trace.ts. After it: stdout. Layers alone (`layerText`) serve whoever shows a packet. Keeps nothing; any thread.
  */
+import { hexBytes } from '../odp/hex.ts';
 import type { Layer, LayerName } from './layers.ts';
 import type { PacketView, Pass, PassedOver, Step, Trace, TraceResult } from './types.ts';
 
@@ -86,10 +87,6 @@ function count(n: number, what: string): string {
   return `${n} ${what}${n === 1 ? '' : 's'}`;
 }
 
-function hexOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
-}
-
 /** Rules that did not match, so many of each pass; `--json` has them all. */
 const PASSED_OVER_MAX = 8;
 
@@ -114,7 +111,7 @@ function indent(lines: readonly string[]): string[] {
 }
 
 function viewLines({ bytes, layers }: PacketView): string[] {
-  return [...layers.map(layerText), hexOf(bytes)];
+  return [...layers.map(layerText), hexBytes(bytes)];
 }
 
 /** The passes that this one leads to are put behind `passes`. */
@@ -161,7 +158,7 @@ function stepLines(step: Step, number: string, passes: Pass[]): string[] {
 }
 
 function resultLines({ outputs, upcalls, missCount, psampleCount, drops }: TraceResult): string[] {
-  const lines = outputs.map(({ port, packet }) => `port ${port}: ${count(packet.length, 'byte')} ${hexOf(packet)}`);
+  const lines = outputs.map(({ port, packet }) => `port ${port}: ${count(packet.length, 'byte')} ${hexBytes(packet)}`);
   lines.push(...upcalls.map((packet) => `to the handler: ${count(packet.length, 'byte')}`));
   if (psampleCount > 0) lines.push(`psample: ${count(psampleCount, 'packet')}`);
   if (missCount > 0) lines.push(`looked up further than this trace goes: ${count(missCount, 'packet')}`);

@@ -12,8 +12,10 @@
  *
  * Ownership and threads. Any thread; both datapaths are closed before the promise is settled.
  */
+
 import * as C from '../../assembly/constants.ts';
 import { DatapathError } from '../errors.ts';
+import { hexBytes } from '../odp/hex.ts';
 import { encodeActions } from '../odp/index.ts';
 import { readBe32 } from '../odp/layers.ts';
 import { type Rule, RuleTable } from '../upcall/rule-table.ts';
@@ -127,8 +129,8 @@ function resultOf({ explicit: _, ...effects }: Effects): TraceResult {
 /** The same packets to the same places, in any order, and the same drops. */
 function isSame(a: TraceResult, b: TraceResult): boolean {
   const textOf = ({ outputs, upcalls, missCount, psampleCount, drops }: TraceResult): string => {
-    const sent = outputs.map(({ port, packet }) => `${port} ${Buffer.from(packet).toString('hex')}`);
-    const up = upcalls.map((packet) => Buffer.from(packet).toString('hex'));
+    const sent = outputs.map(({ port, packet }) => `${port} ${hexBytes(packet)}`);
+    const up = upcalls.map((packet) => hexBytes(packet));
     return JSON.stringify([sent.sort(), up.sort(), missCount, psampleCount, Object.entries(drops).sort()]);
   };
   return textOf(a) === textOf(b);
