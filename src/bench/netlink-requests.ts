@@ -2,6 +2,7 @@
  * The requests of `wdp bench netlink`: one message for each kind of transaction, with the place of the word that makes each request another one. Before
  * them: netlink.ts. After them: a TransactionBatch, and the C program, which get the same bytes. Main thread.
  */
+import * as K from '../../assembly/netlink/openvswitch.ts';
 import { DatapathError } from '../errors.ts';
 import { AttributeBuilder } from '../netlink/attributes.ts';
 import { MessageBuffer } from '../netlink/buffer.ts';
@@ -9,6 +10,7 @@ import {
   NETLINK_GENERIC,
   NETLINK_ROUTE,
   NLM_F_CREATE,
+  NLM_F_ECHO,
   NLM_F_REPLACE,
   NLM_F_REQUEST,
   NLMSG_NOOP,
@@ -65,11 +67,6 @@ const OVS_DP_ATTR_NAME = 1;
 const OVS_DP_ATTR_UPCALL_PID = 2;
 const OVS_FLOW_ATTR_KEY = 1;
 const OVS_FLOW_ATTR_ACTIONS = 2;
-const OVS_KEY_ATTR_IN_PORT = 3;
-const OVS_KEY_ATTR_ETHERNET = 4;
-const OVS_KEY_ATTR_ETHERTYPE = 6;
-const OVS_KEY_ATTR_IPV4 = 7;
-const OVS_KEY_ATTR_UDP = 10;
 const ETH_P_IP = 0x0800;
 const IPPROTO_UDP = 17;
 
@@ -145,7 +142,7 @@ function flows(): RequestTemplate {
       return start;
     });
   const made = new MessageCursor(
-    socket.transact(command(OVS_NEW, NLM_F_REQUEST | 0x08), { operation: 'bench: create a datapath' }),
+    socket.transact(command(OVS_NEW, NLM_F_REQUEST | NLM_F_ECHO), { operation: 'bench: create a datapath' }),
   );
   if (!made.next())
     throw new DatapathError('ERR_NETLINK_MALFORMED', 'bench: the kernel did not say which datapath it made');
@@ -156,11 +153,13 @@ function flows(): RequestTemplate {
     buffer.append(dpIfindex);
     const attributes = new AttributeBuilder(buffer);
     attributes.nest(OVS_FLOW_ATTR_KEY, (key) => {
-      key.u32(OVS_KEY_ATTR_IN_PORT, 0).binary(OVS_KEY_ATTR_ETHERNET, Uint8Array.of(2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2));
-      key.be16(OVS_KEY_ATTR_ETHERTYPE, ETH_P_IP);
+      key
+        .u32(K.OVS_KEY_ATTR_IN_PORT, 0)
+        .binary(K.OVS_KEY_ATTR_ETHERNET, Uint8Array.of(2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2));
+      key.be16(K.OVS_KEY_ATTR_ETHERTYPE, ETH_P_IP);
       offset = buffer.size + 4;
-      key.binary(OVS_KEY_ATTR_IPV4, Uint8Array.of(10, 0, 0, 1, 192, 0, 2, 1, IPPROTO_UDP, 0, 64, 0));
-      key.binary(OVS_KEY_ATTR_UDP, Uint8Array.of(0, 1, 0, 2));
+      key.binary(K.OVS_KEY_ATTR_IPV4, Uint8Array.of(10, 0, 0, 1, 192, 0, 2, 1, IPPROTO_UDP, 0, 64, 0));
+      key.binary(K.OVS_KEY_ATTR_UDP, Uint8Array.of(0, 1, 0, 2));
     });
     attributes.nest(OVS_FLOW_ATTR_ACTIONS, () => {}).finish();
     return start;
