@@ -206,6 +206,7 @@ export const DROP_REASONS = 21;
 //
 // Exports that can fail return 0 or a negative errno of linux/errno; these are the ones in use.
 
+export const EPERM = 1;
 export const ENOENT = 2;
 export const ENOMEM = 12;
 export const EBUSY = 16;
@@ -218,6 +219,8 @@ export const ERANGE = 34;
 export const EOVERFLOW = 75;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
+export const EAFNOSUPPORT = 97;
+export const ENOBUFS = 105;
 
 // ---------------------------------------------------------------------------------------------------- superblock
 //
@@ -248,6 +251,9 @@ export const SB_FLOWS_COLD = 64; // u32
 export const SB_ARENA = 68; // u32
 export const SB_END = 72; // u32, in 64 KiB pages
 export const SB_WORKER_AREA_SIZE = 76; // u32
+export const SB_VPORTS = 80; // u32
+export const SB_DEVICES = 84; // u32
+export const SB_POLICIES = 88; // u32
 // words written by writers, on their own lines
 export const SB_WRITER = 128; // u32 (live), 0 or worker + 1 of the lock's owner
 export const SB_EPOCH = 192; // u32 (live)
@@ -275,6 +281,15 @@ export const SB_PORT_COUNT = 456; // u32 (live), highest port number in use + 1
 export const SB_PACKET_FAMILY = 460; // u32, nlmsg_type of upcalls: id of the family ovs_packet
 export const SB_METERS = 464; // u32 (live), address of the meter table, 0 none
 export const SB_FREE_LISTS = 512; // u32[64] (live), heads by size class
+// the datapath as messages know it (assembly/kernel/datapath.ts)
+export const SB_DP_EXISTS = 768; // u32 (live), 1: OVS_DP_CMD_NEW made it
+export const SB_DP_FEATURES = 772; // u32 (live), OVS_DP_F_*
+export const SB_DP_MASKS_CACHE_SIZE = 776; // u32 (live), kept for whoever asks: the cache here is another one
+export const SB_DP_PORT_IDS = 780; // u32 (live), address of the port ids by worker (PORT_IDS_*), 0 none
+export const SB_DP_LISTENERS = 784; // u32 (live), written by the host: bit g - GROUP_FIRST says that somebody listens to group g
+export const SB_IFINDEX_NEXT = 788; // u32 (live), for the next device that is made here
+export const SB_DP_BASE = 792; // u64[DP_COUNTS], counters when the datapath was made
+export const DP_COUNTS = 5; // hits, misses, lost, subtables visited, hits of the cache
 
 export const OPTION_EMC = 1; // use the exact-match cache
 export const OPTION_HANDLER = 2; // somebody answers upcalls; without it misses are DROP_UPCALL_NO_HANDLER
@@ -391,6 +406,65 @@ export const REPLAY_FRAME = 0; // u32, address
 export const REPLAY_FRAME_SIZE = 4; // u32
 export const REPLAY_FRAME_WIRE_SIZE = 8; // u32
 export const REPLAY_FRAME_TIME_NS = 16; // u64
+
+// ---------------------------------------------------------------------------------------------------- vports and devices
+//
+// What messages know of a port, beside the descriptor that workers read: vport i belongs to port i. A device is what a vport of type NETDEV
+// is made of; the host says which there are.
+
+export const VPORT_SIZEOF = 128;
+export const VPORT_TYPE = 0; // u32, OVS_VPORT_TYPE_*, 0 there is none
+export const VPORT_IFINDEX = 4; // u32
+export const VPORT_PORT_IDS = 8; // u32 (live), address of its port ids for upcalls (PORT_IDS_*)
+export const VPORT_DEVICE = 12; // u32, address of its device, 0 none
+export const VPORT_NAME = 16; // [16], zeros behind it
+export const VPORT_BASE = 64; // u64[8], PORT_ROW_* sums when the vport was made
+
+/** Netlink port ids that get upcalls, in the arena; replaced as a whole. */
+export const PORT_IDS_COUNT = 0; // u32
+export const PORT_IDS_FIRST = 4; // u32[]
+
+/** Devices that can be told of. Twice as many as fit into the datapath. */
+export const DEVICES_MAX = 2048;
+export const DEVICE_SIZEOF = 32;
+export const DEVICE_IFINDEX = 0; // u32, 0 there is none
+export const DEVICE_KIND = 4; // u32, DEVICE_*
+export const DEVICE_VPORT = 8; // u32, address of the vport that it belongs to, 0 none
+export const DEVICE_NAME = 16; // [16]
+export const DEVICE_ETHERNET = 1; // a vport can be made of it
+export const DEVICE_OTHER = 2; // only its name is taken: lo, a device of another datapath
+/** Bytes of a device's name with its NUL (IFNAMSIZ). */
+export const IFNAMSIZ = 16;
+
+// ---------------------------------------------------------------------------------------------------- sockets of the kernel
+//
+// Whoever sends messages to the datapath: assembly/kernel/socket.ts.
+
+export const SOCKET_SIZEOF = 4096;
+export const SOCKET_PORT_ID = 0; // u32
+export const SOCKET_FLAGS = 4; // u32, SOCKET_*
+export const SOCKET_NEXT = 8; // u32, address of the first message of the last datagram that was not handled; its end when all were
+export const SOCKET_DUMP = 12; // u32, id of the family of the running dump, 0 none
+export const SOCKET_DUMP_SEQ = 16; // u32, nlmsg_seq of its request
+export const SOCKET_DUMP_IFINDEX = 20; // u32, dp_ifindex of its request
+export const SOCKET_DUMP_ARGS = 24; // u32[4], where the family's dump stands
+export const SOCKET_ATTRS = 64; // u32[32], address of the attribute of each type of the request, 0 none
+export const SOCKET_SCRATCH = 256; // the family's, while it handles a request or a part of a dump
+export const SOCKET_SCRATCH_SIZE = 3840;
+
+/** The sender has CAP_NET_ADMIN. */
+export const SOCKET_ADMIN = 1;
+/** Without NETLINK_EXT_ACK: a refusal says its errno only. */
+export const SOCKET_PLAIN_ACK = 2;
+/** NETLINK_CAP_ACK: a refusal holds the header of the request, not all of it. */
+export const SOCKET_CAP_ACK = 4;
+
+/** Region of the policies of all families (assembly/kernel/policies.ts). */
+export const POLICIES_SIZE = 1536;
+/** Bytes that are kept free for what one request may bring; `out` should be larger. A flow with 64 KiB of actions, notified and echoed, fits. */
+export const ANSWER_ROOM = 294912;
+/** A frame of the dump that a request starts holds no more (the kernel's datagrams of a dump). */
+export const DUMP_FRAME_MAX = 32768;
 
 // ---------------------------------------------------------------------------------------------------- flows
 

@@ -14,6 +14,8 @@ import {
   PACKET_RECIRC_ID,
   PACKET_SIZE,
   PACKET_SIZEOF,
+  SB_IFINDEX_NEXT,
+  SB_PACKET_FAMILY,
   SB_RULES,
   SUBTABLE_TABLE,
 } from './constants';
@@ -23,6 +25,8 @@ import { findCovering, findIn, hashMasked } from './flow/classifier';
 import { extract } from './flow/extract';
 import { initOrder, sortOrder } from './flow/order';
 import { acquireMask, findMask, releaseMask } from './flow/subtable';
+import { FAMILY_PACKET } from './kernel/families';
+import { writePolicies } from './kernel/policies';
 import { create as createLayout, keys, packets, sb } from './memory/layout';
 import { lock, unlock } from './memory/lock';
 import { allocate, reclaim, release, retire } from './memory/slab';
@@ -41,6 +45,9 @@ export function create(
   const status = createLayout(flowSlots, workerSlots, emcEntries, upcallFrames, arenaSize, seed, dpIfindex);
   if (status != 0) return status;
   attach(0);
+  writePolicies();
+  store<u32>(sb(SB_PACKET_FAMILY), FAMILY_PACKET);
+  store<u32>(sb(SB_IFINDEX_NEXT), dpIfindex + 1);
   return initOrder() ? 0 : -ENOMEM;
 }
 

@@ -31,6 +31,11 @@ export { canonicalActions } from './actions/canonical';
 // meters
 export { deleteMeter, readMeter, setMeter } from './actions/meter';
 
+// messages
+export { closeSocket, openSocket } from './kernel/socket';
+export { handleMessages } from './kernel/dispatch';
+export { continueDump } from './kernel/dump';
+
 // upcalls
 export { answer, answerTaken, executeFrame } from './upcall/answer';
 export { dropTaken, give, outstanding, purge, ringOf, take } from './upcall/consume';

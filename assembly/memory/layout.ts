@@ -1,13 +1,16 @@
 /*
  * The memory map: the only file that says where anything is.
  *
- *     0            nothing (asc's stub runtime; the module has no data segments)
+ *     0            what the kernel says in words (kernel/texts.ts): the module's only data, the same from every instance
  *     4096         superblock            capacities, region addresses, live words of the writers
  *                  hash secrets          u64[KEY_WORDS], random per datapath, read-only
  *                  ports                 PORTS_MAX descriptors
  *                  subtables             SUBTABLES_MAX descriptors, one a mask
  *                  mask index            u32[2 * SUBTABLES_MAX], mask -> subtable (writers only)
  *                  action index          u32[ACTION_BUCKETS], action list -> block (writers only)
+ *                  vports                what messages know of each port (control only)
+ *                  devices               what vports can be made of (control only)
+ *                  policies              of the families of messages, read-only
  *                  worker areas          one a worker slot, each:
  *                      control           state, epoch, counters, drops
  *                      packets           45 descriptors (a batch, one to execute alone, copies for nested actions)
@@ -35,6 +38,8 @@ import {
   BATCH_MAX,
   CLONES_MAX,
   DEFERRED_MAX,
+  DEVICES_MAX,
+  DEVICE_SIZEOF,
   EMC_ENTRIES_MAX,
   EMC_ENTRIES_MIN,
   EINVAL,
@@ -49,6 +54,7 @@ import {
   KEY_WORDS,
   MAGIC,
   PACKET_SIZEOF,
+  POLICIES_SIZE,
   PORTS_MAX,
   PORT_ROW_SIZEOF,
   PORT_SIZEOF,
@@ -56,6 +62,7 @@ import {
   SB_ARENA,
   SB_ARENA_NEXT,
   SB_ARENA_SIZE,
+  SB_DEVICES,
   SB_DP_IFINDEX,
   SB_EMC_ENTRIES,
   SB_END,
@@ -67,9 +74,11 @@ import {
   SB_MAGIC,
   SB_MASK_INDEX,
   SB_OPTIONS,
+  SB_POLICIES,
   SB_PORTS,
   SB_SUBTABLES,
   SB_UPCALL_FRAMES,
+  SB_VPORTS,
   SB_WORKERS,
   SB_WORKER_AREAS,
   SB_WORKER_AREA_SIZE,
@@ -82,6 +91,7 @@ import {
   UPCALL_FRAME_SIZE,
   UPCALL_HEAD_SIZE,
   UPCALL_PORT_SIZEOF,
+  VPORT_SIZEOF,
   WORKERS_MAX,
   WORKER_CONTROL_SIZE,
 } from '../constants';
@@ -200,6 +210,9 @@ export function create(
   next = region(SB_SUBTABLES, next, SUBTABLES_MAX * SUBTABLE_SIZEOF);
   next = region(SB_MASK_INDEX, next, SUBTABLES_MAX * 8);
   next = region(SB_ACTION_INDEX, next, ACTION_BUCKETS * 4);
+  next = region(SB_VPORTS, next, PORTS_MAX * VPORT_SIZEOF);
+  next = region(SB_DEVICES, next, DEVICES_MAX * DEVICE_SIZEOF);
+  next = region(SB_POLICIES, next, POLICIES_SIZE);
   next = region(SB_WORKER_AREAS, next, <u64>workerSlots * up64(size));
   next = region(SB_FLOWS, next, <u64>flowSlots * FLOW_SIZEOF);
   next = region(SB_FLOWS_COLD, next, <u64>flowSlots * FLOW_COLD_SIZEOF);

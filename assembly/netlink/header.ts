@@ -61,6 +61,12 @@ export function messageVersion(at: usize): u32 {
   return load<u8>(at, GENL_VERSION);
 }
 
+/** genlmsghdr.reserved. */
+@inline
+export function messageReserved(at: usize): u32 {
+  return load<u16>(at, GENL_RESERVED);
+}
+
 @inline
 export function messageDpIfindex(at: usize): i32 {
   return load<i32>(at, OVS_DP_IFINDEX);

@@ -5,6 +5,100 @@
  * Names are the kernel's, so that they can be looked up there.
  */
 
+// enum ovs_datapath_cmd, ovs_vport_cmd, ovs_flow_cmd, ovs_meter_cmd
+export const OVS_DP_CMD_NEW = 1;
+export const OVS_DP_CMD_DEL = 2;
+export const OVS_DP_CMD_GET = 3;
+export const OVS_DP_CMD_SET = 4;
+export const OVS_VPORT_CMD_NEW = 1;
+export const OVS_VPORT_CMD_DEL = 2;
+export const OVS_VPORT_CMD_GET = 3;
+export const OVS_VPORT_CMD_SET = 4;
+export const OVS_FLOW_CMD_NEW = 1;
+export const OVS_FLOW_CMD_DEL = 2;
+export const OVS_FLOW_CMD_GET = 3;
+export const OVS_FLOW_CMD_SET = 4;
+export const OVS_METER_CMD_FEATURES = 1;
+export const OVS_METER_CMD_SET = 2;
+export const OVS_METER_CMD_DEL = 3;
+export const OVS_METER_CMD_GET = 4;
+
+// enum ovs_datapath_attr, as of Linux 6.1
+export const OVS_DP_ATTR_NAME = 1;
+export const OVS_DP_ATTR_UPCALL_PID = 2;
+export const OVS_DP_ATTR_STATS = 3;
+export const OVS_DP_ATTR_MEGAFLOW_STATS = 4;
+export const OVS_DP_ATTR_USER_FEATURES = 5;
+export const OVS_DP_ATTR_MASKS_CACHE_SIZE = 7;
+export const OVS_DP_ATTR_PER_CPU_PIDS = 8;
+export const OVS_DP_ATTR_IFINDEX = 9;
+export const OVS_DP_ATTR_MAX = 9;
+export const OVS_DP_STATS_SIZEOF = 32;
+export const OVS_DP_MEGAFLOW_STATS_SIZEOF = 32;
+export const OVS_DP_VER_FEATURES = 2;
+
+// OVS_DP_ATTR_USER_FEATURES
+export const OVS_DP_F_UNALIGNED = 1;
+export const OVS_DP_F_VPORT_PIDS = 2;
+export const OVS_DP_F_TC_RECIRC_SHARING = 4;
+export const OVS_DP_F_DISPATCH_UPCALL_PER_CPU = 8;
+
+// enum ovs_vport_attr, as of Linux 6.1
+export const OVS_VPORT_ATTR_PORT_NO = 1;
+export const OVS_VPORT_ATTR_TYPE = 2;
+export const OVS_VPORT_ATTR_NAME = 3;
+export const OVS_VPORT_ATTR_OPTIONS = 4;
+export const OVS_VPORT_ATTR_UPCALL_PID = 5;
+export const OVS_VPORT_ATTR_STATS = 6;
+export const OVS_VPORT_ATTR_IFINDEX = 8;
+export const OVS_VPORT_ATTR_NETNSID = 9;
+export const OVS_VPORT_ATTR_MAX = 9;
+export const OVS_VPORT_STATS_SIZEOF = 64;
+
+// enum ovs_vport_type
+export const OVS_VPORT_TYPE_NETDEV = 1;
+export const OVS_VPORT_TYPE_INTERNAL = 2;
+export const OVS_VPORT_TYPE_GRE = 3;
+export const OVS_VPORT_TYPE_VXLAN = 4;
+export const OVS_VPORT_TYPE_GENEVE = 5;
+/** Port number of the port that is named as the datapath. */
+export const OVSP_LOCAL = 0;
+
+// enum ovs_flow_attr
+export const OVS_FLOW_ATTR_KEY = 1;
+export const OVS_FLOW_ATTR_ACTIONS = 2;
+export const OVS_FLOW_ATTR_STATS = 3;
+export const OVS_FLOW_ATTR_TCP_FLAGS = 4;
+export const OVS_FLOW_ATTR_USED = 5;
+export const OVS_FLOW_ATTR_CLEAR = 6;
+export const OVS_FLOW_ATTR_MASK = 7;
+export const OVS_FLOW_ATTR_PROBE = 8;
+export const OVS_FLOW_ATTR_UFID = 9;
+export const OVS_FLOW_ATTR_UFID_FLAGS = 10;
+export const OVS_FLOW_ATTR_MAX = 11;
+export const OVS_FLOW_STATS_SIZEOF = 16;
+export const OVS_UFID_F_OMIT_KEY = 1;
+export const OVS_UFID_F_OMIT_MASK = 2;
+export const OVS_UFID_F_OMIT_ACTIONS = 4;
+
+// enum ovs_meter_attr, ovs_band_attr, ovs_meter_band_type
+export const OVS_METER_ATTR_ID = 1;
+export const OVS_METER_ATTR_KBPS = 2;
+export const OVS_METER_ATTR_STATS = 3;
+export const OVS_METER_ATTR_BANDS = 4;
+export const OVS_METER_ATTR_USED = 5;
+export const OVS_METER_ATTR_CLEAR = 6;
+export const OVS_METER_ATTR_MAX_METERS = 7;
+export const OVS_METER_ATTR_MAX_BANDS = 8;
+export const OVS_METER_ATTR_MAX = 9;
+export const OVS_BAND_ATTR_UNSPEC = 0;
+export const OVS_BAND_ATTR_TYPE = 1;
+export const OVS_BAND_ATTR_RATE = 2;
+export const OVS_BAND_ATTR_BURST = 3;
+export const OVS_BAND_ATTR_STATS = 4;
+export const OVS_BAND_ATTR_MAX = 4;
+export const OVS_METER_BAND_TYPE_DROP = 1;
+
 // enum ovs_packet_cmd
 export const OVS_PACKET_CMD_MISS = 1;
 export const OVS_PACKET_CMD_ACTION = 2;
@@ -20,6 +114,7 @@ export const OVS_PACKET_ATTR_PROBE = 8;
 export const OVS_PACKET_ATTR_MRU = 9;
 export const OVS_PACKET_ATTR_LEN = 10;
 export const OVS_PACKET_ATTR_HASH = 11;
+export const OVS_PACKET_ATTR_MAX = 11;
 
 // enum ovs_key_attr
 export const OVS_KEY_ATTR_ENCAP = 1;

@@ -83,6 +83,7 @@ let reason: u32 = 0;
 let attrAtFault: usize = 0;
 let typeMissing: u32 = 0;
 let nestMissing: usize = 0;
+let left: u32 = 0;
 
 /** REFUSED_* of the last call, 0 when it refused nothing. */
 export function refusedReason(): u32 {
@@ -104,9 +105,14 @@ export function missingNest(): usize {
   return nestMissing;
 }
 
+/** Bytes behind the last whole attribute of the last list that had some, 0 when all lists ended well: refused in strict mode, a warning in others. */
+export function leftoverSize(): u32 {
+  return left;
+}
+
 /** Returns 0 or a negative errno. `mode` is a set of NL_VALIDATE_*. */
 export function parsePolicy(policy: usize, attrs: usize, size: u32, table: usize, mode: u32): i32 {
-  reason = typeMissing = 0;
+  reason = typeMissing = left = 0;
   attrAtFault = nestMissing = 0;
   memory.fill(table, 0, (<usize>load<u32>(policy, POLICY_MAX_TYPE) + 1) << 2);
   return parseList(policy, attrs, attrs + size, table, mode, 0, 0);
@@ -129,7 +135,9 @@ function parseList(policy: usize, attrs: usize, end: usize, table: usize, mode: 
     if (errno < 0) return errno;
     if (table != 0) store<u32>(table + ((<usize>type) << 2), <u32>a);
   }
-  if (attrRest(a, end) > 0 && mode & NL_VALIDATE_TRAILING) return refuse(EINVAL, REFUSED_LEFTOVER, 0);
+  const rest = attrRest(a, end);
+  if (rest > 0) left = rest;
+  if (rest > 0 && mode & NL_VALIDATE_TRAILING) return refuse(EINVAL, REFUSED_LEFTOVER, 0);
   return load<u16>(policy, POLICY_REQUIRED_COUNT) == 0 ? 0 : checkRequired(policy, maxType, attrs, end, nest);
 }
 

@@ -75,6 +75,11 @@ export interface DatapathExports {
   readMeter(id: number, out: number): number;
   setMeter(id: number, kbps: number, bands: number, count: number): number;
 
+  openSocket(portId: number, flags: number): number;
+  closeSocket(socket: number): void;
+  handleMessages(socket: number, datagram: number, size: number, out: number, limit: number): number;
+  continueDump(socket: number, out: number, limit: number): number;
+
   answer(worker: number, frame: number, idleMs: number, hardMs: number): number;
   answerTaken(worker: number, count: number, idleMs: number, hardMs: number): number;
   executeFrame(frame: number, attrs: number, size: number): void;

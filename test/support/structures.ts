@@ -104,9 +104,24 @@ export const STRUCTURES: Record<string, FieldTable> = {
         'SB_PACKET_FAMILY',
         'SB_METERS',
       ] as const),
+      ...(['SB_VPORTS', 'SB_DEVICES', 'SB_POLICIES', 'SB_DP_EXISTS', 'SB_DP_FEATURES'] as const),
+      ...(['SB_DP_MASKS_CACHE_SIZE', 'SB_DP_PORT_IDS', 'SB_DP_LISTENERS', 'SB_IFINDEX_NEXT'] as const),
     ],
     8: ['SB_TIME_MS'],
+    40: ['SB_DP_BASE'],
     256: ['SB_FREE_LISTS'],
+  }),
+  VPORT: table(C.VPORT_SIZEOF, {
+    4: ['VPORT_TYPE', 'VPORT_IFINDEX', 'VPORT_PORT_IDS', 'VPORT_DEVICE'],
+    16: ['VPORT_NAME'],
+    64: ['VPORT_BASE'],
+  }),
+  DEVICE: table(C.DEVICE_SIZEOF, { 4: ['DEVICE_IFINDEX', 'DEVICE_KIND', 'DEVICE_VPORT'], 16: ['DEVICE_NAME'] }),
+  SOCKET: table(C.SOCKET_SIZEOF, {
+    4: ['SOCKET_PORT_ID', 'SOCKET_FLAGS', 'SOCKET_NEXT', 'SOCKET_DUMP', 'SOCKET_DUMP_SEQ', 'SOCKET_DUMP_IFINDEX'],
+    16: ['SOCKET_DUMP_ARGS'],
+    128: ['SOCKET_ATTRS'],
+    3840: ['SOCKET_SCRATCH'],
   }),
   WORKER: table(C.WORKER_CONTROL_SIZE, {
     4: [

@@ -13,7 +13,13 @@ export interface WasmShape {
   /** Ids of the sections in the order of the file, custom ones (0) included. */
   sections: number[];
   globals: WasmGlobal[];
-  dataSegments: number;
+  data: WasmData[];
+}
+
+/** What an instantiation writes into the memory. */
+export interface WasmData {
+  address: number;
+  size: number;
 }
 
 const GLOBAL = 6;
@@ -67,14 +73,14 @@ class Cursor {
 export function wasmShape(bytes: Uint8Array): WasmShape {
   if (Buffer.from(bytes.subarray(0, 8)).toString('latin1') !== '\0asm\x01\0\0\0')
     throw new Error('no WebAssembly module');
-  const shape: WasmShape = { sections: [], globals: [], dataSegments: 0 };
+  const shape: WasmShape = { sections: [], globals: [], data: [] };
   const cursor = new Cursor(bytes, 8);
   while (cursor.at < bytes.length) {
     const id = cursor.u8();
     const end = cursor.unsigned() + cursor.at;
     shape.sections.push(id);
     if (id === GLOBAL) shape.globals = globalsAt(cursor);
-    if (id === DATA) shape.dataSegments = cursor.unsigned();
+    if (id === DATA) shape.data = dataAt(cursor);
     cursor.at = end;
   }
   return shape;
@@ -90,5 +96,16 @@ function globalsAt(cursor: Cursor): WasmGlobal[] {
     const value = cursor.signed();
     if (cursor.u8() !== END) throw new Error('an initialiser of several instructions');
     return { type, mutable, value };
+  });
+}
+
+function dataAt(cursor: Cursor): WasmData[] {
+  return Array.from({ length: cursor.unsigned() }, () => {
+    if (cursor.unsigned() !== 0 || cursor.u8() !== I32_CONST) throw new Error('a data segment of another kind');
+    const address = Number(cursor.signed());
+    if (cursor.u8() !== END) throw new Error('an address of several instructions');
+    const size = cursor.unsigned();
+    cursor.at += size;
+    return { address, size };
   });
 }
