@@ -18,7 +18,6 @@
 import { DatapathError } from '../errors.ts';
 import {
   type ByteView,
-  type NativeSocketHandle,
   RECEIVE_FLAGS,
   RECEIVE_PORT_ID,
   RECEIVE_ROW_WORDS,
@@ -38,6 +37,7 @@ import {
   NLMSG_PID,
   NLMSG_SEQ,
 } from './constants.ts';
+import type { DumpHandle, DumpOptions } from './dump-options.ts';
 import { DumpState } from './dump-state.ts';
 import {
   EAGAIN,
@@ -54,27 +54,10 @@ import { MessageCursor } from './message.ts';
 import { channelOptions } from './socket-options.ts';
 import { TRANSACTION_TIMEOUT_MS } from './transaction.ts';
 
-export interface DumpOptions {
-  /** How often to begin again when the table changed while it was read; default 0: it is only reported (`interrupted`). */
-  readonly retry?: number;
-  /** Milliseconds of silence after which the dump, or sending its request, is given up; -1: never. Default TRANSACTION_TIMEOUT_MS. */
-  readonly timeoutMs?: number;
-  /** Ends the waiting of asynchronous reading. */
-  readonly signal?: AbortSignal;
-  /** What errors call it. */
-  readonly operation?: string;
-}
-
-/** A dump for another thread; it can be posted, and is adopted once. */
-export interface DumpHandle {
-  readonly socket: NativeSocketHandle;
-  readonly sequence: number;
-  readonly state: SharedArrayBuffer;
-  readonly operation: string;
-}
-
 /** The kernel fills datagrams of a dump up to 32 KiB; larger ones are seen before they are taken, and the buffer grows. */
 const BUFFER_SIZE = 32 * 1024;
+
+export type { DumpHandle, DumpOptions } from './dump-options.ts';
 
 type Release = (clean: boolean) => void;
 
@@ -165,6 +148,15 @@ export class Dump implements Disposable {
   async nextAsync(): Promise<MessageCursor | undefined> {
     while (!this.cursor.next()) if (!(await this.refillAsync())) return undefined;
     return this.cursor;
+  }
+
+  /** All the messages of the next datagram at once, but for those that `next` went past; undefined after the last one. A view, valid until the next step. */
+  nextDatagram(): ByteView | undefined {
+    return this.cursor.rest() ?? (this.refill() ? this.cursor.rest() : undefined);
+  }
+
+  async nextDatagramAsync(): Promise<ByteView | undefined> {
+    return this.cursor.rest() ?? ((await this.refillAsync()) ? this.cursor.rest() : undefined);
   }
 
   *[Symbol.iterator](): Generator<MessageCursor, void, undefined> {

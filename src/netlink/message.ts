@@ -102,6 +102,14 @@ export class MessageCursor {
     return true;
   }
 
+  /** What was not walked yet, and goes to its end; undefined when there is nothing left. A view. */
+  rest(): ByteView | undefined {
+    const at = this.following;
+    if (this.error !== undefined || at >= this.end) return undefined;
+    this.following = this.end;
+    return this.bytes.subarray(at, this.end);
+  }
+
   /** Throws the error that ended the walk. */
   check(): void {
     if (this.error !== undefined) throw this.error;

@@ -11,7 +11,7 @@ import type { ByteView } from '../native/netlink.ts';
 import { MAX_LINKS } from './constants.ts';
 import type { Dump, DumpOptions } from './dump.ts';
 import { NetlinkSocket } from './socket.ts';
-import type { TransactionBatch, TransactOneOptions, TransactOptions } from './transaction.ts';
+import type { TransactAsyncOptions, TransactionBatch, TransactOneOptions, TransactOptions } from './transaction.ts';
 
 /** Idle sockets that a pool keeps: as many as one thread could well use at once, few enough to forget about. */
 export const POOL_IDLE_MAX = 16;
@@ -58,6 +58,15 @@ export class NetlinkPool {
     const socket = this.take();
     try {
       return socket.transactMany(batch, options);
+    } finally {
+      this.give(socket);
+    }
+  }
+
+  async transactManyAsync(batch: TransactionBatch, options?: TransactAsyncOptions): Promise<number> {
+    const socket = this.take();
+    try {
+      return await socket.transactManyAsync(batch, options);
     } finally {
       this.give(socket);
     }

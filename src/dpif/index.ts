@@ -1,0 +1,19 @@
+/*
+ * The public names of wasm-datapath/dpif. provider.ts is the place to begin reading.
+ */
+export { DatapathError, type DatapathErrorCode } from '../errors.ts';
+export { Dpif, type DpifOpenOptions } from './dpif.ts';
+export { FlowDump } from './flow-dump.ts';
+export type {
+  DpifProvider,
+  FlowDumpOptions,
+  FlowDumpThread,
+  ProviderDatapath,
+  ProviderFlowDump,
+  PurgeCallback,
+  UpcallCallback,
+  UpcallVerdict,
+  Walk,
+} from './provider.ts';
+export { findProvider, parseDatapathName, providerTypes, registerProvider, unregisterProvider } from './registry.ts';
+export * from './types.ts';

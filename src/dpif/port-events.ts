@@ -1,0 +1,78 @@
+/*
+ * Port changes of one datapath, from the notifications of ovs_vport. Before it: NetlinkDpif.portPoll. After it: a transport's subscription. What can be lost:
+ * notifications, when nobody asks for long; then, as at the beginning, everything may have changed. Threads: one.
+ */
+import * as K from '../../assembly/netlink/openvswitch.ts';
+import type { GenericFamily } from '../netlink/generic.ts';
+import { MessageCursor } from '../netlink/message.ts';
+import type { SubscriptionItem } from '../netlink/multicast.ts';
+import type { Transport, TransportSubscription } from '../transport/transport.ts';
+import { dpIfindexOf } from './messages/request.ts';
+import { readVport } from './messages/vport.ts';
+import type { PortChange } from './types.ts';
+
+const COMMANDS: ReadonlySet<number> = new Set([K.OVS_VPORT_CMD_NEW, K.OVS_VPORT_CMD_DEL, K.OVS_VPORT_CMD_SET]);
+
+export class PortEvents {
+  readonly #subscription: TransportSubscription;
+  readonly #family: GenericFamily;
+  readonly #dpIfindex: number;
+  #changed = true;
+  /** Heard by `wait` and not told yet. */
+  #heard: SubscriptionItem | undefined;
+  #waiting: Promise<IteratorResult<SubscriptionItem, undefined>> | undefined;
+
+  constructor(transport: Transport, family: GenericFamily, dpIfindex: number) {
+    this.#subscription = transport.subscribe([...family.groups.values()]);
+    this.#family = family;
+    this.#dpIfindex = dpIfindex;
+  }
+
+  poll(): PortChange | undefined {
+    if (this.#changed) {
+      this.#changed = false;
+      return 'changed';
+    }
+    for (let item = this.#take(); item !== undefined; item = this.#take()) {
+      const change = this.#read(item);
+      if (change === 'changed') while (this.#take() !== undefined);
+      if (change !== undefined) return change;
+    }
+    return undefined;
+  }
+
+  /** Resolves when `poll` may have something to say; rejects when `signal` is aborted. */
+  async wait(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#changed || this.#heard !== undefined) return;
+    this.#waiting ??= this.#subscription.next();
+    const aborted = new Promise<never>((_, reject) => {
+      signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    });
+    const { value } = await Promise.race([this.#waiting, aborted]);
+    this.#waiting = undefined;
+    this.#heard = value ?? undefined;
+  }
+
+  close(): void {
+    this.#subscription.close();
+  }
+
+  #take(): SubscriptionItem | undefined {
+    const heard = this.#heard;
+    this.#heard = undefined;
+    return heard ?? (this.#waiting === undefined ? this.#subscription.take() : undefined);
+  }
+
+  #read(item: SubscriptionItem): PortChange | undefined {
+    if (item.overrun) return 'changed';
+    const message = new MessageCursor(item.bytes);
+    if (item.type !== this.#family.id || !message.next()) return undefined;
+    if (dpIfindexOf(message) !== this.#dpIfindex || !COMMANDS.has(message.command)) return undefined;
+    try {
+      return { name: readVport(message, 'port notification').name };
+    } catch {
+      return 'changed';
+    }
+  }
+}
