@@ -2,10 +2,11 @@
  * PUSH_ETH and POP_ETH: the Ethernet header as a whole.
  *
  * Before it: execute.ts. After it: nothing. A packet without it cannot be output (DROP_NO_ETHERNET) until it has one again. As in the
- * kernel both fail when there is a VLAN tag, and the pop leaves LLC/SNAP where it was. The worker that owns the packet calls it.
+ * kernel both fail when there is a VLAN tag, the pop also when the type is that of a tag which the frame cuts off or LLC/SNAP announces; LLC/SNAP
+ * stays where it was. The worker that owns the packet calls it.
  */
 import { PACKET_L3 } from '../constants';
-import { ETH_HEADER_SIZE, ETH_TYPE_OFFSET } from '../packet/ethernet';
+import { ETH_HEADER_SIZE, ETH_TYPE_OFFSET, isVlanType } from '../packet/ethernet';
 import { grow, hasTag, protocolOf, setEthernetFirst, setL3, shrink, sizeOf } from './packet';
 
 const ETH_ADDRESS_SIZE: usize = 6;
@@ -25,8 +26,8 @@ export function pushEth(packet: usize, payload: usize): bool {
 
 export function popEth(packet: usize): bool {
   if (<u32>load<u16>(packet, PACKET_L3) < ETH_HEADER_SIZE || sizeOf(packet) < ETH_HEADER_SIZE) return false;
-  if (hasTag(packet)) return false;
   const type = protocolOf(packet);
+  if (hasTag(packet) || isVlanType(type)) return false;
   shrink(packet, ETH_HEADER_SIZE);
   setL3(packet, type);
   return true;

@@ -29,7 +29,7 @@ import {
   KEY_PACKET_TYPE,
   PACKET_CUT,
   PACKET_FLOW,
-  PACKET_HASH,
+  PACKET_SCRATCH,
 } from '../constants';
 import { count, countDrop } from '../flow/counters';
 import { random32 } from '../flow/random';
@@ -105,7 +105,7 @@ function executeDeferred(): void {
     const late = deferred(n);
     if (late == 0) return;
     const list: usize = load<u32>(late, PACKET_FLOW);
-    if (list != 0) run(late, list, load<u32>(late, PACKET_HASH), true);
+    if (list != 0) run(late, list, load<u32>(late, PACKET_SCRATCH), true);
     else pass(late);
   }
 }

@@ -46,7 +46,7 @@ function push(packet: usize, payload: usize, offset: u32): bool {
   if (data == 0) return false;
   memory.copy(data, data + MPLS_SIZE, offset);
   store<u32>(data + offset, load<u32>(payload, MPLS_LSE));
-  if (offset == 0) setL3(packet, type);
+  if (offset == 0 || isL3(packet)) setL3(packet, type);
   else store<u16>(data + typeAt, <u16>type);
   setNetwork(packet, offset, true);
   markStale(packet);

@@ -18,10 +18,10 @@ import {
   KEY_SIZE,
   PACKET_DATA,
   PACKET_FLOW,
-  PACKET_HASH,
   PACKET_HEAD,
   PACKET_KEY,
   PACKET_RECIRC_ID,
+  PACKET_SCRATCH,
   PACKET_SIZEOF,
   PACKET_TAIL,
 } from '../constants';
@@ -82,11 +82,11 @@ export function defer(packet: usize, attrs: usize, size: u32, recircId: u32): vo
   const copy = copyTo(packet, CLONES_MAX + queued);
   queued++;
   store<u32>(copy, <u32>attrs, PACKET_FLOW);
-  store<u32>(copy, size, PACKET_HASH);
+  store<u32>(copy, size, PACKET_SCRATCH);
   if (attrs == 0) setRecircId(copy, recircId);
 }
 
-/** The n-th packet that was put off, 0 when there are no more. PACKET_FLOW is its list, 0 for a lookup, PACKET_HASH the list's size. */
+/** The n-th packet that was put off, 0 when there are no more. PACKET_FLOW is its list, 0 for a lookup, PACKET_SCRATCH the list's size. */
 export function deferred(n: u32): usize {
   return n < queued ? packets + (COPIES + CLONES_MAX + n) * PACKET_SIZEOF : 0;
 }

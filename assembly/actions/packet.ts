@@ -29,7 +29,14 @@ import {
   PACKET_TAIL,
   PACKET_WIRE_SIZE,
 } from '../constants';
-import { ETH_HEADER_SIZE, ETH_TYPE_OFFSET, isLength, isVlanType, VLAN_TAG_SIZE } from '../packet/ethernet';
+import {
+  ETH_HEADER_SIZE,
+  ETH_P_TEB_WIRE,
+  ETH_TYPE_OFFSET,
+  isLength,
+  isVlanType,
+  VLAN_TAG_SIZE,
+} from '../packet/ethernet';
 
 /** KEY_PACKET_TYPE: name space 1 (OFPHTN_ETHERTYPE), as the two bytes before the type are loaded. */
 const ETHERTYPE_NAMESPACE: u32 = 0x0100;
@@ -96,10 +103,14 @@ export function lengthOf(packet: usize): u32 {
   return hasTag(packet) ? sizeOf(packet) - VLAN_TAG_SIZE : sizeOf(packet);
 }
 
-/** The type behind at most one tag, in wire order: the kernel's skb->protocol. */
+/**
+ * The type behind at most one tag, in wire order: the kernel's skb->protocol. What begins at the network header and has an Ethernet header
+ * there came out from under an MPLS label, whose type it keeps until it is looked at again.
+ */
 export function protocolOf(packet: usize): u32 {
   const key = keyOf(packet);
   if (isL3(packet)) return load<u16>(key, KEY_PACKET_TYPE + 2);
+  if (load<u16>(packet, PACKET_L3) == 0) return ETH_P_TEB_WIRE;
   const type = <u32>load<u16>(dataOf(packet) + typeOffset(packet));
   return isLength(type) ? <u32>load<u16>(key, KEY_ETH_TYPE) : type;
 }

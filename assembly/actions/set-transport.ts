@@ -7,7 +7,7 @@
  *
  * SCTP's CRC covers what the IP header calls payload, not padding behind it.
  */
-import { KEY_ETH_TYPE, KEY_IP_FRAG, KEY_IP_PROTO, KEY_TP_SRC, PACKET_L3, PACKET_L4 } from '../constants';
+import { KEY_ETH_TYPE, KEY_IP_FRAG, KEY_IP_PROTO, KEY_TP_DST, KEY_TP_SRC, PACKET_L3, PACKET_L4 } from '../constants';
 import { applyCrcDifference, delta16 } from '../packet/checksum';
 import { ETH_P_IP_WIRE } from '../packet/ethernet';
 import { FRAG_LATER, IPV4_TOTAL_SIZE } from '../packet/ipv4';
@@ -27,10 +27,13 @@ function transportOf(packet: usize, proto: u32, size: u32): usize {
   return hasHeader(packet, l4, size) ? dataOf(packet) + l4 : 0;
 }
 
+/** A port that stays is left alone in the key too, which may not have it: the header may be one that extraction does not believe. */
 @inline
-function storePorts(packet: usize, header: usize, ports: u32): void {
+function storeChanged(packet: usize, header: usize, before: u32, ports: u32): void {
+  const key = keyOf(packet);
   store<u32>(header, ports);
-  store<u32>(keyOf(packet), ports, KEY_TP_SRC);
+  if ((before ^ ports) & 0xffff) store<u16>(key, <u16>ports, KEY_TP_SRC);
+  if ((before ^ ports) >> 16) store<u16>(key, <u16>(ports >> 16), KEY_TP_DST);
 }
 
 /** Each port by itself, as the kernel does: a port that stays adds nothing. */
@@ -48,7 +51,7 @@ export function setTcp(packet: usize, value: usize, mask: usize): bool {
   const before = load<u32>(header);
   const ports = masked32(before, value, mask, 0);
   if (ports == before) return true;
-  storePorts(packet, header, ports);
+  storeChanged(packet, header, before, ports);
   if (!isChecksumPartial(packet)) mendChecksum(header + TCP_CHECKSUM, portsDelta(before, ports));
   return true;
 }
@@ -58,9 +61,14 @@ export function setUdp(packet: usize, value: usize, mask: usize): bool {
   if (header == 0) return false;
   const before = load<u32>(header);
   const ports = masked32(before, value, mask, 0);
+  if (load<u16>(header, UDP_CHECKSUM) == 0 || isChecksumPartial(packet)) {
+    store<u32>(header, ports);
+    store<u32>(keyOf(packet), ports, KEY_TP_SRC);
+    return true;
+  }
   if (ports == before) return true;
-  storePorts(packet, header, ports);
-  if (!isChecksumPartial(packet)) mendUdpChecksum(header + UDP_CHECKSUM, portsDelta(before, ports));
+  storeChanged(packet, header, before, ports);
+  mendUdpChecksum(header + UDP_CHECKSUM, portsDelta(before, ports));
   return true;
 }
 
@@ -69,7 +77,8 @@ export function setSctp(packet: usize, value: usize, mask: usize): bool {
   if (header == 0) return false;
   const before = load<u32>(header);
   const ports = masked32(before, value, mask, 0);
-  storePorts(packet, header, ports);
+  store<u32>(header, ports);
+  store<u32>(keyOf(packet), ports, KEY_TP_SRC);
   const crc = applyCrcDifference(load<u32>(header, SCTP_CHECKSUM), before ^ ports, sctpSize(packet));
   store<u32>(header, crc, SCTP_CHECKSUM);
   return true;

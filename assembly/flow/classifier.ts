@@ -19,7 +19,7 @@ import {
   FLOW_SUBTABLE,
   KEY_SIZE,
   PACKET_FLOW,
-  PACKET_HASH,
+  PACKET_SCRATCH,
   PACKET_SIZEOF,
   SB_FLOW_COUNT,
   SUBTABLE_INDEX,
@@ -135,7 +135,7 @@ function visitStaged(subtable: usize, table: u32, unresolved: u32): u32 {
   for (let todo = maybe; todo != 0; todo &= todo - 1) {
     const position = ctz(todo);
     const packet = packets + position * PACKET_SIZEOF;
-    const flow = findIn(subtable, table, keys + position * KEY_SIZE, load<u32>(packet, PACKET_HASH + 4));
+    const flow = findIn(subtable, table, keys + position * KEY_SIZE, load<u32>(packet, PACKET_SCRATCH));
     if (flow == 0) continue;
     store<u32>(packet, <u32>flow, PACKET_FLOW);
     unresolved ^= 1 << position;
@@ -165,7 +165,7 @@ function suspects(subtable: usize, table: u32, unresolved: u32): u32 {
     let sum = nh(a, b, c);
     if (listCount != 0) sum += hashList(key, list, listCount);
     const hash = finish(sum);
-    store<u32>(packets + position * PACKET_SIZEOF, hash, PACKET_HASH + 4);
+    store<u32>(packets + position * PACKET_SIZEOF, hash, PACKET_SCRATCH);
     const bucket = buckets + ((hash & bucketMask) << 6);
     const found = match(bucket, signatureOf(hash)) | load<u8>(bucket, BUCKET_SPILLED);
     maybe |= u32(found != 0) << position;
@@ -179,7 +179,7 @@ function touchFlows(table: u32, maybe: u32): void {
   const bucketMask = tableBucketMask(table);
   let touching: u32 = 0;
   for (let todo = maybe; todo != 0; todo &= todo - 1) {
-    const hash = load<u32>(packets + ctz(todo) * PACKET_SIZEOF, PACKET_HASH + 4);
+    const hash = load<u32>(packets + ctz(todo) * PACKET_SIZEOF, PACKET_SCRATCH);
     const bucket = buckets + ((hash & bucketMask) << 6);
     const ways = match(bucket, signatureOf(hash));
     if (ways == 0) continue;

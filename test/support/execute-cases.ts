@@ -63,7 +63,7 @@ function withRightChecksumsOr(frame: Uint8Array): Uint8Array {
   }
 }
 
-function tagCount(frame: Uint8Array): number {
+export function tagCount(frame: Uint8Array): number {
   let at = 12;
   while (frame.length >= at + 6 && [0x8100, 0x88a8].includes((frame[at] << 8) | frame[at + 1])) at += 4;
   return (at - 12) / 4;
