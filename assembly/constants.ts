@@ -214,6 +214,7 @@ export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const ENFILE = 23;
 export const EFBIG = 27;
 export const ENOSPC = 28;
 export const ERANGE = 34;
@@ -346,13 +347,17 @@ export const EXPLICIT_REASONS = 17;
 // ---------------------------------------------------------------------------------------------------- ports
 
 export const PORT_SIZEOF = 64;
-export const PORT_STATE = 0; // u32, 0 free, 1 up
+export const PORT_STATE = 0; // u32, PORT_FREE, PORT_UP, PORT_SILENT
 export const PORT_RX_KIND = 4; // u32, RX_*
 export const PORT_RX = 8; // u32, address of the driver's control block
 export const PORT_TX_KIND = 12; // u32, TX_*
 export const PORT_WORKER = 16; // u32, worker that polls it
 export const PORT_FLAGS = 20; // u32, PORT_FLAG_*
 export const PORT_TX_RINGS = 24; // u32, address of u32[workers]: transmit ring of each worker
+
+export const PORT_FREE = 0;
+export const PORT_UP = 1;
+export const PORT_SILENT = 2; // its vport is gone, its driver not yet closed
 
 export const PORT_FLAG_BACKPRESSURE = 1; // replaying ports wait while this port's transmit ring is more than half full
 
@@ -433,7 +438,8 @@ export const DEVICE_KIND = 4; // u32, DEVICE_*
 export const DEVICE_VPORT = 8; // u32, address of the vport that it belongs to, 0 none
 export const DEVICE_NAME = 16; // [16]
 export const DEVICE_ETHERNET = 1; // a vport can be made of it
-export const DEVICE_OTHER = 2; // only its name is taken: lo, a device of another datapath
+export const DEVICE_UNFIT = 2; // no vport can: lo, a device that another datapath made for itself
+export const DEVICE_BUSY = 3; // it is in another datapath
 /** Bytes of a device's name with its NUL (IFNAMSIZ). */
 export const IFNAMSIZ = 16;
 

@@ -33,6 +33,7 @@ export { deleteMeter, readMeter, setMeter } from './actions/meter';
 
 // messages
 export { closeSocket, openSocket } from './kernel/socket';
+export { addDevice, removeDevice } from './kernel/devices';
 export { handleMessages } from './kernel/dispatch';
 export { continueDump } from './kernel/dump';
 

@@ -16,7 +16,7 @@ const EXPORTS = [
   ...['dropActionList', 'dropMask', 'findExact', 'findFlow', 'holdActionList', 'holdMask'],
   ...['flushFlows', 'nextFlow', 'putFlow', 'readMatch', 'removeFlowAt', 'removeWhere', 'sweepFlows'],
   ...['sortSubtables', 'validateActions', 'actionFault', 'canonicalActions', 'deleteMeter', 'readMeter', 'setMeter'],
-  ...['openSocket', 'closeSocket', 'handleMessages', 'continueDump'],
+  ...['openSocket', 'closeSocket', 'addDevice', 'removeDevice', 'handleMessages', 'continueDump'],
   ...['answer', 'answerTaken', 'executeFrame', 'dropTaken', 'give', 'outstanding', 'purge', 'ringOf', 'take'],
   ...['answerByRules', 'decide', 'setRules', 'sumCounters', 'sumFlow', 'sumPort', 'check'],
 ];

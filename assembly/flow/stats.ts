@@ -12,11 +12,14 @@ import {
   FLOW_ROW_TCP_FLAGS,
   FLOW_ROW_USED_MS,
   PORT_ROW_SIZEOF,
+  SB_VPORTS,
+  VPORT_BASE,
+  VPORT_SIZEOF,
   WORKER_COUNTERS,
   WORKER_DROPS,
   WORKER_EXPLICIT_DROPS,
 } from '../constants';
-import { AREA_PORT_ROWS, areaOf, flowRowsOf, workers } from '../memory/layout';
+import { AREA_PORT_ROWS, areaOf, flowRowsOf, sb, workers } from '../memory/layout';
 import { slotOf } from './table';
 
 /** Writes packets u64, bytes u64, used u64 (ms, CLOCK_MONOTONIC, 0 never), TCP flags u64 of a flow to `out`. */
@@ -47,9 +50,11 @@ export function usedMsOf(flow: usize): u64 {
   return usedMs;
 }
 
-/** Writes the PORT_ROW_* sums of a port to `out` (PORT_ROW_SIZEOF bytes). */
+/** Writes the PORT_ROW_* sums of a port since it was made to `out` (PORT_ROW_SIZEOF bytes). */
 export function sumPort(port: u32, out: usize): void {
   sumWords(AREA_PORT_ROWS + port * PORT_ROW_SIZEOF, PORT_ROW_SIZEOF / 8, out);
+  const base = <usize>load<u32>(sb(SB_VPORTS)) + port * VPORT_SIZEOF + VPORT_BASE;
+  for (let i: u32 = 0; i < <u32>PORT_ROW_SIZEOF; i += 8) store<u64>(out + i, load<u64>(out + i) - load<u64>(base + i));
 }
 
 /** Writes u64[COUNTERS], u64[DROP_REASONS] and u64[EXPLICIT_REASONS] to `out`. */

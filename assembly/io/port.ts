@@ -2,7 +2,7 @@
  * Ports: opening, closing, and which worker polls what. Before it: the host, which allocates a port's rings in the arena. After it:
  * io/receive.ts and io/transmit.ts read the descriptor.
  *
- * Threads: the owner thread, one call at a time. A worker may be polling meanwhile: PORT_STATE is stored last when a port opens and cleared first
+ * Threads: the owner thread, one call at a time; silencePort: the holder of the writer lock. A worker may be polling meanwhile: PORT_STATE is stored last when a port opens and cleared first
  * when it closes, and the rings are retired, not freed.
  */
 import {
@@ -11,12 +11,15 @@ import {
   ENODEV,
   PORTS_MAX,
   PORT_FLAGS,
+  PORT_FREE,
   PORT_RX,
   PORT_RX_KIND,
+  PORT_SILENT,
   PORT_SIZEOF,
   PORT_STATE,
   PORT_TX_KIND,
   PORT_TX_RINGS,
+  PORT_UP,
   PORT_WORKER,
   RX_NONE,
   SB_PORT_COUNT,
@@ -31,14 +34,14 @@ import { retire } from '../memory/slab';
 export function openPort(portNo: u32, rxKind: u32, rx: usize, txKind: u32, txRings: usize, slot: u32, flags: u32): i32 {
   if (portNo >= <u32>PORTS_MAX || slot >= workers) return -EINVAL;
   const port = ports + portNo * PORT_SIZEOF;
-  if (load<u32>(port, PORT_STATE) != 0) return -EBUSY;
+  if (load<u32>(port, PORT_STATE) != PORT_FREE) return -EBUSY;
   store<u32>(port, <u32>rx, PORT_RX);
   store<u32>(port, txKind, PORT_TX_KIND);
   store<u32>(port, <u32>txRings, PORT_TX_RINGS);
   store<u32>(port, slot, PORT_WORKER);
   store<u32>(port, flags, PORT_FLAGS);
   atomic.store<u32>(port, rxKind, PORT_RX_KIND);
-  atomic.store<u32>(port, 1, PORT_STATE);
+  atomic.store<u32>(port, PORT_UP, PORT_STATE);
   if (portNo >= load<u32>(sb(SB_PORT_COUNT))) store<u32>(sb(SB_PORT_COUNT), portNo + 1);
   assignReceivers(slot);
   return 0;
@@ -48,8 +51,8 @@ export function openPort(portNo: u32, rxKind: u32, rx: usize, txKind: u32, txRin
 export function closePort(portNo: u32): i32 {
   if (portNo >= <u32>PORTS_MAX) return -ENODEV;
   const port = ports + portNo * PORT_SIZEOF;
-  if (load<u32>(port, PORT_STATE) == 0) return -ENODEV;
-  atomic.store<u32>(port, 0, PORT_STATE);
+  if (load<u32>(port, PORT_STATE) == PORT_FREE) return -ENODEV;
+  atomic.store<u32>(port, PORT_FREE, PORT_STATE);
   atomic.store<u32>(port, RX_NONE, PORT_RX_KIND);
   assignReceivers(load<u32>(port, PORT_WORKER));
   lock();
@@ -57,6 +60,14 @@ export function closePort(portNo: u32): i32 {
   if (load<u32>(port, PORT_TX_KIND) == TX_RING) retireRings(load<u32>(port, PORT_TX_RINGS));
   unlock();
   return 0;
+}
+
+/** Nothing is received from the port or sent to it from the next batch on; its rings stay until it is closed. */
+export function silencePort(portNo: u32): void {
+  const port = ports + portNo * PORT_SIZEOF;
+  if (load<u32>(port, PORT_STATE) != PORT_UP) return;
+  atomic.store<u32>(port, PORT_SILENT, PORT_STATE);
+  assignReceivers(load<u32>(port, PORT_WORKER));
 }
 
 function retireRings(rings: usize): void {
@@ -72,7 +83,7 @@ function assignReceivers(slot: u32): void {
   for (let portNo: u32 = 0; portNo < count; portNo++) {
     const port = ports + portNo * PORT_SIZEOF;
     if (
-      load<u32>(port, PORT_STATE) == 0 ||
+      load<u32>(port, PORT_STATE) != PORT_UP ||
       load<u32>(port, PORT_RX_KIND) == RX_NONE ||
       load<u32>(port, PORT_WORKER) != slot
     )

@@ -23,6 +23,7 @@ import {
   PORT_STATE,
   PORT_TX_KIND,
   PORT_TX_RINGS,
+  PORT_UP,
   RING_SLOTS,
   TX_RING,
 } from '../constants';
@@ -43,7 +44,7 @@ export function transmit(packet: usize, portNo: u32, size: u32): void {
 /** Hands `size` bytes of the frame over. False when they did not go out, which is counted; what went out is for the caller to count. */
 @inline
 export function deliver(packet: usize, portNo: u32, size: u32): bool {
-  if (portNo >= <u32>PORTS_MAX || load<u32>(portAt(portNo), PORT_STATE) == 0) {
+  if (portNo >= <u32>PORTS_MAX || load<u32>(portAt(portNo), PORT_STATE) != PORT_UP) {
     countDrop(DROP_NO_PORT);
     return false;
   }
@@ -75,7 +76,7 @@ function pushTo(port: usize, portNo: u32, packet: usize, size: u32): bool {
 export function congested(portCount: u32): bool {
   for (let portNo: u32 = 0; portNo < portCount; portNo++) {
     const port = portAt(portNo);
-    if (load<u32>(port, PORT_STATE) == 0 || (load<u32>(port, PORT_FLAGS) & PORT_FLAG_BACKPRESSURE) == 0) continue;
+    if (load<u32>(port, PORT_STATE) != PORT_UP || (load<u32>(port, PORT_FLAGS) & PORT_FLAG_BACKPRESSURE) == 0) continue;
     const ring = ringOf(port);
     if (queued(ring) << 1 > load<u32>(ring, RING_SLOTS)) return true;
   }

@@ -9,6 +9,7 @@ import { putU32 } from '../netlink/attribute';
 import { addressMessage, messageSeq, messageSize, NLMSG_HDRLEN } from '../netlink/header';
 import { closeFrame, frameLimit, messageAt } from './frames';
 import { portId, socket } from './request';
+import { putRule } from './rule-attribute';
 import { putText } from './texts';
 
 const NLMSG_ERROR: u32 = 2;
@@ -18,14 +19,16 @@ const NLMSGERR_ATTR_OFFS: u32 = 2;
 /** nlmsghdr and errno. */
 const ERROR_HDRLEN: u32 = NLMSG_HDRLEN + 4;
 
-/** Number of the text (texts.ts), 0 none; and the attribute at fault, 0 none. */
+/** Number of the text (texts.ts), the attribute at fault, and the row of the policy that it breaks; 0 none. */
 let text: u32 = 0;
 let fault: usize = 0;
+let rule: usize = 0;
 
 /** Nothing is said of the request that begins. */
 export function forget(): void {
   text = 0;
   fault = 0;
+  rule = 0;
 }
 
 /** What the kernel would say in words; the last one counts. */
@@ -33,9 +36,10 @@ export function say(number: u32): void {
   text = number;
 }
 
-/** The attribute that is at fault. */
-export function blame(attribute: usize): void {
+/** The attribute that is at fault, and the row of the policy that it breaks, 0 none. */
+export function blame(attribute: usize, row: usize): void {
   fault = attribute;
+  rule = row;
 }
 
 /** Writes the frame that answers the message at `request` with `errno`, 0 or negative. Nothing when there is no room. */
@@ -61,6 +65,7 @@ export function acknowledge(request: usize, errno: i32): void {
 function explain(at: usize, request: usize, errno: i32): usize {
   let end = at;
   if (text != 0) end = putText(end, frameLimit, text);
-  if (errno != 0 && fault != 0) end = putU32(end, frameLimit, NLMSGERR_ATTR_OFFS, <u32>(fault - request));
-  return end;
+  if (errno == 0 || fault == 0) return end;
+  end = putU32(end, frameLimit, NLMSGERR_ATTR_OFFS, <u32>(fault - request));
+  return rule == 0 ? end : putRule(end, frameLimit, rule);
 }

@@ -21,7 +21,6 @@ import {
   EEXIST,
   EINVAL,
   ENODEV,
-  ENOMEM,
   EOPNOTSUPP,
   PORTS_MAX,
   PORT_IDS_COUNT,
@@ -65,13 +64,13 @@ import {
   OVS_DP_MEGAFLOW_STATS_SIZEOF,
   OVS_DP_STATS_SIZEOF,
   OVS_DP_VER_FEATURES,
-  OVS_VPORT_TYPE_INTERNAL,
 } from '../netlink/openvswitch';
 import { GROUP_DATAPATH } from './families';
 import { beginPart, beginReply, frameLimit, sendNotification, sendReply } from './frames';
 import { checkPortIds, dropPortIds, setPortIds } from './port-ids';
 import { attr, attrU32, request, requestIfindex, scratch, socket } from './request';
-import { checkInternal, exists, findVport, makeVport, nameSize, portNoOf, removeVport, vportAt } from './vports';
+import { nameSize } from './names';
+import { exists, findVport, makeInternal, nameInternal, portNoOf, removeVport, vportAt } from './vports';
 
 const FEATURES: u32 =
   OVS_DP_F_UNALIGNED | OVS_DP_F_VPORT_PIDS | OVS_DP_F_TC_RECIRC_SHARING | OVS_DP_F_DISPATCH_UPCALL_PER_CPU;
@@ -143,21 +142,22 @@ function create(): i32 {
 }
 
 function createLocked(name: usize): i32 {
+  const portIds = attr(OVS_DP_ATTR_UPCALL_PID);
+  const wanted = attrU32(OVS_DP_ATTR_IFINDEX);
   let status = checkChange();
-  if (status == 0) status = checkInternal(name, attr(OVS_DP_ATTR_UPCALL_PID), attrU32(OVS_DP_ATTR_IFINDEX));
+  if (status == 0) status = nameInternal(scratch(), name, portIds, wanted);
   if (status == 0 && load<u32>(sb(SB_DP_EXISTS)) != 0) status = -EEXIST;
-  // EBUSY: its dp_ifindex is taken
+  // EBUSY: the ifindex that it wants is taken
   if (status == -EEXIST || status == -EBUSY) return refuseName();
   if (status == 0) status = applyChange(MASKS_CACHE_SIZE);
-  const ifindex = load<u32>(sb(SB_DP_IFINDEX));
-  if (status == 0)
-    status = makeVport(OVSP_LOCAL, OVS_VPORT_TYPE_INTERNAL, name, ifindex, 0, attr(OVS_DP_ATTR_UPCALL_PID));
+  if (wanted != 0) store<u32>(sb(SB_DP_IFINDEX), wanted);
+  if (status == 0) status = makeInternal(OVSP_LOCAL, name, portIds, load<u32>(sb(SB_DP_IFINDEX)));
   if (status != 0) {
     dropPortIds(sb(SB_DP_PORT_IDS));
     return status;
   }
-  memory.fill(sb(SB_DP_BASE), 0, DP_COUNTS * 8);
-  readCounts(sb(SB_DP_BASE));
+  readCounts(scratch());
+  memory.copy(sb(SB_DP_BASE), scratch(), DP_COUNTS * 8);
   atomic.store<u32>(sb(SB_DP_EXISTS), 1);
   return sendNotification(reply(OVS_DP_CMD_NEW), GROUP_DATAPATH);
 }
@@ -187,27 +187,33 @@ function destroyLocked(): i32 {
   return 0;
 }
 
-/** Whether what NEW and SET change can be so; in the kernel's order. */
+/** Whether what NEW and SET ask for can be; in the kernel's order. */
 function checkChange(): i32 {
-  const features = attrU32(OVS_DP_ATTR_USER_FEATURES);
-  if ((features & ~FEATURES) != 0) return -EOPNOTSUPP;
-  const size = attrU32(OVS_DP_ATTR_MASKS_CACHE_SIZE);
-  if ((size & (size - 1)) != 0) return -ENOMEM;
-  const portIds = attr(OVS_DP_ATTR_PER_CPU_PIDS);
-  return (features & OVS_DP_F_DISPATCH_UPCALL_PER_CPU) == 0 || portIds == 0 ? 0 : checkPortIds(portIds);
+  const status = checkFeatures();
+  return status != 0 || givenPortIds() == 0 ? status : checkPortIds(givenPortIds());
 }
 
-/** Changes what is given; features that are not given are gone. What stands before something impossible is changed all the same. */
+function checkFeatures(): i32 {
+  if ((attrU32(OVS_DP_ATTR_USER_FEATURES) & ~FEATURES) != 0) return -EOPNOTSUPP;
+  const size = attrU32(OVS_DP_ATTR_MASKS_CACHE_SIZE);
+  return (size & (size - 1)) != 0 ? -EINVAL : 0;
+}
+
+/** The port ids by worker, 0 when there are none or nobody has asked for that kind of dispatch. */
+function givenPortIds(): usize {
+  return (attrU32(OVS_DP_ATTR_USER_FEATURES) & OVS_DP_F_DISPATCH_UPCALL_PER_CPU) == 0
+    ? 0
+    : attr(OVS_DP_ATTR_PER_CPU_PIDS);
+}
+
+/** Changes what is given; features that are not given are gone. As in the kernel they are even if the port ids are refused then. */
 function applyChange(masksCacheSize: u32): i32 {
-  const status = checkChange();
-  if (status == -EOPNOTSUPP || status == -ENOMEM) return status;
+  const status = checkFeatures();
+  if (status != 0) return status;
   const given = attr(OVS_DP_ATTR_MASKS_CACHE_SIZE) != 0;
   store<u32>(sb(SB_DP_MASKS_CACHE_SIZE), given ? attrU32(OVS_DP_ATTR_MASKS_CACHE_SIZE) : masksCacheSize);
-  const features = attrU32(OVS_DP_ATTR_USER_FEATURES);
-  atomic.store<u32>(sb(SB_DP_FEATURES), features);
-  const portIds = attr(OVS_DP_ATTR_PER_CPU_PIDS);
-  if ((features & OVS_DP_F_DISPATCH_UPCALL_PER_CPU) == 0 || portIds == 0) return 0;
-  return setPortIds(sb(SB_DP_PORT_IDS), portIds);
+  atomic.store<u32>(sb(SB_DP_FEATURES), attrU32(OVS_DP_ATTR_USER_FEATURES));
+  return givenPortIds() == 0 ? 0 : setPortIds(sb(SB_DP_PORT_IDS), givenPortIds());
 }
 
 function reply(command: u32): usize {

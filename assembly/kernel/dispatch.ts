@@ -37,6 +37,7 @@ import {
   EOPNOTSUPP,
   EPERM,
   NL_VALIDATE_LIBERAL,
+  POLICY_ROW_SIZEOF,
   REFUSED_LEFTOVER,
   SOCKET_ADMIN,
   SOCKET_ATTRS,
@@ -44,6 +45,7 @@ import {
   SOCKET_FLAGS,
   SOCKET_NEXT,
 } from '../constants';
+import { attrType } from '../netlink/attribute';
 import {
   messageCommand,
   messageFamily,
@@ -76,6 +78,7 @@ import { frameAt, openFrames } from './frames';
 import { policyOf } from './policies';
 import { socket, useRequest, useSocket } from './request';
 import { TEXT_FLAGS, TEXT_RESERVED } from './texts';
+import { doVport } from './vport';
 
 const NLMSG_MIN_TYPE: u32 = 16;
 const NLM_F_REQUEST: u32 = 1;
@@ -175,7 +178,7 @@ function parse(message: usize, policy: usize): i32 {
   const status = parsePolicy(policy, message + OVS_MESSAGE_HDRLEN, size, socket + SOCKET_ATTRS, NL_VALIDATE_LIBERAL);
   if (status != 0) {
     say(refusedReason());
-    blame(refusedAttr());
+    blame(refusedAttr(), policy + attrType(refusedAttr()) * POLICY_ROW_SIZEOF);
   } else if (leftoverSize() != 0) {
     say(REFUSED_LEFTOVER);
   }
@@ -186,6 +189,8 @@ function handle(family: u32, command: u32): i32 {
   switch (family) {
     case FAMILY_DATAPATH:
       return doDatapath(command);
+    case FAMILY_VPORT:
+      return doVport(command);
     default:
       return -EOPNOTSUPP;
   }

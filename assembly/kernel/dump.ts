@@ -18,9 +18,10 @@ import {
 } from '../constants';
 import { addressMessage } from '../netlink/header';
 import { dumpDatapath } from './datapath';
-import { FAMILY_DATAPATH } from './families';
+import { FAMILY_DATAPATH, FAMILY_VPORT } from './families';
 import { closeFrame, frameAt, frameLimit, messageAt, NLM_F_MULTI, openFrames } from './frames';
 import { family, portId, requestIfindex, requestSeq, socket, useFamily, useSocket } from './request';
+import { dumpVports } from './vport';
 
 const NLMSG_DONE: u32 = 3;
 const DONE_SIZE: u32 = 20;
@@ -75,6 +76,8 @@ function partOf(at: usize, limit: usize): usize {
   switch (family) {
     case FAMILY_DATAPATH:
       return dumpDatapath(at, limit);
+    case FAMILY_VPORT:
+      return dumpVports(at, limit);
     default:
       return EOPNOTSUPP;
   }

@@ -72,6 +72,16 @@ export function beginReply(command: u32, ifindex: i32): usize {
   return at;
 }
 
+/** Begins a message of this family that nobody asked for; returns where its attributes begin. */
+export function beginNotice(id: u32, command: u32, ifindex: i32): usize {
+  return beginMessage(messageAt(), frameLimit, id, 0, command, versionOf(id), ifindex);
+}
+
+/** Sends the message begun by beginNotice to the group. */
+export function sendNotice(end: usize, group: u32): void {
+  if (endMessage(messageAt(), end) != 0 && hasListeners(group)) closeFrame(end, group, 0);
+}
+
 /** Begins a message of a dump at `at`, behind others; returns where its attributes begin. */
 export function beginPart(at: usize, limit: usize, command: u32, ifindex: i32, seq: u32): usize {
   const attrs = beginMessage(at, limit, family, NLM_F_MULTI, command, versionOf(family), ifindex);

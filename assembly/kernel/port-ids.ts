@@ -3,6 +3,7 @@
  * that looks one up reads the old list or the new one. Before it: datapath.ts, vports.ts. Threads: holders of the writer lock write, any may read.
  */
 import { EINVAL, ENOMEM, PORT_IDS_COUNT, PORT_IDS_FIRST } from '../constants';
+import { workers } from '../memory/layout';
 import { allocate, retire } from '../memory/slab';
 import { attrPayload, attrPayloadSize } from '../netlink/attribute';
 
@@ -10,6 +11,11 @@ import { attrPayload, attrPayloadSize } from '../netlink/attribute';
 export function checkPortIds(attribute: usize): i32 {
   const size = attrPayloadSize(attribute);
   return size == 0 || size % 4 != 0 ? -EINVAL : 0;
+}
+
+/** The same for a vport, which has no more of them than there are workers (the kernel: CPUs). */
+export function checkVportIds(attribute: usize): i32 {
+  return attrPayloadSize(attribute) > workers << 2 ? -EINVAL : checkPortIds(attribute);
 }
 
 /** Replaces the list whose address is at `place` by the payload of an attribute. 0, -EINVAL, -ENOMEM. */

@@ -1,27 +1,32 @@
 /*
- * Vports: what messages know of the ports of the datapath, and the devices that they are made of. Before it: the families ovs_datapath and ovs_vport,
- * and the host, which says which devices there are. After it: io/port.ts for a vport that has a driver.
+ * Vports: what messages know of the ports of the datapath. Before it: the families ovs_datapath and ovs_vport. After it: devices.ts, and io/port.ts
+ * for a vport that has a driver.
  *
  * Concepts. A vport of type NETDEV takes a device that exists; one of type INTERNAL makes its own. A vport moves no packets until the host
  * opens a driver for its number (openPort); without one it is a device that is down. The other way round, a driver is silenced here when its
  * vport goes, and closed by the host when it hears of that.
  *
- * Ownership. Regions of the memory, one slot a port number and a device. Threads: holders of the writer lock, but for `vportAt`.
+ * Ownership. A region of the memory, one slot a port number. Threads: holders of the writer lock, but for `vportAt`.
  */
 import {
-  DEVICES_MAX,
   DEVICE_IFINDEX,
-  DEVICE_NAME,
-  DEVICE_SIZEOF,
+  DEVICE_VPORT,
+  PORTS_MAX,
+  PORT_ROW_RX_BYTES,
+  PORT_ROW_RX_DROPPED,
+  PORT_ROW_RX_PACKETS,
+  PORT_ROW_SIZEOF,
+  PORT_ROW_TX_BYTES,
+  PORT_ROW_TX_DROPPED,
+  PORT_ROW_TX_PACKETS,
+  SB_IFINDEX_NEXT,
+  SB_VPORTS,
   EBUSY,
   EEXIST,
   EINVAL,
+  ENFILE,
+  ENODEV,
   IFNAMSIZ,
-  PORTS_MAX,
-  PORT_ROW_SIZEOF,
-  SB_DEVICES,
-  SB_IFINDEX_NEXT,
-  SB_VPORTS,
   VPORT_BASE,
   VPORT_DEVICE,
   VPORT_IFINDEX,
@@ -31,17 +36,21 @@ import {
   VPORT_TYPE,
 } from '../constants';
 import { sumPort } from '../flow/stats';
+import { silencePort } from '../io/port';
 import { sb } from '../memory/layout';
-import { checkPortIds, dropPortIds, setPortIds } from './port-ids';
+import { OVS_VPORT_TYPE_INTERNAL, OVS_VPORT_TYPE_NETDEV } from '../netlink/openvswitch';
+import { findDevice, isIfindexOfDevice, whyUnfit } from './devices';
+import { copyName, fillPattern, isDeviceName, isGoodPattern, isPattern, sameName } from './names';
+import { checkVportIds, dropPortIds, setPortIds } from './port-ids';
+import { scratch } from './request';
 
-const DOT: u8 = 0x2e;
-const SLASH: u8 = 0x2f;
-const COLON: u8 = 0x3a;
-const SPACE: u8 = 0x20;
-/** White space to the kernel's isspace, which reads Latin-1. */
-const NBSP: u8 = 0xa0;
-const TAB: u8 = 0x09;
-const RETURN: u8 = 0x0d;
+/** Numbers that the kernel tries for a `%d` in a name: as many as a page has bits, times eight. */
+const PATTERN_NUMBERS: u32 = 32768;
+// from the packets of one direction to its bytes and to what it dropped
+const BYTES = PORT_ROW_RX_BYTES - PORT_ROW_RX_PACKETS;
+const DROPPED = PORT_ROW_RX_DROPPED - PORT_ROW_RX_PACKETS;
+
+assert(PORT_ROW_TX_BYTES - PORT_ROW_TX_PACKETS == BYTES && PORT_ROW_TX_DROPPED - PORT_ROW_TX_PACKETS == DROPPED);
 
 @inline
 export function vportAt(portNo: u32): usize {
@@ -58,18 +67,6 @@ export function exists(vport: usize): bool {
   return load<u32>(vport, VPORT_TYPE) != 0;
 }
 
-/** Bytes of a name without its NUL; it has one within IFNAMSIZ bytes. */
-export function nameSize(name: usize): u32 {
-  let size: u32 = 0;
-  while (size < <u32>IFNAMSIZ - 1 && load<u8>(name + size) != 0) size++;
-  return size;
-}
-
-function sameName(a: usize, b: usize): bool {
-  const size = nameSize(a);
-  return size == nameSize(b) && memory.compare(a, b, size) == 0;
-}
-
 /** The vport of this name, 0 none. */
 export function findVport(name: usize): usize {
   for (let portNo: u32 = 0; portNo < <u32>PORTS_MAX; portNo++) {
@@ -79,42 +76,52 @@ export function findVport(name: usize): usize {
   return 0;
 }
 
-/** The device of this name, 0 none. */
-export function findDevice(name: usize): usize {
-  const first: usize = load<u32>(sb(SB_DEVICES));
-  for (let i: u32 = 0; i < <u32>DEVICES_MAX; i++) {
-    const device = first + i * DEVICE_SIZEOF;
-    if (load<u32>(device, DEVICE_IFINDEX) != 0 && sameName(device + DEVICE_NAME, name)) return device;
-  }
+/** Makes port `portNo` of the device of this name. 0, -EINVAL, -ENODEV, -EEXIST: it is in this datapath; -EBUSY: in another; -ENOMEM. */
+export function makeNetdev(portNo: u32, name: usize, portIds: usize): i32 {
+  if (checkVportIds(portIds) != 0) return -EINVAL;
+  const device = findDevice(name);
+  // a device that was made here is a vport already, and no vport is made of it
+  if (device == 0) return findVport(name) != 0 ? -EINVAL : -ENODEV;
+  const unfit = whyUnfit(device);
+  if (unfit != 0) return unfit;
+  const status = makeVport(portNo, OVS_VPORT_TYPE_NETDEV, name, load<u32>(device, DEVICE_IFINDEX), portIds);
+  if (status != 0) return status;
+  store<u32>(vportAt(portNo), <u32>device, VPORT_DEVICE);
+  store<u32>(device, <u32>vportAt(portNo), DEVICE_VPORT);
   return 0;
 }
 
-/** A number for a device that is made here. */
-export function nextIfindex(): u32 {
-  const ifindex = load<u32>(sb(SB_IFINDEX_NEXT));
-  store<u32>(sb(SB_IFINDEX_NEXT), ifindex + 1);
-  return ifindex;
+/**
+ * Makes port `portNo` and its device; a `%d` in the name becomes a number, `ifindex` 0 the next one. 0, -EINVAL: port ids that are none, a name that
+ * no device can have; -ENFILE: no number is left; -EEXIST: the name is taken; -EBUSY: the ifindex is; -ENOMEM.
+ */
+export function makeInternal(portNo: u32, name: usize, portIds: usize, ifindex: u32): i32 {
+  const own = scratch();
+  const status = nameInternal(own, name, portIds, ifindex);
+  if (status != 0) return status;
+  return makeVport(portNo, OVS_VPORT_TYPE_INTERNAL, own, ifindex != 0 ? ifindex : nextIfindex(), portIds);
 }
 
-/**
- * Whether a device can be made here: 0, -EINVAL for port ids that are none and for a name that no device can have, -EEXIST for one that is taken,
- * -EBUSY for an ifindex that is.
- */
-export function checkInternal(name: usize, portIds: usize, ifindex: u32): i32 {
-  if (checkPortIds(portIds) != 0 || !isDeviceName(name)) return -EINVAL;
-  if (findVport(name) != 0 || findDevice(name) != 0) return -EEXIST;
+/** Whether makeInternal would do it, but for the memory; writes the name to IFNAMSIZ bytes at `own`. */
+export function nameInternal(own: usize, name: usize, portIds: usize, ifindex: u32): i32 {
+  if (checkVportIds(portIds) != 0 || !isDeviceName(name)) return -EINVAL;
+  copyName(own, name);
+  if (isPattern(name)) {
+    if (!isGoodPattern(name)) return -EINVAL;
+    let number: u32 = 0;
+    for (; number < PATTERN_NUMBERS; number++) {
+      fillPattern(own, name, number);
+      if (!isTaken(own)) break;
+    }
+    if (number == PATTERN_NUMBERS) return -ENFILE;
+  } else if (isTaken(own)) {
+    return -EEXIST;
+  }
   return ifindex != 0 && isIfindexTaken(ifindex) ? -EBUSY : 0;
 }
 
-/** As the kernel's dev_valid_name: not empty, not `.` or `..`, no `/`, no `:`, no white space. */
-function isDeviceName(name: usize): bool {
-  const size = nameSize(name);
-  if (size == 0 || (load<u8>(name) == DOT && (size == 1 || (size == 2 && load<u8>(name, 1) == DOT)))) return false;
-  for (let i: u32 = 0; i < size; i++) {
-    const c = load<u8>(name + i);
-    if (c == SLASH || c == COLON || c == SPACE || c == NBSP || (c >= TAB && c <= RETURN)) return false;
-  }
-  return true;
+function isTaken(name: usize): bool {
+  return findVport(name) != 0 || findDevice(name) != 0;
 }
 
 function isIfindexTaken(ifindex: u32): bool {
@@ -122,31 +129,58 @@ function isIfindexTaken(ifindex: u32): bool {
     const vport = vportAt(portNo);
     if (exists(vport) && load<u32>(vport, VPORT_IFINDEX) == ifindex) return true;
   }
-  const first: usize = load<u32>(sb(SB_DEVICES));
-  for (let i: u32 = 0; i < <u32>DEVICES_MAX; i++) {
-    if (load<u32>(first + i * DEVICE_SIZEOF, DEVICE_IFINDEX) == ifindex) return true;
-  }
-  return false;
+  return isIfindexOfDevice(ifindex);
+}
+
+/** A number for a device that is made here. */
+function nextIfindex(): u32 {
+  let ifindex = load<u32>(sb(SB_IFINDEX_NEXT));
+  while (isIfindexTaken(ifindex)) ifindex++;
+  store<u32>(sb(SB_IFINDEX_NEXT), ifindex + 1);
+  return ifindex;
 }
 
 /** Fills the free slot of port `portNo`; `portIds` is the attribute. VPORT_TYPE, which makes it a vport, is stored last. 0, -EINVAL, -ENOMEM. */
-export function makeVport(portNo: u32, type: u32, name: usize, ifindex: u32, device: usize, portIds: usize): i32 {
+function makeVport(portNo: u32, type: u32, name: usize, ifindex: u32, portIds: usize): i32 {
   const vport = vportAt(portNo);
   const status = setPortIds(vport + VPORT_PORT_IDS, portIds);
   if (status != 0) return status;
-  const size = nameSize(name);
-  memory.fill(vport + VPORT_NAME, 0, IFNAMSIZ);
-  memory.copy(vport + VPORT_NAME, name, size);
+  copyName(vport + VPORT_NAME, name);
   store<u32>(vport, ifindex, VPORT_IFINDEX);
-  store<u32>(vport, <u32>device, VPORT_DEVICE);
+  store<u32>(vport, 0, VPORT_DEVICE);
+  // what other ports of this number have counted
+  const counted = scratch() + IFNAMSIZ;
   memory.fill(vport + VPORT_BASE, 0, PORT_ROW_SIZEOF);
-  sumPort(portNo, vport + VPORT_BASE);
+  sumPort(portNo, counted);
+  memory.copy(vport + VPORT_BASE, counted, PORT_ROW_SIZEOF);
   atomic.store<u32>(vport, type, VPORT_TYPE);
   return 0;
 }
 
-/** Empties the slot of a vport. */
+/** Empties the slot of a vport, and silences its driver. Its device is free for another. */
 export function removeVport(vport: usize): void {
+  const device: usize = load<u32>(vport, VPORT_DEVICE);
+  if (device != 0) store<u32>(device, 0, DEVICE_VPORT);
   atomic.store<u32>(vport, 0, VPORT_TYPE);
   dropPortIds(vport + VPORT_PORT_IDS);
+  silencePort(portNoOf(vport));
+}
+
+/**
+ * Writes struct ovs_vport_stats. A device that was made here stands behind the datapath: what the datapath sends to it is what it receives, as in the
+ * kernel, where a device of type NETDEV is what the datapath receives from.
+ */
+export function putVportStats(out: usize, vport: usize): void {
+  const rows = scratch();
+  sumPort(portNoOf(vport), rows);
+  const netdev = load<u32>(vport, VPORT_TYPE) == OVS_VPORT_TYPE_NETDEV;
+  const rx = netdev ? rows + PORT_ROW_RX_PACKETS : rows + PORT_ROW_TX_PACKETS;
+  const tx = netdev ? rows + PORT_ROW_TX_PACKETS : rows + PORT_ROW_RX_PACKETS;
+  store<u64>(out, load<u64>(rx));
+  store<u64>(out, load<u64>(tx), 8);
+  store<u64>(out, load<u64>(rx, BYTES), 16);
+  store<u64>(out, load<u64>(tx, BYTES), 24);
+  v128.store(out, i64x2.splat(0), 32); // errors
+  store<u64>(out, load<u64>(rx, DROPPED), 48);
+  store<u64>(out, load<u64>(tx, DROPPED), 56);
 }

@@ -77,6 +77,8 @@ export interface DatapathExports {
 
   openSocket(portId: number, flags: number): number;
   closeSocket(socket: number): void;
+  addDevice(name: number, ifindex: number, kind: number): number;
+  removeDevice(name: number, out: number, limit: number): number;
   handleMessages(socket: number, datagram: number, size: number, out: number, limit: number): number;
   continueDump(socket: number, out: number, limit: number): number;
 
