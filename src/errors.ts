@@ -23,6 +23,7 @@ export type DatapathErrorCode =
   | 'ERR_HANDLER'
   | 'ERR_RULE'
   | 'ERR_CONFIG'
+  | 'ERR_CONTROL'
   | 'ERR_WORKER'
   | 'ERR_WASM'
   | 'ERR_OPERATION'

@@ -166,11 +166,11 @@ describe('help', () => {
     const { status, stdout, stderr } = await runCli(['run', '--help'], folder);
     expect([status, stderr]).toEqual([0, '']);
     expect(await runCli(['help', 'run'], folder)).toEqual({ status: 0, stdout, stderr: '' });
-    for (const word of ['--config', '--name', '--port', '--handler', '--workers', '--json', '--for', '--speed'])
+    for (const word of ['--config', '--name', '--port', '--handler', '--workers', '--json', '--for', '--control'])
       expect(stdout).toContain(word);
     for (const word of ['memory', 'pcap', 'generator', 'null', 'static:FILE', 'module:FILE', '130'])
       expect(stdout).toContain(word);
-    for (const word of ['--control', '--metrics', 'afpacket']) expect(stdout).not.toContain(word);
+    for (const word of ['--metrics', 'afpacket']) expect(stdout).not.toContain(word);
     expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100);
   });
 

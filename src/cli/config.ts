@@ -26,6 +26,8 @@ export interface Settings {
   seed?: number | undefined;
   /** Of pcap ports that do not say. */
   speed?: 'recorded' | 'max' | number | undefined;
+  /** Path of the control socket. */
+  control?: string | undefined;
   /** Seconds. */
   for?: number | undefined;
   json?: boolean | undefined;
@@ -102,6 +104,7 @@ const settingsSchema = v.strictObject({
       (n) => n === 'recorded' || n === 'max' || (typeof n === 'number' && n >= 1),
     ),
   ),
+  control: v.optional(field<string>('a path', isText)),
   for: v.optional(seconds(0.001)),
   json: v.optional(field<boolean>('true or false', (value) => typeof value === 'boolean')),
 });

@@ -9,6 +9,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../native/package-root.ts';
+import { registerAppctl } from './appctl.ts';
 import { registerBench } from './bench.ts';
 import { EXIT_DONE, EXIT_USAGE, failureOf, oneLine } from './failure.ts';
 import type { NormalizeOptions, OdpOptions } from './odp.ts';
@@ -25,9 +26,11 @@ function makeProgram(): Command {
     .version(version, '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
+    .enablePositionalOptions()
     .exitOverride()
     .addHelpText('after', '\nExit status: 0 done, 1 it could not be done, 2 wrong command line, 130 interrupted.');
   registerRun(program);
+  registerAppctl(program);
   registerBench(program);
   registerParsePcap(program);
   registerOdp(program);

@@ -6,9 +6,11 @@
  * Before it: run.ts with the settings. After it: status.ts, status-summary.ts. Threads: main; workers are inside the datapath.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Control } from '../control/control.ts';
 import { Datapath } from '../datapath/datapath.ts';
 import type { DatapathEvent } from '../datapath/options.ts';
 import { DatapathError, type DatapathErrorCode } from '../errors.ts';
+import { Log } from '../log.ts';
 import type { Port } from '../ports/port.ts';
 import { makeHandler } from '../upcall/registry.ts';
 import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, oneLine } from './failure.ts';
@@ -32,9 +34,11 @@ export interface RunOutputs {
 /** Runs until the end and prints the summary. `interrupt` ends it early. Returns the exit status; throws what cannot be opened. */
 export async function runSession(settings: RunSettings, outputs: RunOutputs, interrupt: AbortSignal): Promise<number> {
   const events = new EventLines();
+  const exit = new AbortController();
   await using datapath = await Datapath.open({ ...settings.datapath, onEvent: (event) => events.tell(event) });
   for (const port of settings.ports) await addPort(datapath, port);
   await datapath.onUpcall(await makeHandler(settings.handler));
+  await using control = await openControl(settings.control, datapath, events.log, exit);
   const replaying = replayingPorts(datapath);
   if (!settings.json) outputs.err.write(`${introduction(settings, datapath, replaying)}\n`);
 
@@ -45,7 +49,7 @@ export async function runSession(settings: RunSettings, outputs: RunOutputs, int
   try {
     await datapath.start();
     status.start();
-    await untilEnd(datapath, replaying, settings.forMs, interrupt);
+    await untilEnd(datapath, replaying, settings.forMs, AbortSignal.any([interrupt, exit.signal]));
     await datapath.stop();
   } finally {
     status.stop();
@@ -54,6 +58,7 @@ export async function runSession(settings: RunSettings, outputs: RunOutputs, int
   await awaitAnswers(datapath);
   const ports = portStatus(datapath);
   const flowsLeft = datapath.stats().flows;
+  await control?.close();
   await datapath.close();
   const result: RunResult = {
     name: datapath.name,
@@ -65,6 +70,18 @@ export async function runSession(settings: RunSettings, outputs: RunOutputs, int
     ports,
   };
   return report(result, settings, outputs);
+}
+
+/** The control socket, if one is wanted. Its command `exit` ends the run as if everything were done. */
+async function openControl(
+  path: string | undefined,
+  datapath: Datapath,
+  log: Log,
+  exit: AbortController,
+): Promise<Control | undefined> {
+  if (path === undefined) return undefined;
+  const { Control } = await import('../control/control.ts');
+  return Control.open({ path, datapath, log, exit: () => exit.abort() });
 }
 
 async function addPort(datapath: Datapath, port: PortSetting): Promise<void> {
@@ -84,7 +101,8 @@ function introduction(settings: RunSettings, datapath: Datapath, replaying: read
   const ports = [...datapath.ports].map((port) => `  port ${port.portNo}: ${port.name}, ${port.type}${describe(port)}`);
   const head = `datapath ${name}: handler ${settings.handler}, ${workers === 1 ? '1 worker' : `${workers} workers`}`;
   const idle = replaying.length > 0 ? [] : ['no port receives anything: give one rx=FILE or type=generator'];
-  return [`${head}, ${endText(settings.forMs, replaying)}`, ...ports, ...idle].join('\n');
+  const control = settings.control === undefined ? [] : [`control socket ${settings.control}`];
+  return [`${head}, ${endText(settings.forMs, replaying)}`, ...ports, ...control, ...idle].join('\n');
 }
 
 function endText(forMs: number | undefined, replaying: readonly Port[]): string {
@@ -150,6 +168,8 @@ function report(result: RunResult, settings: RunSettings, { out, err }: RunOutpu
 /** Tells events as lines of chatter, each kind once a second at most and with the number of those passed over. */
 class EventLines {
   say: (text: string) => void = () => {};
+  /** What the log lets through; `vlog/set` of the control socket changes that. */
+  readonly log = new Log((line) => this.say(`wdp: ${line}`));
   readonly #told = new Map<DatapathEvent['type'], { timeMs: number; passedOver: number }>();
 
   tell(event: DatapathEvent): void {
@@ -161,7 +181,7 @@ class EventLines {
     }
     const more = last === undefined || last.passedOver === 0 ? '' : ` (and ${last.passedOver} more like it)`;
     this.#told.set(event.type, { timeMs: now, passedOver: 0 });
-    this.say(`wdp: ${eventText(event)}${more}`);
+    this.log.log('datapath', 'warn', `${eventText(event)}${more}`);
   }
 }
 

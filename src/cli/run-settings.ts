@@ -27,6 +27,8 @@ export interface RunSettings {
   readonly ports: readonly PortSetting[];
   readonly handler: string;
   readonly json: boolean;
+  /** Path of the control socket; undefined: none. */
+  readonly control: string | undefined;
   /** Stop after so long; undefined: when all is replayed, or never. */
   readonly forMs: number | undefined;
   /** How long the captures last on their common clock; undefined without captures at recorded speed. */
@@ -71,6 +73,7 @@ export async function runSettings(options: Settings, configFile: string | undefi
     ports,
     handler: settings.handler ?? 'learning',
     json: settings.json ?? false,
+    control: settings.control,
     forMs: settings.for === undefined ? undefined : settings.for * 1000,
     spanMs,
     isDemo,

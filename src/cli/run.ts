@@ -22,6 +22,7 @@ interface RunOptions {
   hardTimeout?: string;
   seed?: string;
   speed?: string;
+  control?: string;
   for?: string;
   json?: boolean;
 }
@@ -47,6 +48,7 @@ export function registerRun(program: Command): void {
     .option('--hard-timeout <SECONDS>', 'remove flows so long after they were installed, 0: never (default: 0)')
     .option('--seed <N>', 'seed of every hash (default: random)')
     .option('--speed <SPEED>', 'of pcap ports that do not say: recorded, max, or packets a second (default: recorded)')
+    .option('--control <PATH>', 'open a control socket there, for `wdp --target PATH` and ovs-appctl (default: none)')
     .option('--for <SECONDS>', 'end after so long (default: when every port has replayed all it had)')
     .option('--json', 'one JSON object a second on stdout, and one with the summary at the end')
     .addHelpText('after', helpText())
@@ -84,6 +86,7 @@ Exit status: 0 done, 1 it could not be done, 2 wrong command line, 130 interrupt
 Examples:
   wdp run
   wdp run --port a,type=pcap,rx=a.pcap,tx=to-a.pcap --port b,type=pcap,rx=b.pcap,tx=to-b.pcap
+  wdp run --control /tmp/dp0.ctl --port a --port b
   wdp run --port gen,type=generator,flows=1000 --port sink,type=null --handler flood --for 5 --json`;
 }
 

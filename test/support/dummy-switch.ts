@@ -153,6 +153,11 @@ export class DummySwitch {
     }
   }
 
+  /** Its control socket, for clients of one's own. */
+  get controlPath(): string {
+    return path.join(this.#folder, 'switch.ctl');
+  }
+
   /** Runs one command as ovs-appctl would; rejects with the switch's error text. */
   call(command: string, ...args: string[]): Promise<string> {
     return this.#control.call(command, args);

@@ -1,0 +1,186 @@
+/*
+ * The control socket of a running worker, asked by stock ovs-appctl and by `wdp appctl`: what it says is in the form of Open vSwitch and agrees with the
+ * worker's own summary.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { type CliRun, expectJsonAddsUp, expectOneLine, runCli, startCli } from './support/cli.ts';
+import { DUMMY_DATAPATH, DummySwitch, whyNoDummySwitch } from './support/dummy-switch.ts';
+import { requireProgram } from './support/require.ts';
+
+const folder = mkdtempSync(path.join(os.tmpdir(), 'control-'));
+writeFileSync(path.join(folder, 'rules'), 'priority=1 actions:3\n');
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const PACKETS = 5000;
+
+interface Worker {
+  run: CliRun;
+  socketPath: string;
+  /** The answer of a command. */
+  ask: (...args: string[]) => Promise<string>;
+}
+
+let workers = 0;
+
+/** A worker that has forwarded PACKETS packets of 100 flows between its two ports, and waits. */
+async function startWorker(...args: string[]): Promise<Worker> {
+  const socketPath = path.join(folder, `${++workers}.ctl`);
+  const ports = [`gen,type=generator,flows=100,loop=${PACKETS / 100}`, 'idle,type=generator,rate=1', 'sink,type=null'];
+  const run = startCli(
+    [
+      'run',
+      '--json',
+      '--control',
+      socketPath,
+      '--handler',
+      'static:rules',
+      ...ports.flatMap((port) => ['--port', port]),
+      ...args,
+    ],
+    folder,
+  );
+  const ask = async (...words: string[]): Promise<string> => {
+    const { status, stdout, stderr } = await runCli(['appctl', '--target', socketPath, ...words], folder);
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    return stdout;
+  };
+  await run.printed('"received"');
+  return { run, socketPath, ask };
+}
+
+/** `name: 12` of a block of lines. */
+function valuesOf(text: string): Record<string, number> {
+  return Object.fromEntries(
+    [...text.matchAll(/^ +([^:]+): ([\d.]+)$/gm)].map(([, name, value]) => [name, Number(value)]),
+  );
+}
+
+describe('a running worker', () => {
+  it('counts for each thread what its summary says in the end', async () => {
+    const { run, ask, socketPath } = await startWorker();
+    const text = await ask('dpif-netdev/pmd-stats-show');
+    expect(text).toMatch(/^main thread:\n {2}packets received: 0\n[\s\S]*pmd thread worker_id 1:\n/);
+    const poller = valuesOf(text.slice(text.indexOf('pmd thread')));
+    expect(poller['packets received']).toBeGreaterThanOrEqual(PACKETS);
+    expect(poller['emc hits'] + poller['megaflow hits'] + poller['miss with success upcall']).toBe(
+      poller['packets received'],
+    );
+    expect(await ask('dpif-netdev/pmd-stats-show', '-pmd', '1')).toMatch(/^pmd thread/);
+    expect(await ask('dpif-netdev/pmd-rxq-show')).toBe(
+      'Displaying last 60 seconds pmd usage %\npmd thread worker_id 1:\n  isolated : false\n' +
+        ['gen', 'idle', 'sink']
+          .map((name) => `  port: ${name.padEnd(16)}  queue-id:  0 (enabled)   pmd usage: NOT AVAIL\n`)
+          .join('') +
+        '  overhead: NOT AVAIL\n',
+    );
+    await ask('dpif-netdev/pmd-stats-clear');
+    expect(valuesOf(await ask('dpif-netdev/pmd-stats-show', '-pmd', '1'))['packets received']).toBeLessThan(PACKETS);
+    expect(await ask('dpif-netdev/pmd-perf-show')).toMatch(
+      /Measurement duration: [\d.]+ s\n\npmd thread worker_id 1:\n\n {2}Rx packets:/,
+    );
+
+    expect(await ask('exit')).toBe('');
+    const { status, stdout, stderr } = await run.ended;
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    expect(expectJsonAddsUp(stdout).received).toBeGreaterThanOrEqual(PACKETS);
+    expect(existsSync(socketPath)).toBe(false);
+  });
+
+  it('shows itself, its memory and its events', async () => {
+    const { run, ask } = await startWorker('--name', 'lan', '--workers', '0');
+    expect(await ask('version')).toMatch(/^wdp \(wasm-datapath\) \d+\.\d+\.\d+\n$/);
+    expect(await ask('dpif/dump-dps')).toBe('netdev@lan\n');
+    expect(await ask('dpif/show')).toMatch(
+      /^netdev@lan: hit:\d+ missed:\d+\n {2}lan:\n {4}gen 1\/1: \(generator: .*\)\n {4}idle 2\/2: \(generator: .*\)\n {4}sink 3\/3: \(null\)\n$/,
+    );
+    expect(await ask('memory/show')).toMatch(
+      /^action-lists:\d+ arena-kB:\d+ .*flows:1 .*masks:1 ports:3 .*workers:0\n$/,
+    );
+    const events = await ask('coverage/show');
+    expect(events).toMatch(
+      /^Event coverage, avg rate over last: 5 seconds, last minute, last hour, {2}hash=[0-9a-f]{8}:\n/,
+    );
+    expect(events).toMatch(/^datapath_received +\d+\.\d\/sec +\d+\.\d{3}\/sec +\d+\.\d{4}\/sec {3}total: \d+$/m);
+    expect(events).toMatch(/\d+ events never hit\n$/);
+    expect(Number(await ask('coverage/read-counter', 'datapath_received'))).toBeGreaterThanOrEqual(PACKETS);
+    expect(await ask('dpif-netdev/pmd-rxq-show')).toContain('main thread:\n  isolated : false\n  port: gen ');
+    await ask('exit');
+    expect((await run.ended).status).toBe(0);
+  });
+
+  it('says on its console what vlog/set asks for', async () => {
+    const { run, ask } = await startWorker();
+    await ask('vlog/set', 'unixctl:console:dbg');
+    expect(await ask('vlog/list')).toContain('\nunixctl            DBG        OFF        OFF\n');
+    await ask('version');
+    await ask('vlog/set', 'off');
+    await ask('version');
+    run.child.kill('SIGTERM');
+    const { status, stderr } = await run.ended;
+    expect(status).toBe(130);
+    expect(stderr.match(/received request version/g)).toHaveLength(1);
+  });
+
+  it('refuses in one line', async () => {
+    const { run, socketPath } = await startWorker();
+    const refused = async (...args: string[]) => {
+      const result = await runCli(['appctl', '-t', socketPath, ...args], folder);
+      expect(result.status).toBe(1);
+      return expectOneLine(result);
+    };
+    expect(await refused('nosuch')).toContain('"nosuch" is not a valid command');
+    expect(await refused('vlog/set', 'file:dbg')).toContain('file is no destination here');
+    expect(await refused('dpif-netdev/pmd-stats-show', 'other')).toContain('please specify an existing datapath');
+    expect(await refused('coverage/read-counter', 'nosuch')).toContain('No such counter');
+    const second = await runCli(['run', '--control', socketPath, '--port', 'a'], folder);
+    expect(second.status).toBe(1);
+    expect(expectOneLine(second)).toContain('another program serves it');
+    run.child.kill('SIGTERM');
+    await run.ended;
+    expect(expectOneLine(await runCli(['appctl', '-t', socketPath, 'version'], folder))).toContain(
+      'there is no such socket',
+    );
+    expect((await runCli(['appctl', 'version'], folder)).status).toBe(2);
+  });
+
+  const whyNot = requireProgram('ovs-appctl');
+  it.skipIf(whyNot)(`obeys stock ovs-appctl (${whyNot ?? 'runs'})`, async () => {
+    const { run, socketPath } = await startWorker();
+    const appctl = (...args: string[]) => spawnSync('ovs-appctl', ['-t', socketPath, ...args], { encoding: 'utf8' });
+    for (const command of ['list-commands', 'vlog/list', 'memory/show', 'coverage/show', 'dpif-netdev/pmd-stats-show'])
+      expect(appctl(command)).toMatchObject({ status: 0, stderr: '' });
+    expect(appctl('exit', '--cleanup')).toMatchObject({ status: 0, stdout: '' });
+    expect((await run.ended).status).toBe(0);
+  });
+});
+
+const whyNoSwitch = whyNoDummySwitch();
+
+describe.skipIf(whyNoSwitch)(`beside ovs-vswitchd (${whyNoSwitch ?? 'runs'})`, () => {
+  it('the lines of pmd-stats-show and dpif/show are the same, but for one', async () => {
+    const theirs = await DummySwitch.start();
+    const { run, ask } = await startWorker('--workers', '0');
+    try {
+      const names = (text: string): string[] => text.split('\n').map((line) => line.replace(/: .*$/, ''));
+      const stats = names(await theirs.call('dpif-netdev/pmd-stats-show', DUMMY_DATAPATH.slice('dummy@'.length)));
+      const missing = stats.filter((name) => /output batch|cycles/.test(name));
+      expect(names(await ask('dpif-netdev/pmd-stats-show'))).toEqual(stats.filter((name) => !missing.includes(name)));
+      const form = (text: string): string => text.replaceAll(/[\w-]+(?= \d+\/)|\d+|\(.*\)/g, '_');
+      const [head, bridge, port] = form(await theirs.call('dpif/show')).split('\n');
+      const ours = form(await ask('dpif/show')).split('\n');
+      expect(ours[0].replace('netdev@dp_', '')).toBe(head.replace('dummy@ovs-dummy', ''));
+      expect(ours[1].replace('dp_', '')).toBe(bridge.replace('br_', ''));
+      expect(ours[2]).toBe(port);
+    } finally {
+      await ask('exit');
+      await run.ended;
+      await theirs.stop();
+    }
+  });
+});
