@@ -7,6 +7,7 @@
         "native/affinity.cc",
         "native/arguments.cc",
         "native/capabilities.cc",
+        "native/io-object.cc",
         "native/netlink-object.cc",
         "native/netlink-receive.cc",
         "native/netlink-replies.cc",
@@ -15,7 +16,9 @@
         "native/netlink-transact.cc",
         "native/netlink-vector.cc",
         "native/netlink-watch.cc",
-        "native/probe.cc"
+        "native/packet-socket.cc",
+        "native/probe.cc",
+        "native/pump.cc"
       ],
       "defines": [
         "NAPI_VERSION=8",

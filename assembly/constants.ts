@@ -175,6 +175,16 @@ export const PACKET_FLAG_L3 = 4;
  * of the pseudo header, not complemented. Begins at PACKET_L4. To be set after extraction; whoever sets it completes what goes out.
  */
 export const PACKET_FLAG_CSUM_PARTIAL = 8;
+/** The packet's OFFLOAD record counts: a checksum is still to be made, or it is a super-frame to be cut into segments. */
+export const PACKET_FLAG_OFFLOAD = 16;
+
+// What is left to be done to a packet before it can stand on a wire: struct virtio_net_hdr in small, one a position of the batch.
+
+export const OFFLOAD_SIZEOF = 16;
+export const OFFLOAD_GSO_TYPE = 0; // u8, VIRTIO_NET_HDR_GSO_*, 0 none
+export const OFFLOAD_CSUM_OFFSET = 2; // u16, of the checksum from where its sum begins
+export const OFFLOAD_GSO_SIZE = 4; // u16, payload bytes of a segment
+export const OFFLOAD_COVERED = 8; // u32, bytes from where the sum begins to the end of the packet, 0 no checksum to be made
 
 // ---------------------------------------------------------------------------------------------------- drops
 //
@@ -201,7 +211,10 @@ export const DROP_EXPLICIT = 17; // a DROP action; WORKER_EXPLICIT_DROPS says fo
 export const DROP_TTL = 18; // DEC_TTL found nothing to decrement, and the action has no list for that
 export const DROP_RECURSION = 19; // nested or recirculated deeper than CLONES_MAX and DEFERRED_MAX allow
 export const DROP_NO_ETHERNET = 20; // output of a packet without an Ethernet header
-export const DROP_REASONS = 21;
+export const DROP_RX_DESCRIPTOR = 21; // a receive ring's descriptor points outside of its frame
+export const DROP_RX_TRUNCATED = 22; // longer than the frames of its ring, and the kernel had no room for the whole of it either
+export const DROP_TX_DOWN = 23; // the output port's interface is down or gone
+export const DROP_REASONS = 24;
 
 // ---------------------------------------------------------------------------------------------------- statuses
 //
@@ -209,6 +222,7 @@ export const DROP_REASONS = 21;
 
 export const EPERM = 1;
 export const ENOENT = 2;
+export const ENXIO = 6;
 export const ENOMEM = 12;
 export const EBUSY = 16;
 export const EEXIST = 17;
@@ -223,6 +237,7 @@ export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
 export const EAFNOSUPPORT = 97;
 export const ENOBUFS = 105;
+export const ENETDOWN = 100;
 
 // ---------------------------------------------------------------------------------------------------- superblock
 //
@@ -305,12 +320,19 @@ export const WORKER_IN_FLIGHT = 8; // u32, packets counted as received and not y
 export const WORKER_GENERATION = 12; // u32, how many times the slot was taken
 export const WORKER_SABOTAGE = 16; // u32, tests: trap in the n-th batch from now
 export const WORKER_BATCH = 20; // u32, frames of the batch at hand, until they are given back
+export const WORKER_WAKE = 24; // u32 (live), event counter that wakes the worker, its descriptor + 1, 0 none
+export const WORKER_SLEEPING = 28; // u32 (live), 1 while the worker waits for readiness
+export const WORKER_TURNS = 32; // u32 (live), calls of poll
+export const WORKER_POLL_COUNT = 36; // u32, descriptors that the worker waits for
+export const WORKER_POLL_SET = 40; // u32, address of them
+export const WORKER_TOUCHED_LIST = 44; // u32, address of the queues to be kicked
 export const WORKER_EPOCH = 64; // u32, epoch seen at the last batch boundary, 0 = not reading
 export const WORKER_TIME_NS = 72; // u64, CLOCK_REALTIME at the last poll
 export const WORKER_TIME_MS = 80; // u64, CLOCK_MONOTONIC at the last poll
 export const WORKER_EMC_RELUCTANCE = 96; // u32, counts evictions that were not made
 export const WORKER_RX_NEXT = 100; // u32, position in the list of ports to poll first next time
 export const WORKER_RX_COUNT = 104; // u32 (live), ports that this worker polls
+export const WORKER_TOUCHED = 108; // u32, queues to be kicked and settled
 export const WORKER_RANDOM = 112; // u64, state of the generator that SAMPLE asks
 export const WORKER_COUNTERS = 128; // u64[COUNTERS]
 export const WORKER_DROPS = 512; // u64[DROP_REASONS]
@@ -364,9 +386,14 @@ export const PORT_FLAG_BACKPRESSURE = 1; // replaying ports wait while this port
 export const RX_NONE = 0;
 export const RX_RING = 1; // frames in a ring in memory, handled in place
 export const RX_REPLAY = 2; // frames of a master array, copied out as a NIC would deliver them
+export const RX_QUEUES = 3; // queues of kernel rings: PORT_RX is the address of a queue table
+
+/** What a worker polls: the port number, and from this bit on the queue of the port. */
+export const RX_INDEX_SHIFT = 16;
 
 export const TX_NULL = 0; // counts and forgets
 export const TX_RING = 1;
+export const TX_QUEUES = 2; // PORT_TX_RINGS is the address of u32[workers]: transmit queue of each worker
 
 /** Statistics of a port on one worker (struct ovs_vport_stats in small), u64 each. */
 export const PORT_ROW_SIZEOF = 64;
@@ -472,6 +499,105 @@ export const POLICIES_SIZE = 1536;
 export const ANSWER_ROOM = 294912;
 /** A frame of the dump that a request starts holds no more (the kernel's datagrams of a dump). */
 export const DUMP_FRAME_MAX = 32768;
+
+// ---------------------------------------------------------------------------------------------------- queues
+//
+// Between the datapath and the kernel: blocks of the arena. A receive queue is one socket with its ring and belongs to one worker at a
+// time; a transmit queue is one worker's of one port. The words that the shim reads too stand in native/io-layout.h once more.
+
+/** Receive queues of a port. */
+export const QUEUES_MAX = 16;
+export const QUEUE_TABLE_COUNT = 0; // u32
+export const QUEUE_TABLE_REFS = 4; // u32[QUEUES_MAX], addresses of receive queues
+export const QUEUE_TABLE_SIZEOF = 68;
+
+// what every queue begins with
+export const QUEUE_KIND = 0; // u32, QUEUE_KIND_*
+export const QUEUE_FD = 4; // i32, socket
+export const QUEUE_PORT = 8; // u32
+export const QUEUE_TOUCHED = 12; // u32, 1 while it stands in the list of its worker
+export const QUEUE_KIND_PACKET_RX = 1;
+export const QUEUE_KIND_PACKET_TX = 2;
+
+// receive queue over a ring of struct tpacket2_hdr frames; blocks follow each other, frames do not cross them
+export const RXQ_WORKER = 16; // u32 (live), worker that polls it
+export const RXQ_OWNER = 20; // u32 (live), worker + 1 that has frames of it in hand, 0 nobody
+export const RXQ_FLAGS = 24; // u32, RXQ_FLAG_*
+export const RXQ_RING = 28; // u32, address of the first block
+export const RXQ_RING_END = 32; // u32, behind the last block
+export const RXQ_BLOCK_SIZE = 36; // u32
+export const RXQ_BLOCK_FRAMES = 40; // u32, frames a block
+export const RXQ_FRAME_SIZE = 44; // u32
+export const RXQ_NEXT = 48; // u32, address of the frame to take next
+export const RXQ_NEXT_LEFT = 52; // u32, frames from it to the end of its block
+export const RXQ_HELD = 56; // u32, frames taken and not given back
+export const RXQ_HELD_FIRST = 60; // u32, address of the first of them
+export const RXQ_HELD_LEFT = 64; // u32, frames from it to the end of its block
+export const RXQ_FILL = 68; // u32, address of the frame that the shim fills next, where the kernel has no ring in this memory
+export const RXQ_FILL_LEFT = 72; // u32
+export const RXQ_FETCH_WANTED = 76; // u32, frames longer than the ring's that stand next, for the shim to receive
+export const RXQ_FETCHED = 80; // u32, of them received
+export const RXQ_FETCH_TAKEN = 84; // u32, of them taken
+export const RXQ_FETCH_BUFFERS = 88; // u32, address of RXQ_FETCH_MAX buffers, RXQ_FETCH_STRIDE apart
+export const RXQ_FETCH_SIZES = 96; // u32[RXQ_FETCH_MAX]
+export const RXQ_SIZEOF = 128;
+/** Frames longer than the ring's that are received at once. */
+export const RXQ_FETCH_MAX = 8;
+/** A buffer: HEADROOM and room for a super-frame, an odd number of cache lines. */
+export const RXQ_FETCH_STRIDE = 65856;
+/** Where its frame begins. */
+export const RXQ_FETCH_FRAME = 192;
+/** The kernel has no ring in this memory: the shim receives into the frames as the kernel would. */
+export const RXQ_FLAG_COPYING = 1;
+
+// struct tpacket2_hdr
+export const TP2_STATUS = 0; // u32 (live), TP_STATUS_*
+export const TP2_LEN = 4; // u32, bytes of the frame on the wire
+export const TP2_SNAPLEN = 8; // u32, bytes that are here
+export const TP2_MAC = 12; // u16, where they begin
+export const TP2_NET = 14; // u16
+export const TP2_SEC = 16; // u32
+export const TP2_NSEC = 20; // u32
+export const TP2_VLAN_TCI = 24; // u16, the tag that the kernel took out of the frame
+export const TP2_VLAN_TPID = 26; // u16
+export const TP2_SIZEOF = 32;
+export const TP_STATUS_KERNEL = 0;
+export const TP_STATUS_USER = 1;
+export const TP_STATUS_COPY = 2; // the whole frame waits in the socket
+export const TP_STATUS_LOSING = 4;
+export const TP_STATUS_VLAN_VALID = 16;
+export const TP_STATUS_VLAN_TPID_VALID = 64;
+
+// struct virtio_net_hdr, right before the frame
+export const VNET_SIZEOF = 10;
+export const VNET_FLAGS = 0; // u8
+export const VNET_GSO_TYPE = 1; // u8
+export const VNET_HDR_LEN = 2; // u16
+export const VNET_GSO_SIZE = 4; // u16
+export const VNET_CSUM_START = 6; // u16
+export const VNET_CSUM_OFFSET = 8; // u16
+export const VNET_F_NEEDS_CSUM = 1;
+export const VNET_GSO_TCPV4 = 1;
+export const VNET_GSO_TCPV6 = 4;
+export const VNET_GSO_UDP_L4 = 5;
+export const VNET_GSO_ECN = 128;
+
+// transmit queue over sendmmsg
+export const TXQ_COUNT = 16; // u32, entries
+export const TXQ_KICKED = 20; // u32, entries that the kernel was asked to take
+export const TXQ_REFUSED = 24; // u32, entries that it refused
+export const TXQ_BUFFER = 28; // u32, address of the room for copies
+export const TXQ_BUFFER_SIZE = 32; // u32
+export const TXQ_BUFFER_USED = 36; // u32
+export const TXQ_ENTRIES = 64; // TXQ_ENTRIES_MAX entries
+export const TXQ_SIZEOF = 4160;
+/** Frames that wait for one kick. */
+export const TXQ_ENTRIES_MAX = 256;
+export const TXQ_ENTRY_SIZEOF = 16;
+export const TXQ_ENTRY_ADDRESS = 0; // u32, of the virtio_net_hdr with the frame behind it
+export const TXQ_ENTRY_SIZE = 4; // u32, of both
+export const TXQ_ENTRY_FRAME_SIZE = 8; // u32, as it is counted
+export const TXQ_ENTRY_ERRNO = 12; // u32, why it was refused, 0 it was not
 
 // ---------------------------------------------------------------------------------------------------- flows
 

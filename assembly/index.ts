@@ -11,7 +11,8 @@ export { allocateBlock, releaseBlock, retireBlock } from './control';
 
 // ports
 export { initRing, pushFrame, ringSize } from './io/ring';
-export { closePort, openPort } from './io/port';
+export { closePort, moveQueue, openPort } from './io/port';
+export { prepareSleep, settle } from './io/queue';
 
 // packets
 export { poll } from './pipeline';

@@ -5,7 +5,8 @@
  *                                                \-> miss -> upcall ring -> a handler -> answer: install and execute
  *
  * Concepts. `poll` goes round the ports of this worker; each takes one breath: at most BATCH_MAX packets, every stage run over all of
- * them before the next begins. Bitmaps of positions say who is still in: `valid` have a key, `unresolved` no flow yet.
+ * them before the next begins. Bitmaps of positions say who is still in: `valid` have a key, `unresolved` no flow yet. What touches a kernel
+ * ring ends the call after one round, so that the host can have it kicked; the next call begins by settling it (io/queue.ts).
  *
  * Ownership. The batch (descriptors, keys, buffers) is this worker's. Flows are shared: they are read inside an epoch that begins with the
  * breath and ends with the next one, so nothing that a breath looks at is freed under it.
@@ -45,6 +46,7 @@ import {
   PORT_ROW_RX_DROPPED,
   PORT_ROW_RX_PACKETS,
   PORT_RX_KIND,
+  RX_INDEX_SHIFT,
   RX_REPLAY,
   SB_FLOW_COUNT,
   SB_OPTIONS,
@@ -57,6 +59,8 @@ import {
   WORKER_SABOTAGE,
   WORKER_STOP,
   WORKER_TIME_MS,
+  WORKER_TOUCHED,
+  WORKER_TURNS,
 } from './constants';
 import { execute } from './actions/execute';
 import { classify } from './flow/classifier';
@@ -64,6 +68,9 @@ import { count, countDrops, countInFlow, countPort, rowOf } from './flow/counter
 import { bucketOf, candidate, covers, insert, lookup } from './flow/emc';
 import { extract } from './flow/extract';
 import { hashPacket } from './flow/hash';
+import { markOffloaded, offloaded, resetOffloaded } from './io/offload';
+import { RX_PORT_MASK } from './io/port';
+import { settle } from './io/queue';
 import { finishReceive, receive } from './io/receive';
 import { congested, countSent, deliver, portAt } from './io/transmit';
 import { enter, leave } from './memory/epoch';
@@ -82,9 +89,12 @@ export function poll(breaths: u32): u32 {
   let received: u32 = 0;
   let idle: u32 = 0;
   const rules = (load<u32>(sb(SB_OPTIONS)) & OPTION_RULES) != 0;
+  atomic.store<u32>(area, load<u32>(area, WORKER_TURNS) + 1, WORKER_TURNS);
+  settle();
   for (let i: u32 = 0; i < breaths && load<u32>(area, WORKER_STOP) == 0; i++) {
     const portCount = load<u32>(area, WORKER_RX_COUNT);
     if (idle >= portCount) break; // a whole round brought nothing
+    if (i >= portCount && load<u32>(area, WORKER_TOUCHED) != 0) break;
     enter();
     const next = load<u32>(area, WORKER_RX_NEXT);
     const turn = next < portCount ? next : 0;
@@ -98,11 +108,13 @@ export function poll(breaths: u32): u32 {
   return received;
 }
 
-/** One batch of one port. */
-function breathe(portNo: u32): u32 {
+/** One batch of one port, or of one queue of it. */
+function breathe(receiver: u32): u32 {
+  const portNo = receiver & RX_PORT_MASK;
   const port = portAt(portNo);
   if (load<u32>(port, PORT_RX_KIND) == RX_REPLAY && congested(load<u32>(sb(SB_PORT_COUNT)))) return 0;
-  const n = receive(port, portNo);
+  resetOffloaded();
+  const n = receive(port, portNo, receiver >> RX_INDEX_SHIFT);
   if (n == 0) return 0;
   store<u32>(area, n, WORKER_BATCH);
   store<u32>(area, n, WORKER_IN_FLIGHT);
@@ -110,6 +122,7 @@ function breathe(portNo: u32): u32 {
   sabotage();
 
   const valid = extractAll(portNo, n);
+  if (offloaded != 0) markOffloaded(valid);
   const useCache = (load<u32>(sb(SB_OPTIONS)) & OPTION_EMC) != 0;
   let unresolved = useCache ? findCached(valid) : valid;
   const afterCache = unresolved;
@@ -226,7 +239,7 @@ function act(found: u32): void {
       continue;
     }
     const output = load<u32>(actions, ACTIONS_PORT);
-    if (!deliver(packet, output, size)) continue;
+    if (!deliver(packet, output, size, true)) continue;
     if (output != port) {
       if (sent != 0) countSent(port, sent, bytes);
       port = output;

@@ -2,6 +2,7 @@
  * The addon's names, given to JavaScript when a thread loads it. addon.h says what each one does.
  */
 #include "addon.h"
+#include "io-object.h"
 #include "netlink-object.h"
 
 namespace wdp {
@@ -11,6 +12,8 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("capabilities", Napi::Function::New(env, Capabilities, "capabilities"));
   exports.Set("probe", Napi::Function::New(env, Probe, "probe"));
   NetlinkObject::Define(env, exports);
+  PacketObject::Define(env, exports);
+  PumpObject::Define(env, exports);
   return exports;
 }
 

@@ -11,7 +11,8 @@ import { BUILDS, openDatapath } from './support/datapath.ts';
 
 const EXPORTS = [
   ...['create', 'attach', 'detach', 'recoverWorker', 'enter', 'leave', 'allocateBlock', 'releaseBlock', 'retireBlock'],
-  ...['initRing', 'pushFrame', 'ringSize', 'closePort', 'openPort'],
+  ...['initRing', 'pushFrame', 'ringSize', 'closePort', 'moveQueue', 'openPort'],
+  ...['prepareSleep', 'settle'],
   ...['poll', 'extractKey', 'sparePacket', 'putKey', 'parseMatch', 'parseMetadata', 'checkTuple', 'execute'],
   ...['dropActionList', 'dropMask', 'findExact', 'findFlow', 'holdActionList', 'holdMask'],
   ...['flushFlows', 'nextFlow', 'putFlow', 'readMatch', 'removeFlowAt', 'removeWhere', 'sweepFlows'],

@@ -16,6 +16,7 @@ import {
   HEADROOM,
   KEY_RECIRC_ID,
   KEY_SIZE,
+  OFFLOAD_SIZEOF,
   PACKET_DATA,
   PACKET_FLOW,
   PACKET_HEAD,
@@ -26,6 +27,7 @@ import {
   PACKET_TAIL,
 } from '../constants';
 import { countDrop } from '../flow/counters';
+import { isOffloaded, offloadOf } from '../io/offload';
 import { BUFFER_STRIDE, buffers, COPIES, keys, packets } from '../memory/layout';
 import { dataOf, keyOf, sizeOf } from './packet';
 
@@ -73,6 +75,7 @@ function copyTo(packet: usize, place: u32): usize {
   store<u32>(copy, <u32>buffer, PACKET_HEAD);
   store<u32>(copy, <u32>buffer + BUFFER_STRIDE, PACKET_TAIL);
   store<u32>(copy, <u32>key, PACKET_KEY);
+  if (isOffloaded(packet)) memory.copy(offloadOf(copy), offloadOf(packet), OFFLOAD_SIZEOF);
   return copy;
 }
 

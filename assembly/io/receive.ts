@@ -2,8 +2,7 @@
  * Receive: fills the batch from one port. Before it: the pipeline picks the port. After it: flow/extract.ts.
  *
  * A driver fills PACKET_DATA, SIZE, HEAD, TAIL, WIRE_SIZE, TIME_NS of up to BATCH_MAX positions and answers how many; when the batch is done
- * `finishReceive` gives the frames back. Two drivers so far, and the shape for those that own kernel rings mapped into this memory: they
- * too hand out addresses of frames where they lie and take them back afterwards.
+ * `finishReceive` gives the frames back. Frames of kernel rings stay longer, until their queue is settled (io/queue.ts): `framesStay`.
  *
  * Threads: the worker that polls the port.
  */
@@ -43,6 +42,7 @@ import {
   REPLAY_TIMED,
   RING_CONSUMER,
   RING_STRIDE,
+  RX_QUEUES,
   RX_REPLAY,
   RX_RING,
   SLOT_FRAME,
@@ -52,15 +52,23 @@ import {
   WORKER_TIME_NS,
 } from '../constants';
 import { area, BUFFER_STRIDE, buffers, packets } from '../memory/layout';
+import { receivePackets } from './afpacket';
+import { queueOf } from './queue';
 import { queued, slotAt } from './ring';
 
-/** Fills the batch from the port. Returns the number of packets. */
-export function receive(port: usize, portNo: u32): u32 {
+/** The frames of the batch at hand stay where they are until the queues are settled: what is sent need not be copied. */
+export let framesStay: bool = false;
+
+/** Fills the batch from the port, or from its queue number `index` if it has queues. Returns the number of packets. */
+export function receive(port: usize, portNo: u32, index: u32): u32 {
   const kind = load<u32>(port, PORT_RX_KIND);
   const rx: usize = load<u32>(port, PORT_RX);
+  framesStay = false;
   if (kind == RX_REPLAY) return receiveReplay(rx, portNo);
   if (kind == RX_RING) return receiveRing(rx, portNo);
-  return 0;
+  if (kind != RX_QUEUES) return 0;
+  framesStay = true;
+  return receivePackets(queueOf(port, index), portNo);
 }
 
 /** Gives the frames of the batch back to where they came from. */
@@ -70,11 +78,21 @@ export function finishReceive(port: usize, n: u32): void {
   atomic.store<u32>(ring, load<u32>(ring, RING_CONSUMER) + n, RING_CONSUMER);
 }
 
+/** A position of the batch: `size` bytes at `data`, in a buffer from `head` to `tail`. */
 @inline
-function fill(packet: usize, portNo: u32, data: usize, size: u32, tail: usize, wireSize: u32, timeNs: u64): void {
+export function fill(
+  packet: usize,
+  portNo: u32,
+  data: usize,
+  size: u32,
+  head: usize,
+  tail: usize,
+  wireSize: u32,
+  timeNs: u64,
+): void {
   store<u32>(packet, <u32>data, PACKET_DATA);
   store<u32>(packet, size, PACKET_SIZE);
-  store<u32>(packet, <u32>(data - HEADROOM), PACKET_HEAD);
+  store<u32>(packet, <u32>head, PACKET_HEAD);
   store<u32>(packet, <u32>tail, PACKET_TAIL);
   store<u32>(packet, portNo, PACKET_IN_PORT);
   store<u32>(packet, wireSize, PACKET_WIRE_SIZE);
@@ -99,6 +117,7 @@ function receiveRing(ring: usize, portNo: u32): u32 {
       portNo,
       slot + SLOT_FRAME,
       size,
+      slot + SLOT_FRAME - HEADROOM,
       tail,
       load<u32>(slot, SLOT_WIRE_SIZE),
       load<u64>(slot, SLOT_TIME_NS),
@@ -147,8 +166,9 @@ function receiveReplay(replay: usize, portNo: u32): u32 {
     const size = load<u32>(descriptor, REPLAY_FRAME_SIZE);
     // a frame that is too long is dropped by its size; what would not fit the buffer is not copied
     copyFrame(buffer, load<u32>(descriptor, REPLAY_FRAME), min<u32>(size, FRAME_SIZE_MAX));
-    const tail = buffer - HEADROOM + BUFFER_STRIDE;
-    fill(packets + i * PACKET_SIZEOF, portNo, buffer, size, tail, load<u32>(descriptor, REPLAY_FRAME_WIRE_SIZE), nowNs);
+    const head = buffer - HEADROOM;
+    const wireSize = load<u32>(descriptor, REPLAY_FRAME_WIRE_SIZE);
+    fill(packets + i * PACKET_SIZEOF, portNo, buffer, size, head, head + BUFFER_STRIDE, wireSize, nowNs);
     descriptor += REPLAY_DESCRIPTOR_SIZEOF;
     buffer += BUFFER_STRIDE;
   }

@@ -1,9 +1,9 @@
 /*
  * Transmit: hands a frame to a port. Before it: an OUTPUT action, or the pipeline for a list that is one OUTPUT. After it: the host
- * empties the ring.
+ * empties the ring, or kicks the queue.
  *
- * The frame is copied before this returns, so the caller may go on changing it. Each worker has its own ring in each port: no lock.
- * What does not go out is counted by name: no such port, ring full.
+ * The frame is copied before this returns, so the caller may go on changing it; unless the caller says that this is its last, and it lies in
+ * a kernel ring that keeps it. Each worker has its own ring or queue in each port: no lock. What does not go out is counted by name.
  */
 import {
   COUNTER_TRANSMITTED,
@@ -25,10 +25,13 @@ import {
   PORT_TX_RINGS,
   PORT_UP,
   RING_SLOTS,
+  TX_QUEUES,
   TX_RING,
 } from '../constants';
 import { ports, worker } from '../memory/layout';
 import { count, countDrop, countPort } from '../flow/counters';
+import { queuePacket } from './afpacket';
+import { framesStay } from './receive';
 import { frameCapacity, pushFrame, queued } from './ring';
 
 @inline
@@ -38,18 +41,23 @@ export function portAt(portNo: u32): usize {
 
 /** Sends the first `size` bytes of the frame out of port `portNo`. Counts everything itself. */
 export function transmit(packet: usize, portNo: u32, size: u32): void {
-  if (deliver(packet, portNo, size)) countSent(portNo, 1, size);
+  if (deliver(packet, portNo, size, false)) countSent(portNo, 1, size);
 }
 
-/** Hands `size` bytes of the frame over. False when they did not go out, which is counted; what went out is for the caller to count. */
+/**
+ * Hands `size` bytes of the frame over, to which nothing happens afterwards if it is the `last`. False when they did not go out, which is
+ * counted; what went out is for the caller to count.
+ */
 @inline
-export function deliver(packet: usize, portNo: u32, size: u32): bool {
+export function deliver(packet: usize, portNo: u32, size: u32, last: bool): bool {
   if (portNo >= <u32>PORTS_MAX || load<u32>(portAt(portNo), PORT_STATE) != PORT_UP) {
     countDrop(DROP_NO_PORT);
     return false;
   }
   const port = portAt(portNo);
-  return load<u32>(port, PORT_TX_KIND) != TX_RING || pushTo(port, portNo, packet, size);
+  const kind = load<u32>(port, PORT_TX_KIND);
+  if (kind == TX_QUEUES) return queuePacket(ringOf(port), packet, size, last && framesStay);
+  return kind != TX_RING || pushTo(port, portNo, packet, size);
 }
 
 export function countSent(portNo: u32, packets: u64, bytes: u64): void {
@@ -58,6 +66,7 @@ export function countSent(portNo: u32, packets: u64, bytes: u64): void {
   count(COUNTER_TRANSMITTED, packets);
 }
 
+/** This worker's ring or queue of the port. */
 @inline
 function ringOf(port: usize): usize {
   return load<u32>(load<u32>(port, PORT_TX_RINGS) + (worker << 2));

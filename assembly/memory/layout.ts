@@ -53,6 +53,7 @@ import {
   KEY_SIZE,
   KEY_WORDS,
   MAGIC,
+  OFFLOAD_SIZEOF,
   PACKET_SIZEOF,
   POLICIES_SIZE,
   PORTS_MAX,
@@ -105,6 +106,13 @@ export const ACTION_BUCKETS: u32 = 65536;
 /** Distance of frame buffers: an odd number of cache lines, so that equal offsets of 32 frames fall into 32 different cache sets. */
 export const BUFFER_STRIDE: u32 = 65728;
 
+/** A worker touches what it receives from, at most PORTS_MAX, and its transmit queue of each port. */
+const TOUCHED_MAX: u32 = 2 * PORTS_MAX;
+/** What it receives from, and the event counter that wakes it; eight more keep what follows on a cache line. */
+const POLLFD_SIZEOF: u32 = 8;
+const POLL_SET_MAX: u32 = PORTS_MAX + 8;
+const OFFLOADS_SIZE: u32 = (POSITIONS * OFFLOAD_SIZEOF + 63) & ~63;
+
 // relations that the map relies on
 assert(BUFFER_STRIDE >= <u32>(HEADROOM + FRAME_SIZE_MAX + 1) && (BUFFER_STRIDE / 64) % 2 == 1);
 
@@ -114,7 +122,10 @@ export const AREA_KEYS: u32 = AREA_PACKETS + POSITIONS * PACKET_SIZEOF;
 export const AREA_PORT_ROWS: u32 = AREA_KEYS + POSITIONS * KEY_SIZE;
 export const AREA_SUBTABLE_HITS: u32 = AREA_PORT_ROWS + PORTS_MAX * PORT_ROW_SIZEOF;
 export const AREA_RX_PORTS: u32 = AREA_SUBTABLE_HITS + SUBTABLES_MAX * 4;
-export const AREA_UPCALL_PORTS: u32 = AREA_RX_PORTS + PORTS_MAX * 4;
+export const AREA_TOUCHED: u32 = AREA_RX_PORTS + PORTS_MAX * 4;
+export const AREA_POLL_SET: u32 = AREA_TOUCHED + TOUCHED_MAX * 4;
+export const AREA_OFFLOADS: u32 = AREA_POLL_SET + POLL_SET_MAX * POLLFD_SIZEOF;
+export const AREA_UPCALL_PORTS: u32 = AREA_OFFLOADS + OFFLOADS_SIZE;
 export const AREA_UPCALL: u32 = AREA_UPCALL_PORTS + PORTS_MAX * UPCALL_PORT_SIZEOF;
 
 // This instance's view.
@@ -126,6 +137,9 @@ export let portRows: usize = 0;
 export let subtableHits: usize = 0;
 export let upcallRing: usize = 0;
 export let rxPorts: usize = 0;
+export let touchedQueues: usize = 0;
+export let pollSet: usize = 0;
+export let offloads: usize = 0;
 export let emc: usize = 0;
 export let emcBucketMask: u32 = 0;
 export let buffers: usize = 0;
@@ -272,6 +286,9 @@ export function attachTo(slot: u32): i32 {
   subtableHits = area + AREA_SUBTABLE_HITS;
   upcallRing = area + AREA_UPCALL;
   rxPorts = area + AREA_RX_PORTS;
+  touchedQueues = area + AREA_TOUCHED;
+  pollSet = area + AREA_POLL_SET;
+  offloads = area + AREA_OFFLOADS;
   emc = area + areaEmc;
   emcBucketMask = emcEntries / 8 - 1;
   buffers = emc + emcEntries * 8;

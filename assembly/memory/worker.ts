@@ -21,16 +21,32 @@ import {
   WORKER_FREE,
   WORKER_GENERATION,
   WORKER_IN_FLIGHT,
+  WORKER_POLL_SET,
   WORKER_RX_COUNT,
   WORKER_RX_NEXT,
+  WORKER_SLEEPING,
   WORKER_STATE,
+  WORKER_TOUCHED_LIST,
 } from '../constants';
 import { releaseMetersOf } from '../actions/meter';
+import { RX_PORT_MASK } from '../io/port';
+import { recoverQueues } from '../io/queue';
 import { portAt } from '../io/transmit';
 import { initBatch } from '../pipeline';
 import { recoverRing } from '../upcall/consume';
 import { releaseLockOf } from './lock';
-import { AREA_RX_PORTS, area, areaOf, attachTo, emc, emcBucketMask, sb, workers } from './layout';
+import {
+  AREA_RX_PORTS,
+  area,
+  areaOf,
+  attachTo,
+  emc,
+  emcBucketMask,
+  pollSet,
+  sb,
+  touchedQueues,
+  workers,
+} from './layout';
 
 /** Makes this instance worker `slot`. 0, or -EINVAL. The slot's counters, ring and flows' rows go on where they were. */
 export function attach(slot: u32): i32 {
@@ -38,6 +54,8 @@ export function attach(slot: u32): i32 {
   if (status != 0) return status;
   memory.fill(emc, 0, (emcBucketMask + 1) << 6);
   initBatch();
+  store<u32>(area, <u32>pollSet, WORKER_POLL_SET);
+  store<u32>(area, <u32>touchedQueues, WORKER_TOUCHED_LIST);
   store<u32>(area, load<u32>(area, WORKER_GENERATION) + 1, WORKER_GENERATION);
   atomic.store<u32>(area, WORKER_ATTACHED, WORKER_STATE);
   return 0;
@@ -58,6 +76,8 @@ export function recoverWorker(slot: u32): u32 {
   store<u32>(dead, 0, WORKER_IN_FLIGHT);
   passOver(dead, load<u32>(dead, WORKER_BATCH));
   store<u32>(dead, 0, WORKER_BATCH);
+  recoverQueues(slot);
+  atomic.store<u32>(dead, 0, WORKER_SLEEPING);
   atomic.store<u32>(dead, 0, WORKER_EPOCH);
   recoverRing(slot);
   releaseLockOf(slot);
@@ -72,7 +92,7 @@ function passOver(dead: usize, frames: u32): void {
   if (frames == 0) return;
   const turn = load<u32>(dead, WORKER_RX_NEXT) - 1;
   if (turn >= load<u32>(dead, WORKER_RX_COUNT)) return;
-  const port = portAt(load<u32>(dead + AREA_RX_PORTS + (turn << 2)));
+  const port = portAt(load<u32>(dead + AREA_RX_PORTS + (turn << 2)) & RX_PORT_MASK);
   if (load<u32>(port, PORT_RX_KIND) != RX_RING) return;
   const ring: usize = load<u32>(port, PORT_RX);
   atomic.store<u32>(ring, load<u32>(ring, RING_CONSUMER) + frames, RING_CONSUMER);

@@ -4,7 +4,7 @@
  *
  * Before it: run-session.ts, once nothing moves any more. After it: stdout, for people or as one JSON object. Pure.
  */
-import type { DatapathStats } from '../datapath/stats.ts';
+import { type DatapathStats, receiveDrops } from '../datapath/stats.ts';
 import { grouped, type PortStatus } from './status.ts';
 
 export interface RunResult {
@@ -32,7 +32,7 @@ export interface Account {
 
 export function account({ stats, ports }: RunResult): Account {
   const hits = stats.hits.emc + stats.hits.megaflow;
-  const drops = stats.drops.rxShort + stats.drops.rxLong + stats.drops.workerLost;
+  const drops = receiveDrops(stats.drops);
   const accountedFor = hits + stats.misses + drops;
   const byPort = ports.reduce((sum, port) => sum + port.rxPackets, 0);
   let wrong: string | undefined;

@@ -2,7 +2,7 @@
  * Statistics of the datapath: the counters of all workers, summed, by name. Three equations hold whenever the workers stand still, the
  * last one unless packets were lost with a worker:
  *
- *     received + recirculated  = hits.emc + hits.megaflow + misses + drops.rxShort + drops.rxLong + drops.workerLost
+ *     received + recirculated  = hits.emc + hits.megaflow + misses + drops.workerLost + the drops whose name begins with `rx`
  *     misses                   = answered + upcallsPending + the drops whose name begins with `upcall`
  *     hits + executed + copies = transmitted + upcalls.action + upcalls.actionLost + psampled + recirculated + the other drops
  */
@@ -32,7 +32,15 @@ export const DROP_NAMES = [
   'ttl',
   'recursion',
   'noEthernet',
+  'rxDescriptor',
+  'rxTruncated',
+  'txDown',
 ] as const;
+
+/** Packets that were received and got no key: the sum of the drops whose name begins with `rx`, and of those lost with a worker. */
+export function receiveDrops(drops: Readonly<Record<DropName, number>>): number {
+  return drops.rxShort + drops.rxLong + drops.rxDescriptor + drops.rxTruncated + drops.workerLost;
+}
 
 export type DropName = (typeof DROP_NAMES)[number];
 

@@ -9,6 +9,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import type { NativeIo } from './io.ts';
 import type { NativeNetlinkSocketClass } from './netlink.ts';
 import { packageRoot } from './package-root.ts';
 
@@ -44,7 +45,7 @@ export interface NativeCapabilities {
   readonly bpf: boolean;
 }
 
-export interface NativeAddon {
+export interface NativeAddon extends NativeIo {
   /** Pins the calling thread to these CPUs (0 to 1023). Returns 0 or an errno; throws TypeError for anything else. */
   setAffinity(cpus: Int32Array | readonly number[]): number;
   capabilities(): NativeCapabilities;

@@ -4,6 +4,7 @@
  */
 import * as C from '../../assembly/constants.ts';
 import { realtimeNs } from '../wasm/clock.ts';
+import { wakeWorker } from '../worker/wake.ts';
 import { type FrameSink, Port, type PortContext } from './port.ts';
 import { FrameRing } from './ring.ts';
 
@@ -37,7 +38,9 @@ export class MemoryPort extends Port {
   send(frame: Uint8Array, timeNs = realtimeNs()): boolean {
     if (frame.length > this.#rx.frameCapacity)
       throw new RangeError(`a frame of ${frame.length} bytes is longer than this port takes`);
-    return this.#rx.push(frame, timeNs);
+    const isTaken = this.#rx.push(frame, timeNs);
+    wakeWorker(this.context.memory, this.worker);
+    return isTaken;
   }
 
   /** Frames that have arrived and are not yet taken by the datapath. */

@@ -6,6 +6,7 @@ import * as C from '../../assembly/constants.ts';
 import type { StatsReader } from '../datapath/stats.ts';
 import { DatapathError } from '../errors.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
+import { Pump } from '../worker/pump.ts';
 import { MemoryPort, type MemoryPortOptions } from './memory.ts';
 import type { Port, PortContext } from './port.ts';
 import { openPort, parsePortSpec } from './registry.ts';
@@ -23,6 +24,7 @@ export class Ports implements Iterable<Port> {
   readonly #workerSlots: number;
   readonly #onChange: () => void;
   readonly #byNumber = new Map<number, Port>();
+  readonly #pump: Pump | undefined;
   #turn = 0;
 
   constructor(memory: DatapathMemory, stats: StatsReader, workerSlots: number, onChange: () => void) {
@@ -30,6 +32,7 @@ export class Ports implements Iterable<Port> {
     this.#stats = stats;
     this.#workerSlots = workerSlots;
     this.#onChange = onChange;
+    this.#pump = Pump.open(memory, 0);
   }
 
   /** Adds a memory port: the program sends and receives on it. */
@@ -73,12 +76,14 @@ export class Ports implements Iterable<Port> {
     this.#byNumber.delete(port.portNo);
     await port.close();
     this.#memory.wasm.closePort(port.portNo);
+    this.#pump?.turn();
+    await port.release();
     this.#onChange();
   }
 
-  /** Regular work of all ports. True when there was some. */
+  /** Regular work of all ports, and the system calls for what the calling thread received and sent. True when there was some. */
   service(): boolean {
-    let busy = false;
+    let busy = this.#pump?.turn() ?? false;
     for (const port of this.#byNumber.values()) busy = port.service() || busy;
     return busy;
   }

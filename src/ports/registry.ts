@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot';
 import { DatapathError } from '../errors.ts';
+import { AfPacketPort } from './afpacket.ts';
 import { GeneratorPort } from './generator.ts';
 import { MemoryPort } from './memory.ts';
 import { PcapPort } from './pcap.ts';
@@ -32,6 +33,10 @@ const generatedFlows = v.pipe(
   integer,
   v.minValue(1, 'must be 1 or more'),
   v.maxValue(16777216, 'must be 16777216 at most'),
+);
+const onOrOff = v.pipe(
+  v.union([v.boolean(), v.picklist(['on', 'off'])], 'must be on or off'),
+  v.transform((value) => value === true || value === 'on'),
 );
 const speed = oneOf(['recorded', 'max']);
 const rate = oneOf(['max']);
@@ -87,6 +92,19 @@ export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
     ),
   ],
   ['null', kind({}, (context) => new NullPort(context))],
+  [
+    'afpacket',
+    kind(
+      {
+        interface: v.optional(v.string()),
+        queues: v.optional(integer),
+        frames: v.optional(integer),
+        promiscuous: v.optional(onOrOff),
+        ring: v.optional(v.picklist(['mapped', 'copied'], 'must be mapped or copied')),
+      },
+      (context, options) => new AfPacketPort(context, options),
+    ),
+  ],
 ]);
 
 /** Parses `NAME[,type=KIND][,key=value]...`. Throws ERR_PORT_OPTION. */
@@ -104,7 +122,7 @@ export function parsePortSpec(text: string): PortSpec {
 }
 
 /** Kinds that reach real interfaces: named in the command line's SPEC, not in this version. */
-const LATER_KINDS: readonly string[] = ['afpacket', 'afxdp', 'tap'];
+const LATER_KINDS: readonly string[] = ['afxdp', 'tap'];
 
 /** Checks a port's type and options without opening anything; the options come back converted. Throws ERR_PORT_TYPE, ERR_PORT_OPTION. */
 export function checkPort(name: string, type: string, options: object): object {

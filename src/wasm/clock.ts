@@ -18,9 +18,10 @@ export function realtimeNs(): number {
   return (performance.timeOrigin + performance.now()) * 1e6;
 }
 
-/** Writes the time into the calling worker's area; before each poll. */
-export function tellTime(memory: DatapathMemory, area: number): void {
+/** Writes the time into the calling worker's area; before each poll. Returns CLOCK_MONOTONIC, ms. */
+export function tellTime(memory: DatapathMemory, area: number): number {
   const now = performance.now();
   memory.setU64(area + C.WORKER_TIME_NS, Math.floor((performance.timeOrigin + now) * 1e6));
   memory.setU64(area + C.WORKER_TIME_MS, Math.floor(now + monotonicOffsetMs));
+  return now + monotonicOffsetMs;
 }

@@ -26,6 +26,7 @@ export interface DatapathExports {
   pushFrame(ring: number, data: number, size: number, wireSize: number, timeNs: bigint): number;
   ringSize(slots: number, frameSize: number): number;
   closePort(portNo: number): number;
+  moveQueue(portNo: number, index: number, worker: number): number;
   openPort(
     portNo: number,
     rxKind: number,
@@ -35,6 +36,9 @@ export interface DatapathExports {
     worker: number,
     flags: number,
   ): number;
+
+  prepareSleep(): number;
+  settle(): void;
 
   poll(breaths: number): number;
   extractKey(data: number, size: number, inPort: number): number;

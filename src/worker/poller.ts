@@ -10,6 +10,7 @@ import * as C from '../../assembly/constants.ts';
 import { nativeAddon } from '../native/load.ts';
 import { tellTime } from '../wasm/clock.ts';
 import { DatapathMemory } from '../wasm/memory.ts';
+import { Pump } from './pump.ts';
 
 export interface PoolData {
   module: WebAssembly.Module;
@@ -25,8 +26,9 @@ export interface PoolTask {
 
 /** Batches a call into the module: between calls the time is told and the stop word looked at. */
 const BREATHS = 64;
-/** Turns without a packet after which the thread naps instead of spinning. */
-const IDLE_TURNS = 256;
+/** So long after the last packet the thread sleeps instead of spinning: about what falling asleep and waking cost. */
+const SPIN_MS = 0.05;
+/** Without the addon nothing wakes the thread: so long it naps. */
 const NAP_MS = 0.2;
 
 /** What batch tasks of this thread have attached to; a slot's cache stays warm from one batch to the next. */
@@ -40,7 +42,7 @@ export default function run(task: PoolTask): number {
   const state = (area + C.WORKER_STATE) >>> 2;
   try {
     Atomics.store(datapath.int32, state, C.WORKER_POLLING);
-    const received = task.kind === 'poll' ? poll(datapath, area) : drain(datapath, area);
+    const received = task.kind === 'poll' ? poll(datapath, task.slot) : drain(datapath, task.slot);
     datapath.wasm.detach();
     return received;
   } catch (error) {
@@ -64,25 +66,34 @@ function workerPoolData(): PoolData {
   return (Array.isArray(workerData) ? workerData[1] : workerData) as PoolData;
 }
 
-function poll(datapath: DatapathMemory, area: number): number {
+function poll(datapath: DatapathMemory, slot: number): number {
+  const area = datapath.workerArea(slot);
   const stop = (area + C.WORKER_STOP) >>> 2;
+  const hasWake = datapath.u32(area + C.WORKER_WAKE) !== 0;
+  const pump = Pump.open(datapath, slot);
   let received = 0;
-  let idle = 0;
+  let busyMs = 0;
   while (Atomics.load(datapath.int32, stop) === 0) {
-    tellTime(datapath, area);
+    const nowMs = tellTime(datapath, area);
     const n = datapath.wasm.poll(BREATHS);
+    const isBusy = pump?.turn() ?? false;
     received += n;
-    idle = n === 0 ? idle + 1 : 0;
-    if (idle > IDLE_TURNS) Atomics.wait(datapath.int32, stop, 0, NAP_MS);
+    if (n > 0) busyMs = nowMs;
+    else if (nowMs - busyMs < SPIN_MS || isBusy) continue;
+    else if (pump !== undefined && hasWake) pump.sleep();
+    else Atomics.wait(datapath.int32, stop, 0, NAP_MS);
   }
   return received;
 }
 
-function drain(datapath: DatapathMemory, area: number): number {
+function drain(datapath: DatapathMemory, slot: number): number {
+  const pump = Pump.open(datapath, slot);
+  const area = datapath.workerArea(slot);
   let received = 0;
   for (;;) {
     tellTime(datapath, area);
     const n = datapath.wasm.poll(BREATHS);
+    pump?.turn();
     if (n === 0) return received;
     received += n;
   }

@@ -18,6 +18,8 @@ import { DatapathError } from '../errors.ts';
 import { packageRoot } from '../native/package-root.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
 import type { PoolData, PoolTask } from './poller.ts';
+import { Pump } from './pump.ts';
+import { closeWake, openWake, wakeWorker } from './wake.ts';
 
 export interface PoolOptions {
   /** Worker slots that pollers take: 1 .. pollers. */
@@ -46,6 +48,7 @@ export class WorkerPool {
       atomics: 'disabled',
       workerData,
     });
+    for (let slot = 1; slot <= options.pollers; slot++) openWake(memory, slot);
     // a killed thread rejects its task, where it is dealt with
     this.#piscina.on('error', () => {});
   }
@@ -64,10 +67,16 @@ export class WorkerPool {
       try {
         await this.#piscina.run({ kind: 'poll', slot, cpu: this.#cpuOf(slot) });
       } catch (reason) {
-        const packetsLost = this.#memory.wasm.recoverWorker(slot);
+        const packetsLost = this.#recover(slot);
         this.#options.onEvent({ type: 'worker-lost', worker: slot, packetsLost, reason });
       }
     }
+  }
+
+  /** What the dead worker had queued goes out, then its slot is repaired. Returns the packets that are lost. */
+  #recover(slot: number): number {
+    Pump.open(this.#memory, slot)?.kick();
+    return this.#memory.wasm.recoverWorker(slot);
   }
 
   #stopWord(slot: number): number {
@@ -106,7 +115,7 @@ export class WorkerPool {
     try {
       return await this.#piscina.run({ kind: 'batch', slot, cpu: this.#cpuOf(slot) });
     } catch (reason) {
-      const packetsLost = this.#memory.wasm.recoverWorker(slot);
+      const packetsLost = this.#recover(slot);
       this.#options.onEvent({ type: 'worker-lost', worker: slot, packetsLost, reason });
       throw new DatapathError('ERR_WORKER', `the batch on worker ${slot} was lost with ${packetsLost} packets`, {
         cause: reason,
@@ -126,6 +135,7 @@ export class WorkerPool {
     for (const slot of this.#pollers.keys()) {
       Atomics.store(this.#memory.int32, this.#stopWord(slot), 1);
       Atomics.notify(this.#memory.int32, this.#stopWord(slot));
+      wakeWorker(this.#memory, slot);
     }
     await Promise.all(this.#pollers.values());
     this.#pollers.clear();
@@ -135,6 +145,7 @@ export class WorkerPool {
     await this.stop();
     await Promise.all(this.#batches.values());
     await this.#piscina.close({ force: true });
+    for (let slot = 1; slot <= this.#options.pollers; slot++) closeWake(this.#memory, slot);
   }
 }
 

@@ -132,13 +132,20 @@ export const STRUCTURES: Record<string, FieldTable> = {
         'WORKER_GENERATION',
         'WORKER_SABOTAGE',
         'WORKER_BATCH',
+        'WORKER_WAKE',
+        'WORKER_SLEEPING',
+        'WORKER_TURNS',
+        'WORKER_POLL_COUNT',
+        'WORKER_POLL_SET',
+        'WORKER_TOUCHED_LIST',
+        'WORKER_TOUCHED',
       ] as const),
       ...(['WORKER_EPOCH', 'WORKER_EMC_RELUCTANCE', 'WORKER_RX_NEXT', 'WORKER_RX_COUNT'] as const),
     ],
     8: ['WORKER_TIME_NS', 'WORKER_TIME_MS', 'WORKER_RANDOM'],
     128: ['WORKER_COUNTERS'],
     136: ['WORKER_EXPLICIT_DROPS'],
-    168: ['WORKER_DROPS'],
+    192: ['WORKER_DROPS'],
   }),
   METER: table(C.METER_BANDS, {
     4: ['METER_LOCK', 'METER_KBPS', 'METER_BAND_COUNT', 'METER_DELTA_MAX_MS'],
@@ -156,6 +163,45 @@ export const STRUCTURES: Record<string, FieldTable> = {
       ...(['PORT_ROW_RX_PACKETS', 'PORT_ROW_RX_BYTES', 'PORT_ROW_RX_DROPPED', 'PORT_ROW_TX_PACKETS'] as const),
       ...(['PORT_ROW_TX_BYTES', 'PORT_ROW_TX_DROPPED', 'PORT_ROW_UPCALLS', 'PORT_ROW_UPCALLS_LOST'] as const),
     ],
+  }),
+  OFFLOAD: table(C.OFFLOAD_SIZEOF, {
+    1: ['OFFLOAD_GSO_TYPE'],
+    2: ['OFFLOAD_CSUM_OFFSET', 'OFFLOAD_GSO_SIZE'],
+    4: ['OFFLOAD_COVERED'],
+  }),
+  QUEUE: table(C.RXQ_WORKER, { 4: ['QUEUE_KIND', 'QUEUE_FD', 'QUEUE_PORT', 'QUEUE_TOUCHED'] }),
+  QUEUE_TABLE: table(C.QUEUE_TABLE_SIZEOF, { 4: ['QUEUE_TABLE_COUNT'], 64: ['QUEUE_TABLE_REFS'] }),
+  RXQ: table(
+    C.RXQ_SIZEOF,
+    {
+      4: [
+        ...(['RXQ_WORKER', 'RXQ_OWNER', 'RXQ_FLAGS', 'RXQ_RING', 'RXQ_RING_END', 'RXQ_BLOCK_SIZE'] as const),
+        ...(['RXQ_BLOCK_FRAMES', 'RXQ_FRAME_SIZE', 'RXQ_NEXT', 'RXQ_NEXT_LEFT', 'RXQ_HELD', 'RXQ_HELD_FIRST'] as const),
+        ...(['RXQ_HELD_LEFT', 'RXQ_FILL', 'RXQ_FILL_LEFT', 'RXQ_FETCH_WANTED', 'RXQ_FETCHED'] as const),
+        ...(['RXQ_FETCH_TAKEN', 'RXQ_FETCH_BUFFERS'] as const),
+      ],
+      32: ['RXQ_FETCH_SIZES'],
+    },
+    C.RXQ_WORKER,
+  ),
+  TXQ: table(
+    C.TXQ_SIZEOF,
+    {
+      4: ['TXQ_COUNT', 'TXQ_KICKED', 'TXQ_REFUSED', 'TXQ_BUFFER', 'TXQ_BUFFER_SIZE', 'TXQ_BUFFER_USED'],
+      4096: ['TXQ_ENTRIES'],
+    },
+    C.TXQ_COUNT,
+  ),
+  TXQ_ENTRY: table(C.TXQ_ENTRY_SIZEOF, {
+    4: ['TXQ_ENTRY_ADDRESS', 'TXQ_ENTRY_SIZE', 'TXQ_ENTRY_FRAME_SIZE', 'TXQ_ENTRY_ERRNO'],
+  }),
+  TPACKET2_HDR: table(C.TP2_SIZEOF, {
+    2: ['TP2_MAC', 'TP2_NET', 'TP2_VLAN_TCI', 'TP2_VLAN_TPID'],
+    4: ['TP2_STATUS', 'TP2_LEN', 'TP2_SNAPLEN', 'TP2_SEC', 'TP2_NSEC'],
+  }),
+  VIRTIO_NET_HDR: table(C.VNET_SIZEOF, {
+    1: ['VNET_FLAGS', 'VNET_GSO_TYPE'],
+    2: ['VNET_HDR_LEN', 'VNET_GSO_SIZE', 'VNET_CSUM_START', 'VNET_CSUM_OFFSET'],
   }),
   RING: table(C.RING_DATA, { 4: ['RING_SLOTS', 'RING_STRIDE', 'RING_PRODUCER', 'RING_CONSUMER'] }),
   SLOT: table(C.SLOT_FRAME - C.HEADROOM, { 4: ['SLOT_SIZE', 'SLOT_WIRE_SIZE'], 8: ['SLOT_TIME_NS'] }),
@@ -231,9 +277,14 @@ export const OFFSET_PREFIXES: readonly string[] = [
   'BUCKET_',
   'UPCALL_',
   'RULE_',
+  'OFFLOAD_',
+  'QUEUE_',
+  'RXQ_',
+  'TXQ_',
+  'TP2_',
 ];
 const NO_OFFSETS =
-  /_(SIZE|SIZEOF|WORDS|MAX|CHUNKS|FLAG_\w+|SHARE|WAYS|FREE|ATTACHED|POLLING|TRAPPED)$|^KEY_FLAG_|^PACKET_FLAG_|^UPCALL_PORT_SHARE$/;
+  /_(SIZE|SIZEOF|WORDS|MAX|CHUNKS|FLAG_\w+|KIND_\w+|STRIDE|FETCH_FRAME|SHARE|WAYS|FREE|ATTACHED|POLLING|TRAPPED)$|^KEY_FLAG_|^PACKET_FLAG_|^UPCALL_PORT_SHARE$/;
 
 /** Offsets of the constants file that no table knows. */
 export function unknownOffsets(): string[] {

@@ -1,0 +1,124 @@
+/*
+ * Offloads: what whoever sent a packet has left to others. A checksum that covers no more than the pseudo header, or a super-frame that is
+ * to be cut into segments; Linux hands both to software ports (veth, TAP, virtual machines) as a matter of course.
+ *
+ * Before it: drivers whose frames come with a struct virtio_net_hdr. After it: ports that take one pass it on, as it is now; for those that
+ * do not, io/transmit.ts completes and cuts.
+ *
+ * Concepts. A packet's record stands beside its descriptor (OFFLOAD_*, one a position of the batch) and counts while PACKET_FLAG_OFFLOAD is
+ * set. Places are kept as distances from the end of the packet, so that tags and headers may come and go in front. Threads: the worker's own.
+ */
+import {
+  OFFLOAD_COVERED,
+  OFFLOAD_CSUM_OFFSET,
+  OFFLOAD_GSO_SIZE,
+  OFFLOAD_GSO_TYPE,
+  OFFLOAD_SIZEOF,
+  PACKET_DATA,
+  PACKET_FLAGS,
+  PACKET_FLAG_CSUM_PARTIAL,
+  PACKET_FLAG_OFFLOAD,
+  PACKET_L4,
+  PACKET_SIZE,
+  PACKET_SIZEOF,
+  VNET_CSUM_OFFSET,
+  VNET_CSUM_START,
+  VNET_FLAGS,
+  VNET_F_NEEDS_CSUM,
+  VNET_GSO_ECN,
+  VNET_GSO_SIZE,
+  VNET_GSO_TCPV4,
+  VNET_GSO_TCPV6,
+  VNET_GSO_TYPE,
+  VNET_HDR_LEN,
+} from '../constants';
+import { offloads, packets } from '../memory/layout';
+
+/** Positions of the batch at hand whose packets have a record: bitmap. */
+export let offloaded: u32 = 0;
+
+export function resetOffloaded(): void {
+  offloaded = 0;
+}
+
+/** The record of a packet's position. */
+@inline
+export function offloadOf(packet: usize): usize {
+  return offloads + ((packet - packets) / PACKET_SIZEOF) * OFFLOAD_SIZEOF;
+}
+
+@inline
+export function isOffloaded(packet: usize): bool {
+  return (load<u16>(packet, PACKET_FLAGS) & PACKET_FLAG_OFFLOAD) != 0;
+}
+
+/**
+ * Reads the header `vnet` of the frame at `position` of the batch, `size` bytes, of which `shift` came to its front since the header was
+ * written. False when the header contradicts the frame.
+ */
+export function readVnet(vnet: usize, position: u32, size: u32, shift: u32): bool {
+  const flags = load<u8>(vnet, VNET_FLAGS);
+  const type = load<u8>(vnet, VNET_GSO_TYPE);
+  if ((flags & VNET_F_NEEDS_CSUM) == 0 && type == 0) return true;
+  const gsoSize = <u32>load<u16>(vnet, VNET_GSO_SIZE);
+  const start = <u32>load<u16>(vnet, VNET_CSUM_START) + shift;
+  const offset = <u32>load<u16>(vnet, VNET_CSUM_OFFSET);
+  if (type != 0 && gsoSize == 0) return false;
+  if ((flags & VNET_F_NEEDS_CSUM) == 0 || start + offset + 2 > size) return false; // segments without a checksum do not exist
+  const record = offloads + position * OFFLOAD_SIZEOF;
+  store<u32>(record, type);
+  store<u16>(record, <u16>offset, OFFLOAD_CSUM_OFFSET);
+  store<u32>(record, gsoSize, OFFLOAD_GSO_SIZE);
+  store<u32>(record, size - start, OFFLOAD_COVERED);
+  offloaded |= 1 << position;
+  return true;
+}
+
+// readVnet stores the type, a byte, as a word, and the offset over its upper half; the size as a word
+assert(OFFLOAD_GSO_TYPE == 0 && OFFLOAD_CSUM_OFFSET == 2 && OFFLOAD_GSO_SIZE == 4 && OFFLOAD_COVERED == 8);
+
+/** After extraction, which sets the flags anew: the packets of `valid` that have a record are marked. */
+export function markOffloaded(valid: u32): void {
+  for (let todo = offloaded & valid; todo != 0; todo &= todo - 1) {
+    const packet = packets + ctz(todo) * PACKET_SIZEOF;
+    const start = load<u32>(packet, PACKET_SIZE) - load<u32>(offloadOf(packet), OFFLOAD_COVERED);
+    // a checksum further in is one of an inner packet: to the actions, which see the outer headers only, all is complete
+    const partial = start == <u32>load<u16>(packet, PACKET_L4) ? PACKET_FLAG_CSUM_PARTIAL : 0;
+    const flags = <u32>load<u16>(packet, PACKET_FLAGS) | PACKET_FLAG_OFFLOAD | partial;
+    store<u16>(packet, <u16>flags, PACKET_FLAGS);
+  }
+}
+
+/** Writes the header for the first `size` bytes of the packet. */
+@inline
+export function writeVnet(vnet: usize, packet: usize, size: u32): void {
+  store<u64>(vnet, 0);
+  store<u16>(vnet, 0, VNET_CSUM_OFFSET);
+  if (isOffloaded(packet)) writeOffload(vnet, packet, size);
+}
+
+function writeOffload(vnet: usize, packet: usize, size: u32): void {
+  const record = offloadOf(packet);
+  const start = load<u32>(packet, PACKET_SIZE) - load<u32>(record, OFFLOAD_COVERED);
+  const type = load<u8>(record, OFFLOAD_GSO_TYPE);
+  const offset = <u32>load<u16>(record, OFFLOAD_CSUM_OFFSET);
+  if (start + offset + 2 > size) return; // what was to be completed is cut off
+  store<u8>(vnet, VNET_F_NEEDS_CSUM, VNET_FLAGS);
+  store<u8>(vnet, type, VNET_GSO_TYPE);
+  store<u16>(vnet, <u16>headerSize(load<u32>(packet, PACKET_DATA), start, type, size), VNET_HDR_LEN);
+  store<u16>(vnet, load<u16>(record, OFFLOAD_GSO_SIZE), VNET_GSO_SIZE);
+  store<u16>(vnet, <u16>start, VNET_CSUM_START);
+  store<u16>(vnet, <u16>offset, VNET_CSUM_OFFSET);
+}
+
+const TCP_DATA_OFFSET: u32 = 12;
+const UDP_SIZE: u32 = 8;
+
+/** Bytes up to the payload, as far as there are so many. The kernel keeps them in one piece. */
+function headerSize(data: usize, start: u32, type: u32, size: u32): u32 {
+  const plain = type & ~VNET_GSO_ECN;
+  let transport = UDP_SIZE;
+  if ((plain == VNET_GSO_TCPV4 || plain == VNET_GSO_TCPV6) && start + TCP_DATA_OFFSET < size)
+    transport = (<u32>load<u8>(data + start, TCP_DATA_OFFSET) >> 4) << 2;
+  return min<u32>(start + transport, size);
+}

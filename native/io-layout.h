@@ -1,0 +1,49 @@
+/*
+ * The words of queues that the shim reads and writes: assembly/constants.ts once more, where each is explained. test/19.queue-layout.test.ts holds the two
+ * against each other, name by name.
+ */
+#pragma once
+
+#include <cstdint>
+
+namespace wdp {
+namespace layout {
+
+constexpr uint32_t QUEUE_KIND = 0;
+constexpr uint32_t QUEUE_FD = 4;
+constexpr uint32_t QUEUE_KIND_PACKET_RX = 1;
+constexpr uint32_t QUEUE_KIND_PACKET_TX = 2;
+
+constexpr uint32_t RXQ_FLAGS = 24;
+constexpr uint32_t RXQ_RING = 28;
+constexpr uint32_t RXQ_RING_END = 32;
+constexpr uint32_t RXQ_BLOCK_SIZE = 36;
+constexpr uint32_t RXQ_BLOCK_FRAMES = 40;
+constexpr uint32_t RXQ_FRAME_SIZE = 44;
+constexpr uint32_t RXQ_FILL = 68;
+constexpr uint32_t RXQ_FILL_LEFT = 72;
+constexpr uint32_t RXQ_FETCH_WANTED = 76;
+constexpr uint32_t RXQ_FETCHED = 80;
+constexpr uint32_t RXQ_FETCH_BUFFERS = 88;
+constexpr uint32_t RXQ_FETCH_SIZES = 96;
+constexpr uint32_t RXQ_SIZEOF = 128;
+constexpr uint32_t RXQ_FETCH_MAX = 8;
+constexpr uint32_t RXQ_FETCH_STRIDE = 65856;
+constexpr uint32_t RXQ_FETCH_FRAME = 192;
+constexpr uint32_t RXQ_FLAG_COPYING = 1;
+
+constexpr uint32_t VNET_SIZEOF = 10;
+
+constexpr uint32_t TXQ_COUNT = 16;
+constexpr uint32_t TXQ_KICKED = 20;
+constexpr uint32_t TXQ_REFUSED = 24;
+constexpr uint32_t TXQ_ENTRIES = 64;
+constexpr uint32_t TXQ_SIZEOF = 4160;
+constexpr uint32_t TXQ_ENTRIES_MAX = 256;
+constexpr uint32_t TXQ_ENTRY_SIZEOF = 16;
+constexpr uint32_t TXQ_ENTRY_ADDRESS = 0;
+constexpr uint32_t TXQ_ENTRY_SIZE = 4;
+constexpr uint32_t TXQ_ENTRY_ERRNO = 12;
+
+}  // namespace layout
+}  // namespace wdp

@@ -1,0 +1,146 @@
+/*
+ * The glue of PacketSocket and Pump. io-object.h has the rules.
+ */
+#include "io-object.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "arguments.h"
+
+namespace wdp {
+namespace {
+
+constexpr int64_t kSizeMax = INT64_C(1) << 33;
+constexpr int64_t kBufferMax = INT64_C(1) << 30;
+
+Napi::Value OpenWake(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), Pump::OpenCounter()); }
+
+Napi::Value Wake(const Napi::CallbackInfo& info) {
+  Arguments args(info, "wake");
+  const int64_t fd = args.Integer(info[0], "fd", 0, INT32_MAX);
+  return args.ok() ? Napi::Number::New(info.Env(), Pump::Wake(static_cast<int>(fd))) : info.Env().Undefined();
+}
+
+Napi::Value CloseWake(const Napi::CallbackInfo& info) {
+  Arguments args(info, "closeWake");
+  const int64_t fd = args.Integer(info[0], "fd", 0, INT32_MAX);
+  if (!args.ok()) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), close(static_cast<int>(fd)) < 0 ? -errno : 0);
+}
+
+int IntegerOf(Arguments* args, const Napi::Object& object, const char* name, int64_t min, int64_t max, int64_t fallback) {
+  return static_cast<int>(args->IntegerOr(object.Get(name), name, min, max, fallback));
+}
+
+PacketOptions OptionsOf(Arguments* args, const Napi::Object& object) {
+  PacketOptions options;
+  options.ifindex = IntegerOf(args, object, "ifindex", 1, INT32_MAX, -1);
+  options.reserve = IntegerOf(args, object, "reserve", 0, 65536, 0);
+  options.promiscuous = IntegerOf(args, object, "promiscuous", 0, 1, 0) != 0;
+  options.fanoutGroup = IntegerOf(args, object, "fanoutGroup", -1, 65535, -1);
+  options.fanoutMode = IntegerOf(args, object, "fanoutMode", 0, 65535, 0);
+  options.receiveBufferSize = IntegerOf(args, object, "receiveBufferSize", 0, kBufferMax, 0);
+  options.sendBufferSize = IntegerOf(args, object, "sendBufferSize", 0, kBufferMax, 0);
+  options.blockSize = static_cast<uint32_t>(IntegerOf(args, object, "blockSize", 0, INT32_MAX, 0));
+  options.blockCount = static_cast<uint32_t>(IntegerOf(args, object, "blockCount", 0, INT32_MAX, 0));
+  options.frameSize = static_cast<uint32_t>(IntegerOf(args, object, "frameSize", 0, INT32_MAX, 0));
+  return options;
+}
+
+}  // namespace
+
+// ------------------------------------------------------------------------------------------------ PacketSocket
+
+void PacketObject::Define(Napi::Env env, Napi::Object exports) {
+  exports.Set("PacketSocket", DefineClass(env, "PacketSocket",
+                                          {
+                                              InstanceMethod("open", &PacketObject::Open),
+                                              InstanceMethod("counts", &PacketObject::Counts),
+                                              InstanceMethod("close", &PacketObject::Close),
+                                              InstanceAccessor("fd", &PacketObject::Fd, nullptr),
+                                              InstanceAccessor("operation", &PacketObject::Operation, nullptr),
+                                              InstanceAccessor("fanoutGroup", &PacketObject::FanoutGroup, nullptr),
+                                          }));
+}
+
+PacketObject::PacketObject(Info info) : Napi::ObjectWrap<PacketObject>(info) {}
+
+Napi::Value PacketObject::Open(Info info) {
+  Arguments args(info, "open");
+  const Napi::Object object = args.Object(0, "options");
+  if (!args.ok()) return info.Env().Undefined();
+  const PacketOptions options = OptionsOf(&args, object);
+  const View<uint8_t> view = args.Bytes(1, "view");
+  const int64_t offset = args.Integer(info[2], "offset", 0, kSizeMax);
+  args.Inside(offset, static_cast<size_t>(options.blockSize) * options.blockCount, view.length);
+  if (options.blockCount > 0) {
+    args.Aligned(reinterpret_cast<uintptr_t>(view.data) + offset, sysconf(_SC_PAGESIZE), "offset");
+    args.Integer(object.Get("frameSize"), "frameSize", 1, options.blockSize);
+  }
+  if (!args.ok()) return info.Env().Undefined();
+  const int error = socket_.Open(options, view.data + offset);
+  if (error == 0) view_ = Napi::Reference<Napi::Value>::New(info[1], 1);
+  return Napi::Number::New(info.Env(), error);
+}
+
+Napi::Value PacketObject::Counts(Info info) {
+  const PacketCounts counts = socket_.Counts();
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("packets", static_cast<double>(counts.packets));
+  object.Set("drops", static_cast<double>(counts.drops));
+  return object;
+}
+
+Napi::Value PacketObject::Close(Info info) {
+  socket_.Close();
+  view_.Reset();
+  return info.Env().Undefined();
+}
+
+Napi::Value PacketObject::Fd(Info info) { return Napi::Number::New(info.Env(), socket_.fd()); }
+
+Napi::Value PacketObject::Operation(Info info) { return Napi::String::New(info.Env(), socket_.operation()); }
+
+Napi::Value PacketObject::FanoutGroup(Info info) { return Napi::Number::New(info.Env(), socket_.FanoutGroup()); }
+
+// ------------------------------------------------------------------------------------------------ Pump
+
+void PumpObject::Define(Napi::Env env, Napi::Object exports) {
+  exports.Set("Pump", DefineClass(env, "Pump",
+                                  {
+                                      InstanceMethod("kick", &PumpObject::Kick),
+                                      InstanceMethod("sleep", &PumpObject::Sleep),
+                                  }));
+  exports.Set("openWake", Napi::Function::New(env, OpenWake, "openWake"));
+  exports.Set("wake", Napi::Function::New(env, Wake, "wake"));
+  exports.Set("closeWake", Napi::Function::New(env, CloseWake, "closeWake"));
+}
+
+PumpObject::PumpObject(Info info) : Napi::ObjectWrap<PumpObject>(info) {
+  Arguments args(info, "Pump");
+  const View<uint8_t> view = args.Bytes(0, "memory");
+  if (!args.ok()) return;
+  pump_ = std::make_unique<Pump>(view.data, view.length);
+  view_ = Napi::Reference<Napi::Value>::New(info[0], 1);
+}
+
+Napi::Value PumpObject::Kick(Info info) {
+  Arguments args(info, "kick");
+  const int64_t list = args.Integer(info[0], "list", 0, UINT32_MAX);
+  const int64_t count = args.Integer(info[1], "count", 0, UINT16_MAX);
+  if (!args.ok()) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), pump_->Kick(static_cast<uint32_t>(list), static_cast<uint32_t>(count)));
+}
+
+Napi::Value PumpObject::Sleep(Info info) {
+  Arguments args(info, "sleep");
+  const int64_t set = args.Integer(info[0], "set", 0, UINT32_MAX);
+  const int64_t count = args.Integer(info[1], "count", 1, UINT16_MAX);
+  const int64_t timeoutUs = args.Integer(info[2], "timeoutUs", 0, INT32_MAX);
+  if (!args.ok()) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), pump_->Sleep(static_cast<uint32_t>(set), static_cast<uint32_t>(count), timeoutUs));
+}
+
+}  // namespace wdp

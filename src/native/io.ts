@@ -1,0 +1,56 @@
+/*
+ * The addon's side of real interfaces: sockets with rings inside the datapath's memory, and the system calls of a thread that polls. Implemented
+ * by native/io-object.cc. Numbers that come back are 0 or more, or a negative errno.
+ */
+import type { ByteView } from './netlink.ts';
+
+export interface NativePacketOptions {
+  readonly ifindex: number;
+  /** PACKET_RESERVE: more bytes in front of each frame of the ring. */
+  readonly reserve?: number;
+  readonly promiscuous?: 0 | 1;
+  /** PACKET_FANOUT: id of the group (-1 none) and PACKET_FANOUT_*. */
+  readonly fanoutGroup?: number;
+  readonly fanoutMode?: number;
+  /** Bytes; forced past the limit of the system where allowed. */
+  readonly receiveBufferSize?: number;
+  readonly sendBufferSize?: number;
+  /** The receive ring; without blocks there is none, and the pump receives. */
+  readonly blockSize?: number;
+  readonly blockCount?: number;
+  readonly frameSize?: number;
+}
+
+/** An AF_PACKET socket. One thread at a time; its descriptor may be used by others. */
+export interface NativePacketSocket {
+  /**
+   * Opens it and maps its ring over `view` from `offset` on (a page-aligned address). Returns 0 or -errno; then `operation` is what was refused.
+   * Opening again closes what was open.
+   */
+  open(options: NativePacketOptions, view: ByteView, offset: number): number;
+  readonly fd: number;
+  readonly operation: string;
+  /** Id of its group (PACKET_FANOUT), or -errno. */
+  readonly fanoutGroup: number;
+  /** Packets since it was opened: seen by the kernel for this socket, the lost ones included, and lost. */
+  counts(): { packets: number; drops: number };
+  /** Puts ordinary memory where the ring was. Only when no thread looks at it any more. */
+  close(): void;
+}
+
+/** The system calls of one thread that polls. `memory` is a view of all of the datapath's memory. */
+export interface NativePump {
+  /** Kicks the queues whose addresses stand at `list`: sends, then receives. Returns how many frames were refused. */
+  kick(list: number, count: number): number;
+  /** Waits for the `count` struct pollfd at `set`, the first an event counter, at most `timeoutUs`. How many are ready, or -errno. */
+  sleep(set: number, count: number, timeoutUs: number): number;
+}
+
+export interface NativeIo {
+  readonly PacketSocket: new () => NativePacketSocket;
+  readonly Pump: new (memory: ByteView) => NativePump;
+  /** An event counter that wakes a sleeping thread: its descriptor, or -errno. */
+  openWake(): number;
+  wake(fd: number): number;
+  closeWake(fd: number): number;
+}

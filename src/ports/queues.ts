@@ -1,0 +1,113 @@
+/*
+ * Queues in the arena, host side: what lies between a port and kernel rings (assembly/io/queue.ts). Before it: ports on real interfaces. After
+ * it: the worker's rounds, and the shim. Ownership: blocks belong to the port, which gives them back when no worker has them in hand any more.
+ * Threads: the owner thread.
+ */
+import * as C from '../../assembly/constants.ts';
+import type { DatapathMemory } from '../wasm/memory.ts';
+
+const PAGE = 4096;
+const CACHE_LINE = 64;
+/** A block of a ring: what the kernel allocates in one piece; small enough to be found in fragmented memory. */
+const BLOCK_SIZE = 65536;
+/** Room for copies: a whole batch of super-frames. Only what is written to is ever resident. */
+const TX_BUFFER_SIZE = C.BATCH_MAX * (C.FRAME_SIZE_MAX + 1 + CACHE_LINE);
+
+/** How a ring of frames is laid out: frames do not cross blocks, and the rest of a block is left free. */
+export interface RingGeometry {
+  readonly frameSize: number;
+  readonly blockSize: number;
+  readonly blockCount: number;
+}
+
+/** A ring of at least `frames` frames of at least `size` bytes. Frames are an odd number of cache lines, so that they spread over cache sets. */
+export function ringGeometry(frames: number, size: number): RingGeometry {
+  const frameSize = (Math.ceil(size / CACHE_LINE) | 1) * CACHE_LINE;
+  const blockSize = Math.max(BLOCK_SIZE, Math.ceil(frameSize / PAGE) * PAGE);
+  const perBlock = Math.floor(blockSize / frameSize);
+  return { frameSize, blockSize, blockCount: Math.ceil(frames / perBlock) };
+}
+
+/** Blocks of the arena that belong together; all given back or none. */
+export class QueueBlocks {
+  readonly memory: DatapathMemory;
+  readonly #what: string;
+  readonly #blocks: number[] = [];
+
+  constructor(memory: DatapathMemory, what: string) {
+    this.memory = memory;
+    this.#what = what;
+  }
+
+  allocate(size: number): number {
+    const block = this.memory.allocate(size, `the queues of ${this.#what}`);
+    this.#blocks.push(block);
+    return block;
+  }
+
+  allocateCleared(size: number): number {
+    const block = this.allocate(size);
+    this.memory.slice(block, size).fill(0);
+    return block;
+  }
+
+  /** The address of `size` bytes that begin on a page. */
+  allocatePages(size: number): number {
+    return Math.ceil(this.allocate(size + PAGE) / PAGE) * PAGE;
+  }
+
+  /** Gives everything back. Only when no worker has any of it in hand. */
+  release(): void {
+    for (const block of this.#blocks.splice(0)) this.memory.wasm.retireBlock(block);
+  }
+
+  /** The table of a port's receive queues. */
+  receiveTable(queues: readonly number[]): number {
+    const table = this.allocateCleared(C.QUEUE_TABLE_SIZEOF);
+    this.memory.setU32(table + C.QUEUE_TABLE_COUNT, queues.length);
+    for (const [i, queue] of queues.entries()) this.memory.setU32(table + C.QUEUE_TABLE_REFS + i * 4, queue);
+    return table;
+  }
+
+  /** A receive queue over the ring at `ring`; its descriptor is the caller's to write when it has one. */
+  packetReceiveQueue(portNo: number, worker: number, ring: number, geometry: RingGeometry, flags: number): number {
+    const { memory } = this;
+    const { frameSize, blockSize, blockCount } = geometry;
+    const perBlock = Math.floor(blockSize / frameSize);
+    const queue = this.allocateCleared(C.RXQ_SIZEOF);
+    const words: [number, number][] = [
+      [C.QUEUE_KIND, C.QUEUE_KIND_PACKET_RX],
+      [C.QUEUE_PORT, portNo],
+      [C.RXQ_WORKER, worker],
+      [C.RXQ_FLAGS, flags],
+      [C.RXQ_RING, ring],
+      [C.RXQ_RING_END, ring + blockSize * blockCount],
+      [C.RXQ_BLOCK_SIZE, blockSize],
+      [C.RXQ_BLOCK_FRAMES, perBlock],
+      [C.RXQ_FRAME_SIZE, frameSize],
+      [C.RXQ_NEXT, ring],
+      [C.RXQ_NEXT_LEFT, perBlock],
+      [C.RXQ_FILL, ring],
+      [C.RXQ_FILL_LEFT, perBlock],
+      [C.RXQ_FETCH_BUFFERS, this.allocate(C.RXQ_FETCH_MAX * C.RXQ_FETCH_STRIDE)],
+    ];
+    for (const [offset, value] of words) memory.setU32(queue + offset, value);
+    return queue;
+  }
+
+  /** A transmit queue for each worker slot, sent through the descriptor that `fdOf` names. Returns the address of their table. */
+  packetTransmitQueues(portNo: number, workerSlots: number, fdOf: (slot: number) => number): number {
+    const { memory } = this;
+    const table = this.allocate(workerSlots * 4);
+    for (let slot = 0; slot < workerSlots; slot++) {
+      const queue = this.allocateCleared(C.TXQ_SIZEOF);
+      memory.setU32(queue + C.QUEUE_KIND, C.QUEUE_KIND_PACKET_TX);
+      memory.setU32(queue + C.QUEUE_FD, fdOf(slot));
+      memory.setU32(queue + C.QUEUE_PORT, portNo);
+      memory.setU32(queue + C.TXQ_BUFFER, this.allocate(TX_BUFFER_SIZE));
+      memory.setU32(queue + C.TXQ_BUFFER_SIZE, TX_BUFFER_SIZE);
+      memory.setU32(table + slot * 4, queue);
+    }
+    return table;
+  }
+}
