@@ -1,0 +1,52 @@
+/*
+ * Real interfaces, end to end: two hosts in network namespaces do to each other whatever hosts do (test/support/lab-exercise.mjs), through a Linux
+ * bridge and through the datapath over each kind of port. The outcomes are the same, every packet is accounted for, and the interfaces
+ * have counted what we have.
+ */
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { PortStats } from '../src/datapath/stats.ts';
+import type { DatapathStats } from '../src/index.ts';
+import { expectAccounted } from './support/datapath.ts';
+import { runInLab, whyNoLab } from './support/lab.ts';
+
+interface LinkCounts {
+  rx: { packets: number; bytes: number };
+  tx: { packets: number; bytes: number };
+}
+
+interface Exercise {
+  outcomes: Record<string, unknown>;
+  stats: DatapathStats;
+  ports: { name: string; stats: PortStats; link: LinkCounts }[];
+}
+
+const whyNot = whyNoLab();
+const BACKENDS = ['afpacket', 'afpacket,ring=copied', 'afpacket,queues=2'];
+
+describe.skipIf(whyNot)(`two hosts${whyNot ? `: ${whyNot}` : ''}`, () => {
+  let bridged: Exercise;
+  beforeAll(async () => {
+    bridged = await runInLab<Exercise>('lab-exercise', 'bridge');
+  }, 60_000);
+
+  it('have what they need: the bridge is an oracle', () => {
+    expect(bridged.outcomes).toMatchObject({ arpAndPing: '3', jumbo: '3', 'tcp fd00::2': { whole: true } });
+    expect(bridged.outcomes.raw).toHaveLength(6);
+  });
+
+  it.each(BACKENDS)('over %s see what they see through a Linux bridge', { timeout: 60_000 }, async (backend) => {
+    const { outcomes, stats, ports } = await runInLab<Exercise>('lab-exercise', backend);
+    expect(outcomes).toEqual(bridged.outcomes);
+    expectAccounted(stats);
+    for (const { link, stats: own } of ports) {
+      expect(own.txDropped).toBe(0);
+      expect({ packets: own.txPackets, bytes: own.txBytes }).toEqual({
+        packets: link.tx.packets,
+        bytes: link.tx.bytes,
+      });
+      // what the host said before the port was there, and after it was gone, the port has not seen
+      expect(link.rx.packets - own.rxPackets).toBeGreaterThanOrEqual(0);
+      expect(link.rx.packets - own.rxPackets).toBeLessThan(20);
+    }
+  });
+});

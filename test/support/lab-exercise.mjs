@@ -1,0 +1,113 @@
+/*
+ * What two hosts do to each other in the lab, whatever switch is between them: names and outcomes, all of which are the same in every run that
+ * goes well. Run as a program it connects the hosts by the switch that its argument names and prints the outcomes as JSON:
+ *
+ *     unshare -n node lab-exercise.mjs bridge | afpacket[,OPTION...]
+ */
+import { pathToFileURL } from 'node:url';
+import { Datapath, learning } from '../../dist/src/index.js';
+import { ip, Lab } from './lab.mjs';
+
+const MIB = 1048576;
+/** Stands in every raw frame, so that it is told apart from what the hosts say on their own. */
+const MARK = 'c0ffee00c0ffee';
+
+/** How many of three pings are answered. */
+async function ping(lab, from, to, ...options) {
+  const { stdout } = await lab.start(from, 'ping', '-c', '3', '-i', '0.02', '-W', '2', ...options, to).ended;
+  return / (\d+) received/.exec(stdout)?.[1] ?? 'none';
+}
+
+/** Ethernet frames from `a` to `b`: plain, of the smallest size, tagged, tagged twice, a priority tag, an 802.1ad tag. */
+function rawFrames(a, b) {
+  const addresses = `${b.mac}${a.mac}`.replaceAll(':', '');
+  const payload = MARK.padEnd(92, '0');
+  return ['', '81000005', '8100a0058100a006', '8100e000', '88a80005', '88a8000581000006'].map(
+    (tags) => `${addresses}${tags}88b5${payload}`,
+  );
+}
+
+async function rawExchange(lab, a, b) {
+  const frames = rawFrames(a, b);
+  const listening = await lab.startTraffic(b, 'raw-listen', 'eth0', MARK, frames.length);
+  await lab.traffic(a, 'raw-send', 'eth0', 1, ...frames);
+  const { stdout } = await listening.ended;
+  // a packet that waits for its upcall may be overtaken by the next one, which finds the flow: sorted
+  return JSON.parse(stdout.split('\n').at(-2)).frames.sort();
+}
+
+/** Everything two hosts can do to each other. `a` and `b` have 10.0.0.1 and 10.0.0.2, fd00::1 and fd00::2. */
+export async function exercise(lab, a, b) {
+  const outcomes = {
+    arpAndPing: await ping(lab, a, '10.0.0.2'),
+    ping6: await ping(lab, b, 'fd00::1'),
+    fragments: await ping(lab, a, '10.0.0.2', '-s', '6000'),
+    fragments6: await ping(lab, b, 'fd00::1', '-s', '6000'),
+  };
+  for (const size of [1, 18, 63, 64, 1471, 1472, 1473])
+    outcomes[`ping ${size}`] = await ping(lab, a, '10.0.0.2', '-s', String(size));
+  for (const address of ['10.0.0.2', 'fd00::2']) {
+    const echo = await lab.startTraffic(b, 'udp-echo', address, 4000);
+    outcomes[`udp ${address}`] = await lab.traffic(a, 'udp-ask', address, 4000, 300, 0, 1400);
+    outcomes[`udp in fragments ${address}`] = await lab.traffic(a, 'udp-ask', address, 4000, 20, 2000, 30000);
+    echo.child.kill();
+    await lab.startTraffic(b, 'tcp-serve', address, 5000, 1);
+    outcomes[`tcp ${address}`] = await lab.traffic(a, 'tcp-send', address, 5000, 24 * MIB);
+  }
+  await lab.startTraffic(a, 'tcp-serve', '10.0.0.1', 5001, 1);
+  outcomes['tcp back'] = await lab.traffic(b, 'tcp-send', '10.0.0.1', 5001, 24 * MIB);
+  outcomes.raw = await rawExchange(lab, a, b);
+  for (const host of lab.hosts) {
+    ip('link', 'set', 'dev', host.name, 'mtu', '9000');
+    lab.run(host, 'ip', 'link', 'set', 'eth0', 'mtu', '9000');
+  }
+  outcomes.jumbo = await ping(lab, a, '10.0.0.2', '-M', 'do', '-s', '8900');
+  await lab.startTraffic(b, 'tcp-serve', '10.0.0.2', 5002, 1);
+  outcomes['tcp jumbo'] = await lab.traffic(a, 'tcp-send', '10.0.0.2', 5002, 8 * MIB);
+  return outcomes;
+}
+
+/** Two hosts for `exercise`. */
+export function twoHosts(lab) {
+  const a = lab.host('h1', { ipv4: '10.0.0.1/24', ipv6: 'fd00::1/64' });
+  const b = lab.host('h2', { ipv4: '10.0.0.2/24', ipv6: 'fd00::2/64' });
+  return [a, b];
+}
+
+/** Connects all wires of the lab by a datapath with ports of the type and the options that `spec` names. */
+export async function datapathBetween(lab, spec, options = {}) {
+  const datapath = await Datapath.open({ workers: 1, ...options });
+  await datapath.onUpcall(learning());
+  const [type, ...rest] = spec.split(',');
+  for (const { name } of lab.hosts) await datapath.ports.addSpec([name, `type=${type}`, ...rest].join(','));
+  await datapath.start();
+  return datapath;
+}
+
+const counts = ({ packets, bytes }) => ({ packets, bytes });
+
+/** What each port counted and what its interface counted. */
+export function portCounts(datapath) {
+  return [...datapath.ports].map((port) => {
+    const { rx, tx } = JSON.parse(ip('-j', '-s', 'link', 'show', 'dev', port.name))[0].stats64;
+    return { name: port.name, stats: port.stats(), link: { rx: counts(rx), tx: counts(tx) } };
+  });
+}
+
+async function main(spec) {
+  const lab = new Lab();
+  const [a, b] = twoHosts(lab);
+  const datapath = spec === 'bridge' ? lab.bridge() : await datapathBetween(lab, spec);
+  const outcomes = await exercise(lab, a, b);
+  const ports = datapath === undefined ? [] : await stopped(datapath);
+  await datapath?.close();
+  lab.close();
+  process.stdout.write(`${JSON.stringify({ outcomes, stats: datapath?.stats(), ports })}\n`);
+}
+
+async function stopped(datapath) {
+  await datapath.stop();
+  return portCounts(datapath);
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await main(process.argv[2]);

@@ -1,0 +1,131 @@
+/*
+ * A lab of network namespaces: hosts with one interface each, wired by veth pairs to the namespace of this process, where a switch under test
+ * connects them. Runs as root inside a namespace of its own (`unshare -n node ...`), so nothing of the machine is touched; everything goes with
+ * the processes that hold the namespaces.
+ *
+ *     const lab = new Lab();
+ *     const a = lab.host('a', { ipv4: '10.0.0.1/24', ipv6: 'fd00::1/64' });      wire `a` here, `eth0` there
+ *     lab.run(a, 'ping', '-c', '1', '10.0.0.2')
+ */
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { readlinkSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export const TRAFFIC = new URL('./lab-traffic.py', import.meta.url).pathname;
+const PYTHON = '/usr/bin/python3';
+
+export function ip(...args) {
+  return execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+export class Lab {
+  hosts = [];
+  #children = new Set();
+
+  constructor() {
+    ip('link', 'set', 'lo', 'up');
+    for (const scope of ['all', 'default']) writeSysctl(`net/ipv6/conf/${scope}/disable_ipv6`, '1');
+  }
+
+  /** A host on the wire `name`; its interface is eth0. */
+  host(name, { ipv4, ipv6, mac = `02:00:00:00:00:${(this.hosts.length + 1).toString(16).padStart(2, '0')}` } = {}) {
+    const holder = this.namespace();
+    ip('link', 'add', 'name', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(holder.pid));
+    ip('link', 'set', 'dev', name, 'up');
+    const host = { name, pid: holder.pid, mac };
+    this.hosts.push(host);
+    const inside = (...args) => this.run(host, 'ip', ...args);
+    inside('link', 'set', 'lo', 'up');
+    inside('link', 'set', 'eth0', 'address', mac);
+    this.run(host, 'sysctl', '-qw', 'net.ipv6.conf.eth0.accept_dad=0', 'net.ipv6.conf.eth0.router_solicitations=0');
+    if (ipv4) inside('addr', 'add', ipv4, 'dev', 'eth0');
+    if (ipv6) inside('addr', 'add', ipv6, 'dev', 'eth0', 'nodad');
+    inside('link', 'set', 'eth0', 'up');
+    return host;
+  }
+
+  /** A process that holds a namespace of its own. */
+  namespace() {
+    const child = spawn('unshare', ['-n', 'sleep', 'infinity'], { stdio: 'ignore' });
+    this.#children.add(child);
+    while (sameNamespace(child.pid)) spawnSync('sleep', ['0.005']);
+    return child;
+  }
+
+  #inside(host, command) {
+    return ['-t', String(host.pid), '-n', '--', ...command];
+  }
+
+  /** Runs a command in a host to its end; returns what it printed. Throws with what it complained about. */
+  run(host, ...command) {
+    return execFileSync('nsenter', this.#inside(host, command), {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 60_000,
+    });
+  }
+
+  /** The same without an exception: status, stdout, stderr. */
+  attempt(host, ...command) {
+    return spawnSync('nsenter', this.#inside(host, command), { encoding: 'utf8', timeout: 60_000 });
+  }
+
+  /** Runs a command in a host while this process goes on. Resolves with its end. */
+  start(host, ...command) {
+    const child = spawn('nsenter', this.#inside(host, command), { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#children.add(child);
+    const result = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr']) {
+      child[name].on('data', (chunk) => {
+        result[name] += chunk;
+      });
+    }
+    const ended = new Promise((resolve) => {
+      child.on('close', (status) => {
+        this.#children.delete(child);
+        resolve({ ...result, status });
+      });
+    });
+    const printed = async (text) => {
+      while (!result.stdout.includes(text)) {
+        if (child.exitCode !== null)
+          throw new Error(`${command.join(' ')} ended without printing ${text}: ${result.stderr}`);
+        await sleep(2);
+      }
+    };
+    return { child, ended, printed };
+  }
+
+  /** Starts a task of lab-traffic.py in a host; resolves when it is ready. */
+  async startTraffic(host, ...args) {
+    const task = this.start(host, PYTHON, TRAFFIC, ...args.map(String));
+    await task.printed('ready');
+    return task;
+  }
+
+  /** Runs a task of lab-traffic.py that ends by itself; returns the object that it prints. */
+  async traffic(host, ...args) {
+    const { stdout, stderr, status } = await this.start(host, PYTHON, TRAFFIC, ...args.map(String)).ended;
+    if (status !== 0) throw new Error(`${args.join(' ')}: ${stderr}`);
+    return JSON.parse(stdout.split('\n').at(-2));
+  }
+
+  /** Connects all wires by a Linux bridge, which does what a learning switch does. */
+  bridge() {
+    ip('link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0');
+    for (const { name } of this.hosts) ip('link', 'set', 'dev', name, 'master', 'br0');
+    ip('link', 'set', 'br0', 'up');
+  }
+
+  close() {
+    for (const child of this.#children) child.kill('SIGKILL');
+  }
+}
+
+function sameNamespace(pid) {
+  return readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync('/proc/self/ns/net');
+}
+
+function writeSysctl(path, value) {
+  execFileSync('sysctl', ['-qw', `${path.replaceAll('/', '.')}=${value}`]);
+}
