@@ -44,12 +44,6 @@ constexpr uint32_t TP2_VLAN_TPID = 26;
 constexpr uint32_t TP2_SIZEOF = 32;
 
 constexpr uint32_t VNET_SIZEOF = 10;
-constexpr uint32_t VNET_FLAGS = 0;
-constexpr uint32_t VNET_GSO_TYPE = 1;
-constexpr uint32_t VNET_HDR_LEN = 2;
-constexpr uint32_t VNET_GSO_SIZE = 4;
-constexpr uint32_t VNET_CSUM_START = 6;
-constexpr uint32_t VNET_CSUM_OFFSET = 8;
 
 constexpr uint32_t TXQ_COUNT = 16;
 constexpr uint32_t TXQ_KICKED = 20;

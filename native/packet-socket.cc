@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <linux/virtio_net.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -24,10 +23,6 @@ static_assert(offsetof(tpacket2_hdr, tp_snaplen) == layout::TP2_SNAPLEN && offse
 static_assert(offsetof(tpacket2_hdr, tp_net) == layout::TP2_NET && offsetof(tpacket2_hdr, tp_sec) == layout::TP2_SEC);
 static_assert(offsetof(tpacket2_hdr, tp_nsec) == layout::TP2_NSEC && offsetof(tpacket2_hdr, tp_vlan_tci) == layout::TP2_VLAN_TCI);
 static_assert(offsetof(tpacket2_hdr, tp_vlan_tpid) == layout::TP2_VLAN_TPID && sizeof(tpacket2_hdr) == layout::TP2_SIZEOF);
-static_assert(offsetof(virtio_net_hdr, flags) == layout::VNET_FLAGS && offsetof(virtio_net_hdr, gso_type) == layout::VNET_GSO_TYPE);
-static_assert(offsetof(virtio_net_hdr, hdr_len) == layout::VNET_HDR_LEN && offsetof(virtio_net_hdr, gso_size) == layout::VNET_GSO_SIZE);
-static_assert(offsetof(virtio_net_hdr, csum_start) == layout::VNET_CSUM_START && offsetof(virtio_net_hdr, csum_offset) == layout::VNET_CSUM_OFFSET);
-static_assert(sizeof(virtio_net_hdr) == layout::VNET_SIZEOF);
 
 #ifndef PACKET_IGNORE_OUTGOING
 constexpr int PACKET_IGNORE_OUTGOING = 23;  // Linux 4.20

@@ -70,9 +70,10 @@ export const STRUCTURES: Record<string, FieldTable> = {
     2: ['PACKET_L3', 'PACKET_L4', 'PACKET_MPLS', 'PACKET_FLAGS'],
     4: [
       ...(['PACKET_DATA', 'PACKET_SIZE', 'PACKET_HEAD', 'PACKET_TAIL', 'PACKET_KEY', 'PACKET_IN_PORT'] as const),
-      ...(['PACKET_FLOW', 'PACKET_WIRE_SIZE', 'PACKET_CUT', 'PACKET_RECIRC_ID'] as const),
+      ...(['PACKET_HASH', 'PACKET_SCRATCH', 'PACKET_FLOW', 'PACKET_WIRE_SIZE'] as const),
+      ...(['PACKET_CUT', 'PACKET_RECIRC_ID'] as const),
     ],
-    8: ['PACKET_HASH', 'PACKET_TIME_NS'],
+    8: ['PACKET_TIME_NS'],
   }),
   SUPERBLOCK: table(C.SUPERBLOCK_SIZE, {
     4: [
