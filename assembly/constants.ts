@@ -676,6 +676,7 @@ export const METER_DELTA_MAX_MS = 12; // u32, more time than this fills every bu
 export const METER_USED_MS = 16; // u64, CLOCK_MONOTONIC
 export const METER_PACKETS = 24; // u64
 export const METER_BYTES = 32; // u64
+export const METER_TOLD = 40; // u32, 1: whoever replaces it is told its statistics (OVS_METER_ATTR_CLEAR was not set)
 export const METER_BANDS = 64; // bands, METER_BAND_SIZEOF each
 export const METER_BAND_SIZEOF = 32;
 export const METER_BAND_RATE = 0; // u32

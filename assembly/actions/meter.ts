@@ -1,7 +1,7 @@
 /*
  * METER: lets a packet pass, or says that a band of its meter is exceeded.
  *
- * Before it: execute.ts for a packet; the host for setMeter, deleteMeter and readMeter. Concepts: a band is a bucket of tokens, in bits or
+ * Before it: execute.ts for a packet; the host for setMeter, deleteMeter and readMeter; kernel/meter.ts for messages. Concepts: a band is a bucket of tokens, in bits or
  * in thousandths of a packet, that fills at its rate up to its burst; time is the worker's, told before each poll, so packets of one poll
  * have the same. All bands pay for a packet; of those that cannot, the one with the highest rate drops it. A meter that does not exist
  * lets everything pass. All this is the kernel's.
@@ -47,7 +47,7 @@ const BITS: u64 = 8;
 const MILLIPACKETS: u64 = 1000;
 
 /** Address of meter `id`, 0 none. */
-function meterAt(id: u32): usize {
+export function meterAt(id: u32): usize {
   const table: usize = atomic.load<u32>(sb(SB_METERS));
   if (table == 0 || id >= load<u32>(table, METER_TABLE_COUNT)) return 0;
   return atomic.load<u32>(table + METER_TABLE_REFS + (id << 2));
@@ -105,11 +105,8 @@ export function setMeter(id: u32, kbps: bool, bands: usize, count: u32): u32 {
   if (count > <u32>METER_BANDS_MAX) return EINVAL;
   for (let i: u32 = 0; i < count; i++) if (load<u32>(bands + (i << 3)) == 0) return EINVAL;
   lock();
-  const meter = hasPlace(id) ? allocate(METER_SIZEOF) : 0;
-  if (meter != 0) {
-    fillMeter(meter, kbps, bands, count);
-    replace(id, <u32>meter);
-  }
+  const meter = makeMeter(id, kbps, bands, count);
+  if (meter != 0) retire(swapMeter(id, meter), 0);
   unlock();
   return meter != 0 ? 0 : ENOMEM;
 }
@@ -117,23 +114,41 @@ export function setMeter(id: u32, kbps: bool, bands: usize, count: u32): u32 {
 /** ENOENT when there is none. */
 export function deleteMeter(id: u32): u32 {
   lock();
-  const found = meterAt(id) != 0;
-  if (found) replace(id, 0);
+  const before: usize = meterAt(id) != 0 ? swapMeter(id, 0) : 0;
+  retire(before, 0);
   unlock();
-  return found ? 0 : ENOENT;
+  return before != 0 ? 0 : ENOENT;
+}
+
+/** A meter that swapMeter can put at `id`, its arguments checked; 0: the arena is full. With the writer lock. */
+export function makeMeter(id: u32, kbps: bool, bands: usize, count: u32): usize {
+  const meter = hasPlace(id) ? allocate(METER_SIZEOF) : 0;
+  if (meter != 0) fillMeter(meter, kbps, bands, count);
+  return meter;
+}
+
+/** Puts a meter, or 0 for none, at `id`, which the table has a place for. Returns the one before, which the caller retires. With the writer lock. */
+export function swapMeter(id: u32, meter: usize): usize {
+  const place = <usize>load<u32>(sb(SB_METERS)) + METER_TABLE_REFS + (id << 2);
+  const before: usize = load<u32>(place);
+  atomic.store<u32>(place, <u32>meter);
+  return before;
 }
 
 /** Copies the METER_SIZEOF bytes of meter `id` to `out`. ENOENT when there is none. */
 export function readMeter(id: u32, out: usize): u32 {
   lock();
   const meter = meterAt(id);
-  if (meter != 0) {
-    acquire(meter);
-    memory.copy(out, meter, METER_SIZEOF);
-    atomic.store<u32>(meter, 0, METER_LOCK);
-  }
+  if (meter != 0) copyMeter(meter, out);
   unlock();
   return meter != 0 ? 0 : ENOENT;
+}
+
+/** Copies a meter as it is at one moment; also one that was swapped out and not retired yet. */
+export function copyMeter(meter: usize, out: usize): void {
+  acquire(meter);
+  memory.copy(out, meter, METER_SIZEOF);
+  atomic.store<u32>(meter, 0, METER_LOCK);
 }
 
 function fillMeter(meter: usize, kbps: bool, bands: usize, count: u32): void {
@@ -154,13 +169,6 @@ function fillMeter(meter: usize, kbps: bool, bands: usize, count: u32): void {
     deltaMaxMs = max<u32>(deltaMaxMs, <u32>min<u64>(fullMs, u32.MAX_VALUE));
   }
   store<u32>(meter, deltaMaxMs, METER_DELTA_MAX_MS);
-}
-
-function replace(id: u32, meter: u32): void {
-  const place = <usize>load<u32>(sb(SB_METERS)) + METER_TABLE_REFS + (id << 2);
-  const before = load<u32>(place);
-  atomic.store<u32>(place, meter);
-  retire(before, 0);
 }
 
 /** The table has an entry for `id`, or could be made larger. */

@@ -75,6 +75,7 @@ import {
   OPS_VPORT,
 } from './families';
 import { frameAt, openFrames } from './frames';
+import { doMeter } from './meter';
 import { policyOf } from './policies';
 import { socket, useRequest, useSocket } from './request';
 import { TEXT_FLAGS, TEXT_RESERVED } from './texts';
@@ -191,6 +192,8 @@ function handle(family: u32, command: u32): i32 {
       return doDatapath(command);
     case FAMILY_VPORT:
       return doVport(command);
+    case FAMILY_METER:
+      return doMeter(command);
     default:
       return -EOPNOTSUPP;
   }
