@@ -297,6 +297,8 @@ export const SB_WORKERS_LOST = 452; // u32 (live), workers replaced after a trap
 export const SB_PORT_COUNT = 456; // u32 (live), highest port number in use + 1
 export const SB_PACKET_FAMILY = 460; // u32, nlmsg_type of upcalls: id of the family ovs_packet
 export const SB_METERS = 464; // u32 (live), address of the meter table, 0 none
+export const SB_UFID_TABLE = 468; // u32 (live), the index of UFIDs (flow/bucket-table.ts), 0 none
+export const SB_UFID_COUNT = 472; // u32 (live), flows in it
 export const SB_FREE_LISTS = 512; // u32[64] (live), heads by size class
 // the datapath as messages know it (assembly/kernel/datapath.ts)
 export const SB_DP_EXISTS = 768; // u32 (live), 1: OVS_DP_CMD_NEW made it
@@ -617,8 +619,27 @@ export const FLOW_COLD_EPOCH = 4; // u32, epoch of retirement
 export const FLOW_COLD_CREATED_MS = 8; // u64, CLOCK_MONOTONIC
 export const FLOW_COLD_IDLE_MS = 16; // u32, idle timeout, 0 = the default
 export const FLOW_COLD_HARD_MS = 20; // u32, hard timeout, 0 = the default
-export const FLOW_COLD_UFID = 24; // [16]
-export const FLOW_COLD_COOKIE = 40; // u64, the handler's own
+export const FLOW_COLD_NAME = 24; // NAME_*: what messages call it by
+export const FLOW_COLD_SERIAL = 48; // u32, how often the slot was used: names flows that have no other name
+export const FLOW_COLD_BASE = 52; // u32, address of the counts (BASE_*) at which its statistics were cleared, 0 never
+
+/** What a message calls a flow by (flow/name.ts). */
+export const NAME_SIZEOF = 24;
+export const NAME_UFID = 0; // [16], zeros behind it
+export const NAME_KIND = 16; // u32, the size of the UFID, or NAME_IS_*
+export const NAME_KEY = 20; // u32, address of what the mask leaves out of the key (REST_*), 0 nothing
+export const NAME_IS_SLOT = 0; // no message put it: its UFID is made of its slot and serial
+export const NAME_IS_KEY = 32; // its key, as it was before the mask
+/** The longest UFID. */
+export const UFID_SIZE_MAX = 16;
+
+/** The words of a key that are not zero outside of the mask, in the arena. */
+export const REST_WORDS = 0; // u64[2], a bit for each word of the key that has some
+export const REST_FIRST = 16; // u64[], those words
+
+export const BASE_SIZEOF = 16;
+export const BASE_PACKETS = 0; // u64
+export const BASE_BYTES = 8; // u64
 
 /** Statistics of a flow on one worker. */
 export const FLOW_ROW_SIZEOF = 32;

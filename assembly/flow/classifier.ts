@@ -30,10 +30,10 @@ import {
 } from '../constants';
 import { flowRows, flows, keys, packets, sb, secrets, subtableHits } from '../memory/layout';
 import { match, refAt, signatureOf } from './bucket';
+import { tableBucketMask, tableBuckets } from './bucket-table';
 import { count } from './counters';
 import { equalInline, equalList, finish, hashList, nh } from './hash';
 import { orderRef } from './order';
-import { tableBucketMask, tableBuckets } from './subtable';
 
 /** With more flows than this, flows, rows and buckets do not fit the second-level cache beside the packets. */
 const NEAR_FLOWS: u32 = 4096;

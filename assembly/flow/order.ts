@@ -73,6 +73,7 @@ export function isOrdered(subtable: usize): bool {
   return indexIn(order, subtable) < load<u32>(order);
 }
 
+/** The last one takes its place, as in the kernel's array of masks: where flows overlap it matters which mask comes first. */
 export function removeFromOrder(subtable: usize): void {
   const order = orderRef();
   const count = load<u32>(order);
@@ -80,8 +81,8 @@ export function removeFromOrder(subtable: usize): void {
   if (at == count) return;
   const next = makeOrder(count - 1 < CAPACITY_MIN ? CAPACITY_MIN : load<u32>(order, 4));
   if (next == 0) return;
-  memory.copy(next + HEADER, order + HEADER, at << 2);
-  memory.copy(next + HEADER + (at << 2), order + HEADER + ((at + 1) << 2), (count - at - 1) << 2);
+  memory.copy(next + HEADER, order + HEADER, (count - 1) << 2);
+  if (at != count - 1) store<u32>(next + HEADER + (at << 2), load<u32>(order + HEADER + ((count - 1) << 2)));
   publish(next, count - 1);
   retire(order, 0);
 }

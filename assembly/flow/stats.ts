@@ -1,11 +1,17 @@
 /*
  * Statistics, summed over the workers: of a flow, of a port, of the datapath. Rows are written by their own workers without locks, so a
- * sum is a moment's view; it is exact when the workers stand still.
+ * sum is a moment's view; it is exact when the workers stand still. That is also why a flow's counts are not cleared: what they were is noted, and
+ * taken off from then on.
  */
 import {
+  BASE_BYTES,
+  BASE_PACKETS,
+  BASE_SIZEOF,
   COUNTERS,
   DROP_REASONS,
+  ENOMEM,
   EXPLICIT_REASONS,
+  FLOW_COLD_BASE,
   FLOW_ROW_BYTES,
   FLOW_ROW_PACKETS,
   FLOW_ROW_SIZEOF,
@@ -20,10 +26,21 @@ import {
   WORKER_EXPLICIT_DROPS,
 } from '../constants';
 import { AREA_PORT_ROWS, areaOf, flowRowsOf, sb, workers } from '../memory/layout';
-import { slotOf } from './table';
+import { allocate, retire } from '../memory/slab';
+import { coldOf, slotOf } from './slot';
 
-/** Writes packets u64, bytes u64, used u64 (ms, CLOCK_MONOTONIC, 0 never), TCP flags u64 of a flow to `out`. */
+/** Writes packets u64, bytes u64, used u64 (ms, CLOCK_MONOTONIC, 0 never), TCP flags u64 of a flow to `out`, all since they were cleared. */
 export function sumFlow(flow: usize, out: usize): void {
+  sumRows(flow, out);
+  const base: usize = atomic.load<u32>(coldOf(flow), FLOW_COLD_BASE);
+  if (base == 0) return;
+  const packets = load<u64>(out) - load<u64>(base, BASE_PACKETS);
+  store<u64>(out, packets);
+  store<u64>(out, load<u64>(out, 8) - load<u64>(base, BASE_BYTES), 8);
+  if (packets == 0) v128.store(out, i64x2.splat(0), 16);
+}
+
+function sumRows(flow: usize, out: usize): void {
   let packets: u64 = 0;
   let bytes: u64 = 0;
   let usedMs: u64 = 0;
@@ -39,6 +56,26 @@ export function sumFlow(flow: usize, out: usize): void {
   store<u64>(out, bytes, 8);
   store<u64>(out, usedMs, 16);
   store<u64>(out, flags, 24);
+}
+
+/**
+ * Clears what sumFlow says of a flow; the caller holds the writer lock. 0, or -ENOMEM. TCP flags have no count to take off: they are cleared in the rows, where a
+ * worker that counts a packet in this very moment may put old ones back.
+ */
+export function clearStats(flow: usize, scratch: usize): i32 {
+  const base = allocate(BASE_SIZEOF);
+  if (base == 0) return -ENOMEM;
+  sumRows(flow, scratch);
+  store<u64>(base, load<u64>(scratch), BASE_PACKETS);
+  store<u64>(base, load<u64>(scratch, 8), BASE_BYTES);
+  for (let slot: u32 = 0; slot < workers; slot++) {
+    store<u16>(flowRowsOf(slot) + slotOf(flow) * FLOW_ROW_SIZEOF, 0, FLOW_ROW_TCP_FLAGS);
+  }
+  const place = coldOf(flow) + FLOW_COLD_BASE;
+  const before = load<u32>(place);
+  atomic.store<u32>(place, <u32>base);
+  retire(before, 0);
+  return 0;
 }
 
 /** When a flow was last used, ms of CLOCK_MONOTONIC; 0 never. */

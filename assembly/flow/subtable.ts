@@ -43,23 +43,10 @@ import {
 import { sb, secrets } from '../memory/layout';
 import { markSeen } from '../memory/repair';
 import { allocate, release, retire } from '../memory/slab';
-import { clear, freeWays, match, place, refAt, signatureOf, usedWays } from './bucket';
+import { clear, refAt, usedWays } from './bucket';
+import { isFull, makeTable, placeRef, removeRef, SPILLED_MAX, tableBuckets, tableEnd } from './bucket-table';
 import { finish, nhWord } from './hash';
 import { appendToOrder, isOrdered, removeFromOrder } from './order';
-
-const SPILLED_MAX: u32 = 255;
-/** Ways used a bucket, on average, at which a table doubles. */
-const FULL_WAYS: u32 = 9;
-
-@inline
-export function tableBuckets(table: u32): usize {
-  return table & ~63;
-}
-
-@inline
-export function tableBucketMask(table: u32): u32 {
-  return (1 << (table & 63)) - 1;
-}
 
 // ------------------------------------------------------------------------------------------------ masks
 
@@ -111,11 +98,11 @@ export function acquireMask(mask: usize): usize {
 function makeSubtable(mask: usize): usize {
   let words: u32 = 0;
   for (let i: u32 = FLOW_INLINE_WORDS; i < <u32>KEY_WORDS; i++) words += u32(load<u64>(mask + (i << 3)) != 0);
-  const buckets = makeBuckets(0);
+  const table = makeTable(0);
   const list: usize = words == 0 ? 0 : allocate(words * WORD_SIZEOF);
-  const subtable = buckets != 0 && (words == 0 || list != 0) ? takeDescriptor() : 0;
+  const subtable = table != 0 && (words == 0 || list != 0) ? takeDescriptor() : 0;
   if (subtable == 0) {
-    release(buckets);
+    release(tableBuckets(table));
     release(list);
     return 0;
   }
@@ -133,7 +120,7 @@ function makeSubtable(mask: usize): usize {
   store<u32>(subtable, words, SUBTABLE_LIST_COUNT);
   store<u32>(subtable, 0, SUBTABLE_FLOWS);
   store<u32>(subtable, 0, SUBTABLE_REFS);
-  atomic.store<u32>(subtable, <u32>buckets, SUBTABLE_TABLE);
+  atomic.store<u32>(subtable, table, SUBTABLE_TABLE);
   const hash = hashMask(mask);
   store<u32>(subtable, hash, SUBTABLE_HASH);
   store<u32>(subtable, load<u32>(maskChain(hash)), SUBTABLE_NEXT);
@@ -179,78 +166,36 @@ export function dropSubtable(subtable: usize): void {
 
 // ------------------------------------------------------------------------------------------------ tables
 
-function makeBuckets(log2: u32): usize {
-  const size: u32 = BUCKET_SIZEOF << log2;
-  const buckets = allocate(size);
-  if (buckets != 0) memory.fill(buckets, 0, size);
-  return buckets;
-}
-
 /** Makes sure that one more flow can be added; false when the table had to grow and the arena is full. */
 export function makeRoom(subtable: usize): bool {
   const count = load<u32>(subtable, SUBTABLE_FLOWS);
-  const table = load<u32>(subtable, SUBTABLE_TABLE);
-  if (count >= (tableBucketMask(table) + 1) * FULL_WAYS && !grow(subtable)) return false;
+  if (isFull(load<u32>(subtable, SUBTABLE_TABLE), count) && !grow(subtable)) return false;
   return count != 0 || appendToOrder(subtable);
 }
 
 /** Puts a flow into the table, which has room. */
 export function addFlow(subtable: usize, flow: usize): void {
   store<u32>(subtable, load<u32>(subtable, SUBTABLE_FLOWS) + 1, SUBTABLE_FLOWS);
-  placeFlow(load<u32>(subtable, SUBTABLE_TABLE), flow);
-}
-
-function placeFlow(table: u32, flow: usize): void {
-  const hash = load<u32>(flow, FLOW_HASH);
-  const mask = tableBucketMask(table);
-  for (let at = hash; ; at++) {
-    const bucket = tableBuckets(table) + ((at & mask) << 6);
-    const free = freeWays(bucket);
-    if (free != 0) {
-      place(bucket, ctz(free), signatureOf(hash), <u32>flow);
-      return;
-    }
-    const spilled = <u32>load<u8>(bucket, BUCKET_SPILLED);
-    if (spilled < SPILLED_MAX) atomic.store<u8>(bucket, <u8>(spilled + 1), BUCKET_SPILLED);
-  }
+  placeRef(load<u32>(subtable, SUBTABLE_TABLE), load<u32>(flow, FLOW_HASH), <u32>flow);
 }
 
 /** Takes a flow out of the table; readers do not find it any more, but may still hold it. */
 export function removeFlow(subtable: usize, flow: usize): void {
-  const table = load<u32>(subtable, SUBTABLE_TABLE);
-  const hash = load<u32>(flow, FLOW_HASH);
-  const mask = tableBucketMask(table);
-  for (let at = hash; ; at++) {
-    const bucket = tableBuckets(table) + ((at & mask) << 6);
-    const way = wayOf(bucket, signatureOf(hash), flow);
-    if (way >= 0) {
-      clear(bucket, <u32>way);
-      break;
-    }
-    const spilled = <u32>load<u8>(bucket, BUCKET_SPILLED);
-    if (spilled < SPILLED_MAX) atomic.store<u8>(bucket, <u8>(spilled - 1), BUCKET_SPILLED);
-  }
+  removeRef(load<u32>(subtable, SUBTABLE_TABLE), load<u32>(flow, FLOW_HASH), <u32>flow);
   const count = load<u32>(subtable, SUBTABLE_FLOWS) - 1;
   store<u32>(subtable, count, SUBTABLE_FLOWS);
   if (count == 0) removeFromOrder(subtable);
 }
 
-function wayOf(bucket: usize, signature: u32, flow: usize): i32 {
-  for (let ways = match(bucket, signature); ways != 0; ways &= ways - 1) {
-    if (refAt(bucket, ctz(ways)) == <u32>flow) return ctz(ways);
-  }
-  return -1;
-}
-
 function grow(subtable: usize): bool {
   const table = load<u32>(subtable, SUBTABLE_TABLE);
-  const log2 = (table & 63) + 1;
-  const buckets = makeBuckets(log2);
-  if (buckets == 0) return false;
-  const bigger = <u32>buckets | log2;
-  const end = tableBuckets(table) + ((tableBucketMask(table) + 1) << 6);
-  for (let bucket = tableBuckets(table); bucket < end; bucket += BUCKET_SIZEOF) {
-    for (let ways = usedWays(bucket); ways != 0; ways &= ways - 1) placeFlow(bigger, refAt(bucket, ctz(ways)));
+  const bigger = makeTable((table & 63) + 1);
+  if (bigger == 0) return false;
+  for (let bucket = tableBuckets(table); bucket < tableEnd(table); bucket += BUCKET_SIZEOF) {
+    for (let ways = usedWays(bucket); ways != 0; ways &= ways - 1) {
+      const flow = refAt(bucket, ctz(ways));
+      placeRef(bigger, load<u32>(flow, FLOW_HASH), flow);
+    }
   }
   atomic.store<u32>(subtable, bigger, SUBTABLE_TABLE);
   retire(tableBuckets(table), 0);
@@ -263,12 +208,10 @@ function grow(subtable: usize): bool {
  */
 export function rebuildTable(subtable: usize): void {
   const table = load<u32>(subtable, SUBTABLE_TABLE);
-  const log2 = table & 63;
-  const buckets = makeBuckets(log2);
-  const end = tableBuckets(table) + ((tableBucketMask(table) + 1) << 6);
+  const next = makeTable(table & 63);
   let count: u32 = 0;
-  for (let bucket = tableBuckets(table); bucket < end; bucket += BUCKET_SIZEOF) {
-    if (buckets == 0) store<u8>(bucket, <u8>SPILLED_MAX, BUCKET_SPILLED);
+  for (let bucket = tableBuckets(table); bucket < tableEnd(table); bucket += BUCKET_SIZEOF) {
+    if (next == 0) store<u8>(bucket, <u8>SPILLED_MAX, BUCKET_SPILLED);
     for (let ways = usedWays(bucket); ways != 0; ways &= ways - 1) {
       const flow: usize = refAt(bucket, ctz(ways));
       if (load<u32>(flow, FLOW_SUBTABLE) != <u32>subtable) {
@@ -277,11 +220,11 @@ export function rebuildTable(subtable: usize): void {
       }
       markSeen(flow);
       count++;
-      if (buckets != 0) placeFlow(<u32>buckets | log2, flow);
+      if (next != 0) placeRef(next, load<u32>(flow, FLOW_HASH), <u32>flow);
     }
   }
   store<u32>(subtable, count, SUBTABLE_FLOWS);
-  if (buckets == 0) return;
-  atomic.store<u32>(subtable, <u32>buckets | log2, SUBTABLE_TABLE);
+  if (next == 0) return;
+  atomic.store<u32>(subtable, next, SUBTABLE_TABLE);
   retire(tableBuckets(table), 0);
 }

@@ -1,12 +1,13 @@
 /*
- * The flow table: flow slots, and what may be done to flows: put, replace, remove, flush, expire, read.
+ * The flow table: what may be done to flows: put, replace, remove, flush, expire, read. Before it: handlers' answers, the host, and messages
+ * (kernel/flow.ts). After it: slot.ts, subtable.ts, name.ts.
  *
- * Concepts. A flow is a slot (one line that lookups read, one cold line, a statistics row a worker) hung into the table of its subtable. A slot
- * is filled before FLOW_SUBTABLE is stored, which makes it a flow, and only then hung up; removal clears FLOW_SUBTABLE first. A removed slot
- * waits for its epoch, then its rows are cleared and it is free. A failing put leaves everything as it was.
+ * Concepts. A flow is a slot hung into the table of its subtable, and into the index of UFIDs if a message gave it one. A slot is filled before
+ * FLOW_SUBTABLE is stored, which makes it a flow, and only then hung up; removal clears FLOW_SUBTABLE first. A removed slot waits for its epoch.
+ * A failing put leaves everything as it was. A flow that a message put is removed by a message only: it has no timeouts.
  *
- * Ownership. A flow holds a reference to its subtable and to its action list. Threads. Everything here takes the writer lock by itself, so any
- * thread may call; the statistics rows are written by their workers alone and cleared here when nobody can still hold the flow.
+ * Ownership. A flow holds a reference to its subtable and to its action list. Threads. Any: everything here takes the writer lock by itself, but for
+ * createFlow, replaceActions and dropFlow, whose callers hold it.
  */
 import {
   EEXIST,
@@ -14,26 +15,23 @@ import {
   ENOMEM,
   ENOSPC,
   FLOW_ACTIONS,
-  FLOW_COLD_COOKIE,
   FLOW_COLD_CREATED_MS,
-  FLOW_COLD_EPOCH,
   FLOW_COLD_HARD_MS,
   FLOW_COLD_IDLE_MS,
-  FLOW_COLD_NEXT,
+  FLOW_COLD_NAME,
+  FLOW_COLD_SERIAL,
   FLOW_HASH,
   FLOW_INLINE_WORDS,
   FLOW_KEY,
   FLOW_KEY_MORE,
-  FLOW_ROW_SIZEOF,
   FLOW_SIZEOF,
   FLOW_SUBTABLE,
   KEY_SIZE,
+  NAME_IS_SLOT,
+  NAME_SIZEOF,
   SB_FLOW_COUNT,
-  SB_FLOW_FREE,
   SB_FLOW_FRESH,
-  SB_FLOW_RETIRED_COUNT,
   SB_FLOW_RETIRED_HEAD,
-  SB_FLOW_RETIRED_TAIL,
   SB_TIME_MS,
   SUBTABLE_LIST,
   SUBTABLE_LIST_COUNT,
@@ -45,12 +43,13 @@ import {
   WORD_OFFSET,
   WORD_SIZEOF,
 } from '../constants';
-import { advance, passed, retirementEpoch } from '../memory/epoch';
-import { area, flowRowsOf, flows, flowsCapacity, flowsCold, sb, workers } from '../memory/layout';
+import { area, flows, flowsCapacity, sb } from '../memory/layout';
 import { lock, unlock } from '../memory/lock';
 import { allocate, reclaim, release } from '../memory/slab';
 import { holdActions, releaseActions } from './action-list';
 import { findIn, hashMasked } from './classifier';
+import { enterName, kindOf, makeRoomFor, removeName } from './name';
+import { coldOf, flowAt, freeSlot, reclaimFlows, retireSlot, slotOf, takeSlot } from './slot';
 import { usedMsOf } from './stats';
 import { addFlow, makeRoom, releaseMask, removeFlow } from './subtable';
 
@@ -58,21 +57,9 @@ import { addFlow, makeRoom, releaseMask, removeFlow } from './subtable';
 export const PUT_CREATE: u32 = 1;
 /** Put only when there is such a flow (ENOENT otherwise): its actions are replaced. Both or neither bit: either. */
 export const PUT_MODIFY: u32 = 2;
-/** Retired slots looked at by one put. */
-const RECLAIM_MAX: u32 = 64;
 /** How long a put waits for retired slots: a poller passes its batch boundary in microseconds, unless it is not scheduled. */
 const GRACE_NAPS: u32 = 100;
 const GRACE_NAP_NS: i64 = 100000;
-
-@inline
-export function coldOf(flow: usize): usize {
-  return flowsCold + (flow - flows);
-}
-
-@inline
-export function slotOf(flow: usize): u32 {
-  return <u32>(flow - flows) / FLOW_SIZEOF;
-}
 
 /** Whether the last put of this instance made a flow, or found one and replaced its actions. */
 export let putCreated: bool = false;
@@ -84,16 +71,18 @@ export let putCreated: bool = false;
  */
 export function putFlow(key: usize, subtable: usize, actions: usize, flags: u32, idleMs: u32, hardMs: u32): u32 {
   let result = tryPut(key, subtable, actions, flags, idleMs, hardMs);
-  for (let naps: u32 = 0; result == ENOSPC && naps < GRACE_NAPS && slotsWillBeFree(); naps++) {
-    atomic.wait<i32>(area + WORKER_EPOCH, 0, GRACE_NAP_NS);
+  for (let naps: u32 = 0; result == ENOSPC && awaitSlots(naps); naps++) {
     result = tryPut(key, subtable, actions, flags, idleMs, hardMs);
   }
   return result;
 }
 
-/** Slots are retired, and this worker is not itself among the readers that they wait for. */
-function slotsWillBeFree(): bool {
-  return load<u32>(sb(SB_FLOW_RETIRED_HEAD)) != 0 && load<u32>(area, WORKER_EPOCH) == 0;
+/** After ENOSPC: naps, if slots are retired, this worker is not itself among the readers that they wait for, and it has not napped long enough. */
+export function awaitSlots(naps: u32): bool {
+  if (naps == GRACE_NAPS || load<u32>(sb(SB_FLOW_RETIRED_HEAD)) == 0 || load<u32>(area, WORKER_EPOCH) != 0)
+    return false;
+  atomic.wait<i32>(area + WORKER_EPOCH, 0, GRACE_NAP_NS);
+  return true;
 }
 
 function tryPut(key: usize, subtable: usize, actions: usize, flags: u32, idleMs: u32, hardMs: u32): u32 {
@@ -105,12 +94,13 @@ function tryPut(key: usize, subtable: usize, actions: usize, flags: u32, idleMs:
   putCreated = existing == 0;
   let result: u32;
   if (existing != 0) result = flags == PUT_CREATE ? EEXIST : replaceActions(existing, actions);
-  else result = flags == PUT_MODIFY ? ENOENT : createFlow(key, subtable, actions, hash, idleMs, hardMs);
+  else result = flags == PUT_MODIFY ? ENOENT : createFlow(key, subtable, actions, hash, 0, idleMs, hardMs);
   unlock();
   return result;
 }
 
-function replaceActions(flow: usize, actions: usize): u32 {
+/** Gives a flow another action list, of which it takes its own reference. Returns the flow. */
+export function replaceActions(flow: usize, actions: usize): u32 {
   const before: usize = load<u32>(flow, FLOW_ACTIONS);
   if (before != actions) {
     holdActions(actions);
@@ -120,7 +110,19 @@ function replaceActions(flow: usize, actions: usize): u32 {
   return <u32>flow;
 }
 
-function createFlow(key: usize, subtable: usize, actions: usize, hash: u32, idleMs: u32, hardMs: u32): u32 {
+/**
+ * Makes a flow that is not there; `hash` is hashMasked's. `name` (NAME_SIZEOF bytes, 0 none) becomes the flow's, what hangs on it included. Returns the
+ * flow's address, or ENOSPC or ENOMEM.
+ */
+export function createFlow(
+  key: usize,
+  subtable: usize,
+  actions: usize,
+  hash: u32,
+  name: usize,
+  idleMs: u32,
+  hardMs: u32,
+): u32 {
   const listCount = load<u32>(subtable, SUBTABLE_LIST_COUNT);
   const more: usize = listCount == 0 ? 0 : allocate(listCount << 3);
   if (listCount != 0 && more == 0) return ENOMEM;
@@ -130,7 +132,7 @@ function createFlow(key: usize, subtable: usize, actions: usize, hash: u32, idle
     return ENOSPC;
   }
   // before the slot is a flow: a reader with an old entry in its cache may meet it from then on
-  if (!makeRoom(subtable)) {
+  if (!makeRoomFor(name) || !makeRoom(subtable)) {
     release(more);
     freeSlot(flow);
     return ENOMEM;
@@ -150,86 +152,40 @@ function createFlow(key: usize, subtable: usize, actions: usize, hash: u32, idle
   store<u64>(cold, load<u64>(sb(SB_TIME_MS)), FLOW_COLD_CREATED_MS);
   store<u32>(cold, idleMs, FLOW_COLD_IDLE_MS);
   store<u32>(cold, hardMs, FLOW_COLD_HARD_MS);
-  store<u64>(cold, 0, FLOW_COLD_COOKIE);
+  store<u32>(cold, load<u32>(cold, FLOW_COLD_SERIAL) + 1, FLOW_COLD_SERIAL);
+  if (name == 0) memory.fill(cold + FLOW_COLD_NAME, 0, NAME_SIZEOF);
+  else memory.copy(cold + FLOW_COLD_NAME, name, NAME_SIZEOF);
   // references first: if this writer dies in between, there is one too many, never one too few
   holdActions(actions);
   store<u32>(subtable, load<u32>(subtable, SUBTABLE_REFS) + 1, SUBTABLE_REFS);
   atomic.store<u32>(flow, <u32>subtable, FLOW_SUBTABLE);
   addFlow(subtable, flow);
+  enterName(flow);
   store<u32>(sb(SB_FLOW_COUNT), load<u32>(sb(SB_FLOW_COUNT)) + 1);
   return <u32>flow;
-}
-
-function takeSlot(): usize {
-  const flow: usize = load<u32>(sb(SB_FLOW_FREE));
-  if (flow != 0) {
-    store<u32>(sb(SB_FLOW_FREE), load<u32>(coldOf(flow), FLOW_COLD_NEXT));
-    return flow;
-  }
-  const index = load<u32>(sb(SB_FLOW_FRESH));
-  if (index == flowsCapacity) return 0;
-  store<u32>(sb(SB_FLOW_FRESH), index + 1);
-  return flows + index * FLOW_SIZEOF;
-}
-
-function freeSlot(flow: usize): void {
-  store<u32>(coldOf(flow), load<u32>(sb(SB_FLOW_FREE)), FLOW_COLD_NEXT);
-  store<u32>(sb(SB_FLOW_FREE), <u32>flow);
 }
 
 /** Removes a flow. 0, or -ENOENT when the address is not a flow (any more). */
 export function removeFlowAt(flow: usize): i32 {
   lock();
-  const done = flow >= flows && slotOf(flow) < flowsCapacity && (flow - flows) % FLOW_SIZEOF == 0 && unhang(flow);
+  const done = flow >= flows && slotOf(flow) < flowsCapacity && (flow - flows) % FLOW_SIZEOF == 0 && dropFlow(flow);
   reclaimFlows();
   unlock();
   return done ? 0 : -ENOENT;
 }
 
-function unhang(flow: usize): bool {
+/** Removes the flow in this slot. False when there is none (any more). */
+export function dropFlow(flow: usize): bool {
   const subtable: usize = load<u32>(flow, FLOW_SUBTABLE);
   if (subtable == 0) return false;
   atomic.store<u32>(flow, 0, FLOW_SUBTABLE);
   removeFlow(subtable, flow);
+  removeName(flow);
   releaseActions(load<u32>(flow, FLOW_ACTIONS));
   releaseMask(subtable);
   store<u32>(sb(SB_FLOW_COUNT), load<u32>(sb(SB_FLOW_COUNT)) - 1);
   retireSlot(flow);
   return true;
-}
-
-/** Queues a slot that is no flow any more: it is free when nobody can hold it. */
-export function retireSlot(flow: usize): void {
-  const cold = coldOf(flow);
-  store<u32>(cold, retirementEpoch(), FLOW_COLD_EPOCH);
-  store<u32>(cold, 0, FLOW_COLD_NEXT);
-  const tail: usize = load<u32>(sb(SB_FLOW_RETIRED_TAIL));
-  if (tail == 0) store<u32>(sb(SB_FLOW_RETIRED_HEAD), <u32>flow);
-  else store<u32>(coldOf(tail), <u32>flow, FLOW_COLD_NEXT);
-  store<u32>(sb(SB_FLOW_RETIRED_TAIL), <u32>flow);
-  store<u32>(sb(SB_FLOW_RETIRED_COUNT), load<u32>(sb(SB_FLOW_RETIRED_COUNT)) + 1);
-}
-
-function reclaimFlows(): void {
-  for (let i: u32 = 0; i < RECLAIM_MAX; i++) {
-    const flow: usize = load<u32>(sb(SB_FLOW_RETIRED_HEAD));
-    if (flow == 0) return;
-    const cold = coldOf(flow);
-    const epoch = load<u32>(cold, FLOW_COLD_EPOCH);
-    if (epoch == retirementEpoch()) advance();
-    if (!passed(epoch)) return;
-    const next = load<u32>(cold, FLOW_COLD_NEXT);
-    store<u32>(sb(SB_FLOW_RETIRED_HEAD), next);
-    if (next == 0) store<u32>(sb(SB_FLOW_RETIRED_TAIL), 0);
-    store<u32>(sb(SB_FLOW_RETIRED_COUNT), load<u32>(sb(SB_FLOW_RETIRED_COUNT)) - 1);
-    for (let slot: u32 = 0; slot < workers; slot++) {
-      memory.fill(flowRowsOf(slot) + slotOf(flow) * FLOW_ROW_SIZEOF, 0, FLOW_ROW_SIZEOF);
-    }
-    const more: usize = load<u32>(flow, FLOW_KEY_MORE);
-    store<u32>(flow, 0, FLOW_KEY_MORE);
-    release(more);
-    freeSlot(flow);
-  }
 }
 
 /** Removes every flow. Returns how many. */
@@ -245,7 +201,7 @@ export function removeWhere(key: usize, mask: usize, scratch: usize): u32 {
   const fresh = load<u32>(sb(SB_FLOW_FRESH));
   let removed: u32 = 0;
   for (let i: u32 = 0; i < fresh; i++) {
-    const flow = flows + i * FLOW_SIZEOF;
+    const flow = flowAt(i);
     if (readMatch(flow, scratch, scratch + KEY_SIZE) == 0 && saysTheSame(key, mask, scratch))
       removed += u32(removeFlowAt(flow) == 0);
   }
@@ -270,7 +226,7 @@ export function sweepFlows(first: u32, slots: u32, nowMs: u64, idleMs: u32, hard
   const end = min<u64>(<u64>first + slots, fresh);
   let removed: u32 = 0;
   for (let i = first; i < <u32>end; i++) {
-    const flow = flows + i * FLOW_SIZEOF;
+    const flow = flowAt(i);
     if (atomic.load<u32>(flow, FLOW_SUBTABLE) == 0) continue;
     if ((all || expired(flow, nowMs, idleMs, hardMs)) && removeFlowAt(flow) == 0) removed++;
   }
@@ -283,6 +239,7 @@ export function sweepFlows(first: u32, slots: u32, nowMs: u64, idleMs: u32, hard
 }
 
 function expired(flow: usize, nowMs: u64, idleDefaultMs: u32, hardDefaultMs: u32): bool {
+  if (kindOf(flow) != NAME_IS_SLOT) return false;
   const cold = coldOf(flow);
   const createdMs = load<u64>(cold, FLOW_COLD_CREATED_MS);
   const ownHardMs = load<u32>(cold, FLOW_COLD_HARD_MS);
@@ -299,7 +256,7 @@ function expired(flow: usize, nowMs: u64, idleDefaultMs: u32, hardDefaultMs: u32
 export function nextFlow(index: u32): usize {
   const fresh = load<u32>(sb(SB_FLOW_FRESH));
   for (let i = index; i < fresh; i++) {
-    const flow = flows + i * FLOW_SIZEOF;
+    const flow = flowAt(i);
     if (atomic.load<u32>(flow, FLOW_SUBTABLE) != 0) return flow;
   }
   return 0;
@@ -329,7 +286,7 @@ export function readMatchLocked(flow: usize, subtable: usize, key: usize): void 
   }
 }
 
-function readMask(subtable: usize, mask: usize): void {
+export function readMask(subtable: usize, mask: usize): void {
   memory.fill(mask, 0, KEY_SIZE);
   memory.copy(mask, subtable + SUBTABLE_MASK, FLOW_INLINE_WORDS << 3);
   let word: usize = load<u32>(subtable, SUBTABLE_LIST);

@@ -74,6 +74,7 @@ import {
   OPS_PACKET,
   OPS_VPORT,
 } from './families';
+import { doFlow } from './flow';
 import { frameAt, openFrames } from './frames';
 import { doMeter } from './meter';
 import { policyOf } from './policies';
@@ -194,6 +195,8 @@ function handle(family: u32, command: u32): i32 {
       return doVport(command);
     case FAMILY_METER:
       return doMeter(command);
+    case FAMILY_FLOW:
+      return doFlow(command);
     default:
       return -EOPNOTSUPP;
   }

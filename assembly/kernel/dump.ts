@@ -18,7 +18,8 @@ import {
 } from '../constants';
 import { addressMessage } from '../netlink/header';
 import { dumpDatapath } from './datapath';
-import { FAMILY_DATAPATH, FAMILY_VPORT } from './families';
+import { FAMILY_DATAPATH, FAMILY_FLOW, FAMILY_VPORT } from './families';
+import { dumpFlows, startFlowDump } from './flow-reply';
 import { closeFrame, frameAt, frameLimit, messageAt, NLM_F_MULTI, openFrames } from './frames';
 import { family, portId, requestIfindex, requestSeq, socket, useFamily, useSocket } from './request';
 import { dumpVports } from './vport';
@@ -69,7 +70,7 @@ function finish(status: i32): void {
 }
 
 function startOf(): i32 {
-  return 0;
+  return family == FAMILY_FLOW ? startFlowDump() : 0;
 }
 
 function partOf(at: usize, limit: usize): usize {
@@ -78,6 +79,8 @@ function partOf(at: usize, limit: usize): usize {
       return dumpDatapath(at, limit);
     case FAMILY_VPORT:
       return dumpVports(at, limit);
+    case FAMILY_FLOW:
+      return dumpFlows(at, limit);
     default:
       return EOPNOTSUPP;
   }

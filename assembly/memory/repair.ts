@@ -6,7 +6,7 @@
  * a flow shows itself and given back after it is gone; blocks are linked by one store. What remains is recomputed here from what is certain:
  *
  *     a flow    is a slot whose FLOW_SUBTABLE names the subtable in whose table it stands
- *     a table   is built anew from its flows, so that the marks of spilled entries are right
+ *     a table   is built anew from its flows, so that the marks of spilled entries are right; so is the index of UFIDs
  *     the rest  of the slots is retired, and becomes free when no reader can hold it
  *     counts    of flows, of subtables in the order, of retired blocks follow from the structures
  *
@@ -16,7 +16,6 @@
 import {
   FLOW_ACTIONS,
   FLOW_COLD_EPOCH,
-  FLOW_SIZEOF,
   FLOW_SUBTABLE,
   SB_FLOW_COUNT,
   SB_FLOW_FREE,
@@ -33,8 +32,9 @@ import {
 import { releaseActions } from '../flow/action-list';
 import { appendToOrder, orderRef } from '../flow/order';
 import { rebuildTable, releaseMask } from '../flow/subtable';
-import { coldOf, retireSlot } from '../flow/table';
-import { flows, sb } from './layout';
+import { emptyIndex, enterName } from '../flow/name';
+import { coldOf, flowAt, retireSlot } from '../flow/slot';
+import { sb } from './layout';
 import { repairRetired } from './slab';
 
 /** FLOW_COLD_EPOCH of a flow that was seen in its table; epochs of live flows mean nothing otherwise. */
@@ -44,7 +44,7 @@ export function repair(): void {
   repairRetired();
   const fresh = load<u32>(sb(SB_FLOW_FRESH));
   for (let i: u32 = 0; i < fresh; i++) {
-    const flow = flows + i * FLOW_SIZEOF;
+    const flow = flowAt(i);
     if (load<u32>(flow, FLOW_SUBTABLE) != 0) store<u32>(coldOf(flow), 0, FLOW_COLD_EPOCH);
   }
   store<u32>(sb(SB_FLOW_COUNT), repairSubtables());
@@ -71,16 +71,20 @@ export function markSeen(flow: usize): void {
   store<u32>(coldOf(flow), SEEN, FLOW_COLD_EPOCH);
 }
 
-/** Retires every slot that is not a flow, and the flow that was not hung up yet. */
+/** Retires every slot that is not a flow, and the flow that was not hung up yet; enters the others into the index of UFIDs. */
 function repairSlots(fresh: u32): void {
+  emptyIndex();
   store<u32>(sb(SB_FLOW_FREE), 0);
   store<u32>(sb(SB_FLOW_RETIRED_HEAD), 0);
   store<u32>(sb(SB_FLOW_RETIRED_TAIL), 0);
   store<u32>(sb(SB_FLOW_RETIRED_COUNT), 0);
   for (let i: u32 = 0; i < fresh; i++) {
-    const flow = flows + i * FLOW_SIZEOF;
+    const flow = flowAt(i);
     const subtable: usize = load<u32>(flow, FLOW_SUBTABLE);
-    if (subtable != 0 && load<u32>(coldOf(flow), FLOW_COLD_EPOCH) == SEEN) continue;
+    if (subtable != 0 && load<u32>(coldOf(flow), FLOW_COLD_EPOCH) == SEEN) {
+      enterName(flow);
+      continue;
+    }
     if (subtable != 0) {
       atomic.store<u32>(flow, 0, FLOW_SUBTABLE);
       releaseActions(load<u32>(flow, FLOW_ACTIONS));

@@ -73,6 +73,19 @@ export function parseMatch(
   return checkComposition(match, maskSeen, key, mask);
 }
 
+/**
+ * Reads the list of OVS_FLOW_ATTR_KEY alone, of a request that asks for a flow: what a key must have is asked, what it might have too much is
+ * not, because there is no mask for it. 0, or -EINVAL.
+ */
+export function parseKey(attrs: usize, size: u32, key: usize, match: usize): i32 {
+  memory.fill(key, 0, KEY_SIZE);
+  memory.fill(match, 0, MATCH_SIZEOF);
+  const seen = readList(match, attrs, size, FORM_KEY, key, key);
+  if (seen == SEEN_BAD) return -EINVAL;
+  store<u64>(match, seen, MATCH_SEEN);
+  return checkComposition(match, 0, key, key);
+}
+
 /** Reads one list into `to`, the key or the mask. The types of attributes that it had, or SEEN_BAD. */
 function readList(match: usize, attrs: usize, size: u32, form: u32, to: usize, key: usize): u64 {
   let seen = sortAttrs(match, attrs, size, 0, form);

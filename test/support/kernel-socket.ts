@@ -51,7 +51,7 @@ export function message(parts: RequestParts): Uint8Array {
 }
 
 /** The messages of a frame: several when it is of a dump. */
-function messagesOf({ bytes }: KernelFrame): Uint8Array[] {
+export function messagesOf({ bytes }: KernelFrame): Uint8Array[] {
   const messages: Uint8Array[] = [];
   const cursor = new MessageCursor(bytes);
   while (cursor.next()) messages.push(cursor.message());
@@ -180,10 +180,17 @@ export class KernelSocket {
   /** The messages of the parts that are left, each of `size` bytes. */
   finishDump(size: number): Uint8Array[] {
     const messages: Uint8Array[] = [];
-    while (this.memory.u32(this.address + C.SOCKET_DUMP) !== 0) {
-      messages.push(...this.#part(this.memory.wasm.continueDump(this.address, this.#out, this.#out + size) >>> 0));
-    }
+    while (this.dumping) messages.push(...this.continuePart(size));
     return messages;
+  }
+
+  get dumping(): boolean {
+    return this.memory.u32(this.address + C.SOCKET_DUMP) !== 0;
+  }
+
+  /** The messages of the next part, which has `size` bytes. */
+  continuePart(size: number): Uint8Array[] {
+    return this.#part(this.memory.wasm.continueDump(this.address, this.#out, this.#out + size) >>> 0);
   }
 
   #part(end: number): Uint8Array[] {

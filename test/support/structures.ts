@@ -104,6 +104,8 @@ export const STRUCTURES: Record<string, FieldTable> = {
         'SB_PORT_COUNT',
         'SB_PACKET_FAMILY',
         'SB_METERS',
+        'SB_UFID_TABLE',
+        'SB_UFID_COUNT',
       ] as const),
       ...(['SB_VPORTS', 'SB_DEVICES', 'SB_POLICIES', 'SB_DP_EXISTS', 'SB_DP_FEATURES'] as const),
       ...(['SB_DP_MASKS_CACHE_SIZE', 'SB_DP_PORT_IDS', 'SB_DP_LISTENERS', 'SB_IFINDEX_NEXT'] as const),
@@ -219,10 +221,16 @@ export const STRUCTURES: Record<string, FieldTable> = {
     48: ['FLOW_KEY'],
   }),
   FLOW_COLD: table(C.FLOW_COLD_SIZEOF, {
-    4: ['FLOW_COLD_NEXT', 'FLOW_COLD_EPOCH', 'FLOW_COLD_IDLE_MS', 'FLOW_COLD_HARD_MS'],
-    8: ['FLOW_COLD_CREATED_MS', 'FLOW_COLD_COOKIE'],
-    16: ['FLOW_COLD_UFID'],
+    4: [
+      ...(['FLOW_COLD_NEXT', 'FLOW_COLD_EPOCH', 'FLOW_COLD_IDLE_MS', 'FLOW_COLD_HARD_MS'] as const),
+      ...(['FLOW_COLD_SERIAL', 'FLOW_COLD_BASE'] as const),
+    ],
+    8: ['FLOW_COLD_CREATED_MS'],
+    24: ['FLOW_COLD_NAME'],
   }),
+  NAME: table(C.NAME_SIZEOF, { 4: ['NAME_KIND', 'NAME_KEY'], 16: ['NAME_UFID'] }),
+  REST: table(C.REST_FIRST, { 16: ['REST_WORDS'] }),
+  BASE: table(C.BASE_SIZEOF, { 8: ['BASE_PACKETS', 'BASE_BYTES'] }),
   FLOW_ROW: table(C.FLOW_ROW_SIZEOF, {
     2: ['FLOW_ROW_TCP_FLAGS'],
     8: ['FLOW_ROW_PACKETS', 'FLOW_ROW_BYTES', 'FLOW_ROW_USED_MS'],
