@@ -12,6 +12,8 @@ import { BOOT, type KernelRequest, packRequests, run } from './kernel.ts';
 
 /** nlmsghdr, genlmsghdr, ovs_header. */
 const HEADERS_SIZE = 24;
+/** Direction, size and port id of a record of record.c. */
+const RECORD_HEAD_SIZE = 12;
 const FLOW_CMD_NEW = 1;
 /** What the kernel answers a dump with. */
 const FLOW_CMD_GET = 3;
@@ -58,8 +60,8 @@ export async function kernelDpctl(lines: readonly string[], requests: readonly K
 function messages(records: Buffer, direction: 0 | 1): Buffer[] {
   const found: Buffer[] = [];
   for (let start = 0; start < records.length; ) {
-    const end = start + 8 + records.readUInt32LE(start + 4);
-    for (let at = start + 8; records.readUInt32LE(start) === direction && at < end; ) {
+    const end = start + RECORD_HEAD_SIZE + records.readUInt32LE(start + 4);
+    for (let at = start + RECORD_HEAD_SIZE; records.readUInt32LE(start) === direction && at < end; ) {
       const size = records.readUInt32LE(at);
       found.push(records.subarray(at, at + size));
       at += (size + 3) & ~3;

@@ -1,0 +1,93 @@
+/*
+ * Two kernels side by side: what each did in every step of every scenario, and where they differ.
+ *
+ * Before it: the observations of both. After it: the test, which knows the differences that are meant.
+ */
+import { type Canonical, Canonicalizer, type Line } from './canonical.ts';
+import { describeLine, describeStep } from './describe.ts';
+import type { Observed } from './observation.ts';
+import type { Scenario, Step } from './scenario.ts';
+
+export interface Difference {
+  scenario: Scenario;
+  index: number;
+  step: Step;
+  kernel: Canonical;
+  ours: Canonical;
+}
+
+export interface Account {
+  scenarios: number;
+  /** Messages sent and frames injected whose outcome was compared. */
+  compared: number;
+  /** Those behind a difference in a scenario where one thing follows from the other. */
+  passedOver: number;
+  /** Messages received and frames sent that both have. */
+  received: number;
+  differences: Difference[];
+}
+
+function sameLines(a: readonly Line[], b: readonly Line[]): boolean {
+  return a.length === b.length && a.every((line, index) => Buffer.compare(line.bytes, b[index]!.bytes) === 0);
+}
+
+/** Everything, in order for each socket and each device. */
+export function isSame(kernel: Canonical, ours: Canonical): boolean {
+  if (kernel.failure !== ours.failure) return false;
+  const sockets = new Set([...kernel.messages, ...ours.messages].map(({ socket }) => socket));
+  for (const name of sockets) {
+    const of = ({ messages }: Canonical) => messages.filter(({ socket }) => socket === name);
+    if (!sameLines(of(kernel), of(ours))) return false;
+  }
+  const devices = new Set([...kernel.frames, ...ours.frames].map(({ device }) => device));
+  for (const name of devices) {
+    const of = ({ frames }: Canonical) => frames.filter(({ device }) => device === name).map(({ data }) => data);
+    if (Buffer.compare(Buffer.concat(of(kernel)), Buffer.concat(of(ours))) !== 0) return false;
+    if (of(kernel).length !== of(ours).length) return false;
+  }
+  return true;
+}
+
+const isAsked = (step: Step) => step.do === 'send' || step.do === 'post' || step.do === 'frame';
+
+/** Compares scenario by scenario. `isMeant` says whether a scenario goes on behind a difference that is known. */
+export function compare(scenarios: readonly Scenario[], kernel: Observed, ours: Observed): Account {
+  const account: Account = { scenarios: scenarios.length, compared: 0, passedOver: 0, received: 0, differences: [] };
+  for (const [index, scenario] of scenarios.entries()) {
+    const [theirs, mine] = [new Canonicalizer(kernel.families), new Canonicalizer(ours.families)];
+    let isOver = false;
+    for (const [at, step] of scenario.steps.entries()) {
+      const one = theirs.step(kernel.observations[index]![at]!);
+      const two = mine.step(ours.observations[index]![at]!);
+      if (isOver) {
+        if (isAsked(step)) account.passedOver++;
+        continue;
+      }
+      if (isAsked(step)) account.compared++;
+      account.received += one.messages.length + one.frames.length;
+      if (isSame(one, two)) continue;
+      account.differences.push({ scenario, index: at, step, kernel: one, ours: two });
+      isOver = scenario.isStateful === true;
+    }
+  }
+  return account;
+}
+
+function linesOf({ messages, frames, failure }: Canonical): string[] {
+  return [
+    ...messages.map(describeLine),
+    ...frames.map(({ device, data }) => `${device} sends ${Buffer.from(data).toString('hex')}`),
+    ...(failure === 0 ? [] : [`fails with errno ${failure}`]),
+  ];
+}
+
+/** A difference as a person reads it: what was asked, and what only one of the two said. */
+export function describeDifference({ scenario, index, step, kernel, ours }: Difference): string {
+  const [theirs, mine] = [linesOf(kernel), linesOf(ours)];
+  const only = (some: string[], others: string[]) => some.filter((line) => !others.includes(line));
+  return [
+    `${scenario.name}, step ${index}: ${describeStep(step)}`,
+    ...only(theirs, mine).map((line) => `    kernel: ${line}`),
+    ...only(mine, theirs).map((line) => `    ours:   ${line}`),
+  ].join('\n');
+}
