@@ -17,8 +17,11 @@
         "native/netlink-vector.cc",
         "native/netlink-watch.cc",
         "native/packet-socket.cc",
+        "native/poll-set.cc",
+        "native/poll-set-object.cc",
         "native/probe.cc",
-        "native/pump.cc"
+        "native/pump.cc",
+        "native/ready-callback.cc"
       ],
       "defines": [
         "NAPI_VERSION=8",

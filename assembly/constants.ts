@@ -313,6 +313,7 @@ export const DP_COUNTS = 5; // hits, misses, lost, subtables visited, hits of th
 export const OPTION_EMC = 1; // use the exact-match cache
 export const OPTION_HANDLER = 2; // somebody answers upcalls; without it misses are DROP_UPCALL_NO_HANDLER
 export const OPTION_RULES = 4; // each worker answers its own upcalls from the rule table
+export const OPTION_FOREIGN = 8; // the upcalls are those of another datapath, which carries out the answers: nothing is executed here
 
 // ---------------------------------------------------------------------------------------------------- worker area
 
@@ -765,6 +766,18 @@ export const UPCALL_PORT_PRODUCED = 0;
 export const UPCALL_PORT_GIVEN = 4; // (live)
 export const UPCALL_PORT_HEAD = 8;
 export const UPCALL_PORT_TAIL = 12;
+
+// Upcalls of another datapath (upcall/import.ts): where datagrams go and what came, as src/native/poll-set.ts has them.
+export const IMPORT_SLOT_SIZEOF = 16;
+export const IMPORT_SLOT_OFFSET = 0; // u32, address of the message
+export const IMPORT_SLOT_SIZE = 4; // u32
+export const IMPORT_SLOT_TAIL = 8; // u32, address of what is longer
+export const IMPORT_SLOT_TAIL_SIZE = 12; // u32
+export const IMPORT_ROW_SIZEOF = 16;
+export const IMPORT_ROW_SLOT = 0; // i32, -1: no datagram but an overrun
+export const IMPORT_ROW_SIZE = 4; // u32
+export const IMPORT_ROW_TAG = 8; // u32
+export const IMPORT_ROW_TRUNCATED = 12; // u32
 
 // ---------------------------------------------------------------------------------------------------- rules
 //

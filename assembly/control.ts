@@ -9,12 +9,14 @@ import {
   ACTIONS_SIZE_MAX,
   BATCH_MAX,
   KEY_SIZE,
+  OPTION_FOREIGN,
   PACKET_DATA,
   PACKET_IN_PORT,
   PACKET_RECIRC_ID,
   PACKET_SIZE,
   PACKET_SIZEOF,
   SB_IFINDEX_NEXT,
+  SB_OPTIONS,
   SB_PACKET_FAMILY,
   SB_RULES,
   SUBTABLE_TABLE,
@@ -90,12 +92,13 @@ export function dropMask(subtable: usize): void {
 
 /**
  * The block of an action list, validated against `key` and `mask` (0: without a flow) and held for the caller. Returns its address, or an
- * errno (below any address): EINVAL, EMSGSIZE, ENOMEM and what validation says.
+ * errno (below any address): EINVAL, EMSGSIZE, ENOMEM and what validation says. With OPTION_FOREIGN the datapath validates that the list is for.
  */
 export function holdActionList(attrs: usize, size: u32, key: usize, mask: usize): u32 {
   if (size > <u32>ACTIONS_SIZE_MAX) return EMSGSIZE;
   if (size % 4 != 0) return EINVAL;
-  const status = validateActions(attrs, size, key, mask);
+  const isForeign = (load<u32>(sb(SB_OPTIONS)) & OPTION_FOREIGN) != 0;
+  const status = isForeign ? 0 : validateActions(attrs, size, key, mask);
   if (status != 0) return <u32>-status;
   lock();
   reclaim();

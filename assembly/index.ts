@@ -41,7 +41,9 @@ export { continueDump } from './kernel/dump';
 // upcalls
 export { answer, answerTaken, executeFrame } from './upcall/answer';
 export { dropTaken, give, outstanding, purge, ringOf, take } from './upcall/consume';
-export { answerByRules, decide } from './upcall/rules';
+export { answerByRules, decide, decideTaken } from './upcall/rules';
+export { importSlots, importUpcalls } from './upcall/import';
+export { exportExecute, exportFlow, settleTaken } from './upcall/export';
 export { setRules } from './control';
 
 // statistics

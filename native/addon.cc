@@ -4,6 +4,7 @@
 #include "addon.h"
 #include "io-object.h"
 #include "netlink-object.h"
+#include "poll-set-object.h"
 
 namespace wdp {
 
@@ -14,6 +15,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   NetlinkObject::Define(env, exports);
   PacketObject::Define(env, exports);
   PumpObject::Define(env, exports);
+  PollSetObject::Define(env, exports);
   return exports;
 }
 

@@ -14,14 +14,6 @@ constexpr int64_t kSizeMax = INT64_C(1) << 33;
 constexpr int kReceiveRowWords = 8;
 constexpr int kReceiveBufferDefault = 1 << 20;
 
-/** Whether the thread may still run JavaScript; not once it is being terminated. */
-bool IsThreadWanted(void* env) {
-  napi_value value;
-  bool same;
-  auto* const e = static_cast<napi_env>(env);
-  return napi_get_undefined(e, &value) == napi_ok && napi_strict_equals(e, value, value, &same) == napi_ok;
-}
-
 /** A closed one; empty in a thread that is being terminated. */
 Napi::Object Make(Napi::Env env) {
   auto* const data = env.GetInstanceData<NetlinkClass>();
@@ -88,8 +80,6 @@ NetlinkObject::NetlinkObject(Info info) : Napi::ObjectWrap<NetlinkObject>(info),
   if (info.Env().GetInstanceData<NetlinkClass>()->isMaking) return;
   Napi::TypeError::New(info.Env(), "NetlinkSocket: use NetlinkSocket.open or adopt").ThrowAsJavaScriptException();
 }
-
-NetlinkObject::~NetlinkObject() { StopWatching(); }
 
 Napi::Value NetlinkObject::Open(Info info) {
   Arguments args(info, "open");
@@ -224,67 +214,22 @@ Napi::Value NetlinkObject::Watch_(Info info) {
   const napi_value callback = args.Function(0, "callback");
   if (!args.ok()) return Env().Undefined();
   if (socket_.closed()) return Number(-EBADF);
-  StopWatching();
-  uv_loop_t* loop = nullptr;
-  if (napi_get_uv_event_loop(Env(), &loop) != napi_ok) return Number(-ENOSYS);
-  const int error = Watch::Start(loop, socket_.fd(), socket_.wakeFd(), OnReady, this, &watch_);
-  if (error < 0) return Number(error);
-  watch_->KeepLoop(keepLoop_);
-  callback_ = Napi::Persistent(Napi::Function(Env(), callback));
-  napi_add_env_cleanup_hook(Env(), OnThreadEnd, this);
-  Ref();
-  return Number(0);
+  return Number(ready_.Start(Env(), socket_.fd(), socket_.wakeFd(), info.This(), callback));
 }
 
 Napi::Value NetlinkObject::Unwatch(Info) {
-  StopWatching();
+  ready_.Stop();
   return Env().Undefined();
 }
 
-void NetlinkObject::StopWatching() {
-  if (watch_ == nullptr) return;
-  watch_->Close();
-  watch_ = nullptr;
-  callback_.Reset();
-  napi_remove_env_cleanup_hook(Env(), OnThreadEnd, this);
-  Unref();
-}
-
-/** The handles must be gone before the loop is; the object itself goes with the environment. */
-void NetlinkObject::OnThreadEnd(void* self) {
-  auto* const object = static_cast<NetlinkObject*>(self);
-  object->watch_->Close();
-  object->watch_ = nullptr;
-}
-
-/**
- * Calls back into JavaScript from the event loop; what it throws is uncaught, as from a timer. Plain Node-API, because a callback that was
- * terminated leaves something behind that is no error, and the wrappers end the process over it.
- */
-void NetlinkObject::OnReady(void* self) {
-  auto* const object = static_cast<NetlinkObject*>(self);
-  const Napi::Env env = object->Env();
-  const Napi::HandleScope scope(env);
-  const napi_value callback = object->callback_.Value();
-  if (napi_make_callback(env, nullptr, object->Value(), callback, 0, nullptr, nullptr) != napi_pending_exception) return;
-  napi_value thrown;
-  const bool isTaken = napi_get_and_clear_last_exception(env, &thrown) == napi_ok;
-  if (isTaken && IsThreadWanted(static_cast<napi_env>(env))) napi_fatal_exception(env, thrown);
-}
-
 Napi::Value NetlinkObject::Ref_(Info) {
-  KeepLoop(true);
+  ready_.KeepLoop(true);
   return Env().Undefined();
 }
 
 Napi::Value NetlinkObject::Unref_(Info) {
-  KeepLoop(false);
+  ready_.KeepLoop(false);
   return Env().Undefined();
-}
-
-void NetlinkObject::KeepLoop(bool keep) {
-  keepLoop_ = keep;
-  if (watch_ != nullptr) watch_->KeepLoop(keep);
 }
 
 Napi::Value NetlinkObject::BeginTransactions(Info info) {
@@ -363,7 +308,7 @@ Napi::Value NetlinkObject::Share(Info) {
   Socket::Handle handle;
   const int error = socket_.Share(&handle);
   if (error < 0) return Number(error);
-  if (watch_ != nullptr) watch_->WatchWake(socket_.wakeFd());
+  ready_.WatchWake(socket_.wakeFd());
   Napi::Object object = Napi::Object::New(Env());
   object.Set("fd", handle.fd);
   object.Set("wakeFd", handle.wakeFd);
@@ -387,7 +332,7 @@ Napi::Value NetlinkObject::Statistics(Info) {
 }
 
 Napi::Value NetlinkObject::Close(Info) {
-  StopWatching();
+  ready_.Stop();
   socket_.Close(true);
   ringView_.Reset();
   return Env().Undefined();

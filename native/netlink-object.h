@@ -13,7 +13,7 @@
 #include "arguments.h"
 #include "netlink-socket.h"
 #include "netlink-transact.h"
-#include "netlink-watch.h"
+#include "ready-callback.h"
 
 namespace wdp {
 
@@ -29,7 +29,6 @@ class NetlinkObject : public Napi::ObjectWrap<NetlinkObject> {
  public:
   static void Define(Napi::Env env, Napi::Object exports);
   explicit NetlinkObject(const Napi::CallbackInfo& info);
-  ~NetlinkObject() override;
 
  private:
   using Info = const Napi::CallbackInfo&;
@@ -69,16 +68,10 @@ class NetlinkObject : public Napi::ObjectWrap<NetlinkObject> {
 
   Napi::Value Number(double value) { return Napi::Number::New(Env(), value); }
   Deadline DeadlineOf(double timeoutMs);
-  void KeepLoop(bool keep);
-  void StopWatching();
-  static void OnReady(void* self);
-  static void OnThreadEnd(void* self);
 
   Socket socket_;
   Transactions transactions_;
-  Watch* watch_ = nullptr;
-  bool keepLoop_ = true;
-  Napi::FunctionReference callback_;
+  ReadyCallback ready_;
   /** The view that a kernel ring is mapped over. */
   Napi::Reference<Napi::Value> ringView_;
 };

@@ -22,7 +22,7 @@ export { formatTrace, layerText } from './trace/text.ts';
 export { traceKey, type TraceOptions, tracePacket } from './trace/trace.ts';
 export type { PacketView, PassedOver, Pass, Step, Trace, TraceResult } from './trace/types.ts';
 export { UpcallBatch } from './upcall/batch.ts';
-export type { UpcallHandler } from './upcall/handler.ts';
+export type { UpcallHandler, UpcallHost, UpcallPort } from './upcall/handler.ts';
 export type { Upcall, UpcallFunction, Verdict } from './upcall/per-packet.ts';
 export { drop, flood } from './upcall/flood.ts';
 export { learning, type LearningOptions } from './upcall/learning.ts';

@@ -19,6 +19,7 @@ const EXPORTS = [
   ...['sortSubtables', 'validateActions', 'actionFault', 'canonicalActions', 'deleteMeter', 'readMeter', 'setMeter'],
   ...['openSocket', 'closeSocket', 'addDevice', 'removeDevice', 'handleMessages', 'continueDump'],
   ...['answer', 'answerTaken', 'executeFrame', 'dropTaken', 'give', 'outstanding', 'purge', 'ringOf', 'take'],
+  ...['importSlots', 'importUpcalls', 'exportFlow', 'exportExecute', 'settleTaken', 'decideTaken'],
   ...['answerByRules', 'decide', 'setRules', 'sumCounters', 'sumFlow', 'sumPort', 'check'],
 ];
 

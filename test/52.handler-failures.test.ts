@@ -11,6 +11,7 @@ import {
   type MemoryPort,
   type UpcallBatch,
   type UpcallHandler,
+  type UpcallHost,
 } from '../src/index.ts';
 import { BUILDS, expectAccounted, openDatapath, until } from './support/datapath.ts';
 import * as L from './support/frames.ts';
@@ -41,7 +42,7 @@ const handler = (handle: UpcallHandler['handle']): UpcallHandler => ({ name: 'te
 
 /** Forwards to port 2 and installs the exact flow. */
 function forwarding(): UpcallHandler {
-  let datapath: Datapath;
+  let datapath: UpcallHost;
   return {
     name: 'forwarding',
     attach(attached) {
@@ -263,7 +264,7 @@ function installing(masks: 'one' | 'many'): UpcallHandler {
 }
 
 function perPacketHandler(maskOf: (key: Uint8Array) => Uint8Array): UpcallHandler {
-  let datapath: Datapath;
+  let datapath: UpcallHost;
   return {
     name: 'installing',
     attach(attached) {

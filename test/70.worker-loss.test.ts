@@ -7,7 +7,14 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import * as C from '../assembly/constants.ts';
-import { type Datapath, type DatapathEvent, exactMask, type MemoryPort, type UpcallHandler } from '../src/index.ts';
+import {
+  type Datapath,
+  type DatapathEvent,
+  exactMask,
+  type MemoryPort,
+  type UpcallHandler,
+  type UpcallHost,
+} from '../src/index.ts';
 import { makeHandler } from '../src/upcall/registry.ts';
 import { BUILDS, expectAccounted, openDatapath, SEED, until } from './support/datapath.ts';
 import * as L from './support/frames.ts';
@@ -66,7 +73,7 @@ function expectLossesCounted(datapath: Datapath, lost: readonly Lost[], deaths: 
 
 /** Answers each miss, installs nothing: all traffic is misses. */
 function answering(): UpcallHandler {
-  let datapath: Datapath;
+  let datapath: UpcallHost;
   return {
     name: 'answering',
     attach(attached) {

@@ -48,8 +48,14 @@ export function ringOf(slot: u32): usize {
   return areaOf(slot) + AREA_UPCALL;
 }
 
+/** The queue of a port; ports of another datapath may have larger numbers, and share one with others then. */
 @inline
-function portWords(slot: u32, port: u32): usize {
+export function queueOf(frame: usize): u32 {
+  return load<u32>(frame, UPCALL_IN_PORT) % PORTS_MAX;
+}
+
+@inline
+export function portWordsOf(slot: u32, port: u32): usize {
   return areaOf(slot) + AREA_UPCALL_PORTS + port * UPCALL_PORT_SIZEOF;
 }
 
@@ -79,8 +85,8 @@ function sortIn(slot: u32, ring: usize): void {
   let scanned = load<u32>(ring, UPCALL_SCANNED);
   for (; scanned != produced; scanned++) {
     const frame = frameOf(ring, scanned);
-    const port = load<u32>(frame, UPCALL_IN_PORT);
-    const words = portWords(slot, port);
+    const port = queueOf(frame);
+    const words = portWordsOf(slot, port);
     const bits = ring + UPCALL_PORTS_QUEUED + ((port >> 5) << 2);
     const bit: u32 = 1 << (port & 31);
     store<u32>(frame, 0, UPCALL_NEXT);
@@ -109,7 +115,7 @@ function nextQueued(ring: usize, from: u32): u32 {
 }
 
 function unqueue(slot: u32, ring: usize, port: u32): usize {
-  const words = portWords(slot, port);
+  const words = portWordsOf(slot, port);
   const frame: usize = load<u32>(words, UPCALL_PORT_HEAD);
   const next = load<u32>(frame, UPCALL_NEXT);
   store<u32>(words, next, UPCALL_PORT_HEAD);
@@ -124,7 +130,7 @@ function unqueue(slot: u32, ring: usize, port: u32): usize {
 export function give(slot: u32, frame: usize): void {
   if (atomic.load<u32>(frame, NL_MMAP_STATUS) != NL_MMAP_STATUS_SKIP) return;
   const ring = ringOf(slot);
-  const words = portWords(slot, load<u32>(frame, UPCALL_IN_PORT));
+  const words = portWordsOf(slot, queueOf(frame));
   giveChunk(ring, load<u32>(frame, UPCALL_COPY));
   atomic.store<u32>(words, load<u32>(words, UPCALL_PORT_GIVEN) + 1, UPCALL_PORT_GIVEN);
   atomic.store<u32>(frame, NL_MMAP_STATUS_UNUSED, NL_MMAP_STATUS);
@@ -190,7 +196,7 @@ function abandon(slot: u32, ring: usize): void {
   memory.fill(upcallOrder(ring), 0, upcallFrames << 2);
   memory.fill(ring + UPCALL_PORTS_QUEUED, 0, PORTS_MAX / 8);
   for (let port: u32 = 0; port < <u32>PORTS_MAX; port++) {
-    const words = portWords(slot, port);
+    const words = portWordsOf(slot, port);
     atomic.store<u32>(words, load<u32>(words, UPCALL_PORT_PRODUCED), UPCALL_PORT_GIVEN);
   }
   const produced = load<u32>(ring, UPCALL_PRODUCED);

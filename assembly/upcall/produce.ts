@@ -111,7 +111,7 @@ export function frameOf(ring: usize, position: u32): usize {
   return frameAt(ring, load<u32>(upcallOrder(ring) + (slot << 2)) ^ slot);
 }
 
-function chunkAt(ring: usize, chunk: u32): usize {
+export function chunkAt(ring: usize, chunk: u32): usize {
   return ring + UPCALL_HEAD_SIZE + upcallFrames * UPCALL_FRAME_SIZE + chunk * UPCALL_COPY_CHUNK_SIZE;
 }
 
@@ -208,12 +208,19 @@ function hashOf(packet: usize): u64 {
 
 function takeChunk(ring: usize): u32 {
   for (let chunk: u32 = 0; chunk < <u32>UPCALL_COPY_CHUNKS; chunk++) {
-    const busy = ring + UPCALL_COPY_BUSY + (chunk << 2);
-    if (atomic.load<u32>(busy) != 0) continue;
-    atomic.store<u32>(busy, 1);
+    if (chunkIsBusy(ring, chunk)) continue;
+    holdChunk(ring, chunk);
     return chunk + 1;
   }
   return 0;
+}
+
+export function chunkIsBusy(ring: usize, chunk: u32): bool {
+  return atomic.load<u32>(ring + UPCALL_COPY_BUSY + (chunk << 2)) != 0;
+}
+
+export function holdChunk(ring: usize, chunk: u32): void {
+  atomic.store<u32>(ring + UPCALL_COPY_BUSY + (chunk << 2), 1);
 }
 
 export function giveChunk(ring: usize, chunk: u32): void {

@@ -20,6 +20,7 @@ import {
   UPCALL_COMMAND,
   UPCALL_KEY,
   UPCALL_LIST,
+  UPCALL_NEXT,
   UPCALL_TAKE_MAX,
 } from '../constants';
 import { coversKey } from '../flow/emc';
@@ -48,18 +49,32 @@ export function answerByRules(slot: u32, max: u32): u32 {
   const n = take(slot, min<u32>(max, UPCALL_TAKE_MAX));
   for (let i: u32 = 0; i < n; i++) {
     const frame: usize = load<u32>(ring + (i << 2), UPCALL_LIST);
-    const isMiss = load<u32>(frame, UPCALL_COMMAND) == OVS_PACKET_CMD_MISS;
-    const rule = isMiss ? decide(rules, frame + UPCALL_KEY) : 0;
-    let idleMs: u32 = 0;
-    let hardMs: u32 = 0;
-    if (rule != 0) {
-      atomic.add<u64>(rule, 1, RULE_HITS);
-      store<u32>(frame, load<u32>(rule, RULE_MEGAFLOW), UPCALL_ANSWER_MASK);
-      store<u32>(frame, load<u32>(rule, FLOW_ACTIONS), UPCALL_ANSWER_ACTIONS);
-      idleMs = load<u32>(rule, RULE_IDLE_MS);
-      hardMs = load<u32>(rule, RULE_HARD_MS);
-    }
-    answer(slot, frame, idleMs, hardMs);
+    const rule = decideFrame(rules, frame);
+    if (rule == 0) answer(slot, frame, 0, 0);
+    else answer(slot, frame, load<u32>(rule, RULE_IDLE_MS), load<u32>(rule, RULE_HARD_MS));
   }
   return n;
+}
+
+/**
+ * Decides the first `n` frames of the last take without carrying anything out, for a host that does so elsewhere. UPCALL_NEXT of each is the rule, 0 none.
+ */
+export function decideTaken(slot: u32, n: u32): void {
+  const rules: usize = atomic.load<u32>(sb(SB_RULES));
+  const ring = ringOf(slot);
+  for (let i: u32 = 0; i < n; i++) {
+    const frame: usize = load<u32>(ring + (i << 2), UPCALL_LIST);
+    store<u32>(frame, rules == 0 ? 0 : <u32>decideFrame(rules, frame), UPCALL_NEXT);
+  }
+}
+
+/** Writes the answer to a miss into its frame. Returns the rule that decided it, 0 none. */
+function decideFrame(rules: usize, frame: usize): usize {
+  if (load<u32>(frame, UPCALL_COMMAND) != OVS_PACKET_CMD_MISS) return 0;
+  const rule = decide(rules, frame + UPCALL_KEY);
+  if (rule == 0) return 0;
+  atomic.add<u64>(rule, 1, RULE_HITS);
+  store<u32>(frame, load<u32>(rule, RULE_MEGAFLOW), UPCALL_ANSWER_MASK);
+  store<u32>(frame, load<u32>(rule, FLOW_ACTIONS), UPCALL_ANSWER_ACTIONS);
+  return rule;
 }

@@ -88,6 +88,8 @@ export class Datapath implements AsyncDisposable {
     this.#dispatcher = new Dispatcher(memory, {
       rings,
       timeoutMs: options.upcallTimeoutMs,
+      carryOut: (worker, count, handler) =>
+        memory.wasm.answerTaken(worker, count, handler?.idleTimeoutMs ?? 0, handler?.hardTimeoutMs ?? 0),
       afterBatch: () => this.ports.service(),
       onEvent: (event) => this.#event(event),
     });

@@ -12,6 +12,7 @@ import path from 'node:path';
 import type { NativeIo } from './io.ts';
 import type { NativeNetlinkSocketClass } from './netlink.ts';
 import { packageRoot } from './package-root.ts';
+import type { NativePollSetClass } from './poll-set.ts';
 
 /** Whether the kernel gives something to this process; `errno` is 0 when it does. */
 export interface ProbeAnswer {
@@ -51,6 +52,7 @@ export interface NativeAddon extends NativeIo {
   capabilities(): NativeCapabilities;
   probe(): NativeProbe;
   readonly NetlinkSocket: NativeNetlinkSocketClass;
+  readonly PollSet: NativePollSetClass;
 }
 
 type Outcome =

@@ -68,6 +68,14 @@ export class MessageBuffer {
     return at - this.start;
   }
 
+  /** Makes `size` bytes behind the content a part of it, as they are: somebody wrote them there. Returns their offset, or -1. */
+  claim(size: number): number {
+    if (!isSize(size)) throw new RangeError(`claim of ${size} bytes`);
+    if (this.error !== undefined || size > this.tailroom) return -1;
+    this.end += size;
+    return this.end - size - this.start;
+  }
+
   /** Adds `size` zeroed bytes before the content, whose offsets move by as much. Returns 0, or -1 (see `error`). */
   push(size: number): number {
     if (!isSize(size)) throw new RangeError(`push of ${size} bytes`);

@@ -153,6 +153,13 @@ export class TransactionBatch {
     return this;
   }
 
+  /** Adds the message of `size` bytes that was written behind the others, in memory that the batch was given. */
+  addInPlace(size: number): this {
+    return this.add((buffer) => {
+      if (buffer.claim(size) < 0) throw new RangeError(`${size} bytes are not inside of the memory for requests`);
+    });
+  }
+
   /** Adds a copy of one whole message; its length is written too. */
   addMessage(message: ByteView): this {
     return this.add((buffer) => {

@@ -29,6 +29,8 @@ export interface DispatcherOptions {
   /** Address of each worker's ring, by worker. */
   rings: readonly number[];
   timeoutMs: number;
+  /** Carries out the answers of the first `count` frames of a worker's last take, and gives the frames back. Returns 0, or the errno of a put that failed. */
+  carryOut: (worker: number, count: number, handler: UpcallHandler | undefined) => number;
   /** Called when the answers of a batch were carried out: ports write what they were sent before the next batch needs the room. */
   afterBatch: () => void;
   onEvent: (event: DatapathEvent) => void;
@@ -96,12 +98,7 @@ export class Dispatcher {
   #carryOut(ring: Ring): void {
     const { count, worker } = ring.batch;
     ring.batch.end();
-    const errno = this.#memory.wasm.answerTaken(
-      worker,
-      count,
-      this.#handler?.idleTimeoutMs ?? 0,
-      this.#handler?.hardTimeoutMs ?? 0,
-    );
+    const errno = this.#options.carryOut(worker, count, this.#handler);
     if (errno !== 0) this.#options.onEvent({ type: 'flow-put-failed', worker, errno });
     this.#options.afterBatch();
   }

@@ -2,26 +2,24 @@
  * Flooding: one action list for each port a packet can come in by, outputs to all the others. Shared by the handlers that flood; made again when
  * ports come or go. Threads: the owner thread.
  */
-import type { Datapath } from '../datapath/datapath.ts';
-import type { ActionsHandle } from '../datapath/handles.ts';
+import type { ActionsHandle, MaskHandle } from '../datapath/handles.ts';
 import { fieldsMask } from '../odp/index.ts';
-import type { Port } from '../ports/port.ts';
-import type { UpcallHandler } from './handler.ts';
+import type { UpcallHandler, UpcallHost } from './handler.ts';
 
 export class FloodLists {
-  readonly #datapath: Datapath;
+  readonly #host: UpcallHost;
   readonly #lists = new Map<number, ActionsHandle>();
 
-  constructor(datapath: Datapath) {
-    this.#datapath = datapath;
+  constructor(host: UpcallHost) {
+    this.#host = host;
   }
 
   /** Outputs to all ports but `inPort`. */
   from(inPort: number): ActionsHandle {
     let list = this.#lists.get(inPort);
     if (list === undefined) {
-      const others = [...this.#datapath.ports].filter((port) => port.portNo !== inPort);
-      list = this.#datapath.actions(others.map((port) => ({ type: 'output', port: port.portNo })));
+      const others = [...this.#host.ports].filter((port) => port.portNo !== inPort);
+      list = this.#host.actions(others.map((port) => ({ type: 'output', port: port.portNo })));
       this.#lists.set(inPort, list);
     }
     return list;
@@ -35,19 +33,19 @@ export class FloodLists {
 
 /** The `flood` handler: every packet goes to all other ports, one flow a port. */
 export function flood(): UpcallHandler {
-  let datapath: Datapath;
+  let host: UpcallHost;
   let lists: FloodLists;
-  let mask: ReturnType<Datapath['mask']>;
+  let mask: MaskHandle;
   return {
     name: 'flood',
     attach(attached) {
-      datapath = attached;
-      lists = new FloodLists(datapath);
-      mask = datapath.mask(fieldsMask(['inPort', 'recircId']));
+      host = attached;
+      lists = new FloodLists(host);
+      mask = host.mask(fieldsMask(['inPort', 'recircId']));
     },
-    portsChanged(_ports: readonly Port[]) {
+    portsChanged() {
       lists.clear();
-      datapath.flows.flush();
+      host.flows.flush();
     },
     handle(batch) {
       for (let i = 0; i < batch.count; i++) batch.answer(i, lists.from(batch.inPort(i)), mask);
@@ -62,12 +60,12 @@ export function flood(): UpcallHandler {
 /** The `drop` handler: a drop flow for every port. */
 export function drop(): UpcallHandler {
   let actions: ActionsHandle;
-  let mask: ReturnType<Datapath['mask']>;
+  let mask: MaskHandle;
   return {
     name: 'drop',
-    attach(datapath) {
-      actions = datapath.actions([]);
-      mask = datapath.mask(fieldsMask(['inPort', 'recircId']));
+    attach(host) {
+      actions = host.actions([]);
+      mask = host.mask(fieldsMask(['inPort', 'recircId']));
     },
     handle(batch) {
       for (let i = 0; i < batch.count; i++) batch.answer(i, actions, mask);

@@ -9,13 +9,12 @@
  *
  * Threads: the owner thread. Limits: ADDRESSES_MAX; past it nothing new is learnt and the unknown is flooded.
  */
-import type { Datapath } from '../datapath/datapath.ts';
 import type { ActionsHandle, MaskHandle } from '../datapath/handles.ts';
 import { fieldsMask } from '../odp/index.ts';
 import { monotonicMs } from '../wasm/clock.ts';
 import type { UpcallBatch } from './batch.ts';
 import { FloodLists } from './flood.ts';
-import type { UpcallHandler } from './handler.ts';
+import type { UpcallHandler, UpcallHost } from './handler.ts';
 
 export interface LearningOptions {
   /** An address not heard for so long is forgotten, ms. Default 300,000 (IEEE 802.1D). */
@@ -46,7 +45,7 @@ export class LearningHandler implements UpcallHandler {
   /** By address, and by VLAN id and address as text for tagged frames (together they need 60 bits). */
   readonly #table = new Map<number | string, Learnt>();
   readonly #outputs = new Map<number, ActionsHandle>();
-  #datapath!: Datapath;
+  #host!: UpcallHost;
   #floods!: FloodLists;
   #mask!: MaskHandle;
   #drop!: ActionsHandle;
@@ -67,18 +66,18 @@ export class LearningHandler implements UpcallHandler {
     return this.#table.get(tableKey(mac, vlan))?.port;
   }
 
-  attach(datapath: Datapath): void {
-    this.#datapath = datapath;
-    this.#floods = new FloodLists(datapath);
-    this.#mask = datapath.mask(fieldsMask(['inPort', 'recircId', 'ethSrc', 'ethDst', 'vlan']));
-    this.#drop = datapath.actions([]);
+  attach(host: UpcallHost): void {
+    this.#host = host;
+    this.#floods = new FloodLists(host);
+    this.#mask = host.mask(fieldsMask(['inPort', 'recircId', 'ethSrc', 'ethDst', 'vlan']));
+    this.#drop = host.actions([]);
   }
 
   portsChanged(): void {
     this.#floods.clear();
-    const numbers = new Set([...this.#datapath.ports].map((port) => port.portNo));
+    const numbers = new Set([...this.#host.ports].map((port) => port.portNo));
     for (const [key, learnt] of this.#table) if (!numbers.has(learnt.port)) this.#table.delete(key);
-    this.#datapath.flows.flush();
+    this.#host.flows.flush();
   }
 
   handle(batch: UpcallBatch): void {
@@ -118,13 +117,13 @@ export class LearningHandler implements UpcallHandler {
   }
 
   #forgetFlowsTo(mac: number): void {
-    this.#datapath.flows.deleteWhere({ eth: { dst: macText(mac) } });
+    this.#host.flows.deleteWhere({ eth: { dst: macText(mac) } });
   }
 
   #outputTo(port: number): ActionsHandle {
     let actions = this.#outputs.get(port);
     if (actions === undefined) {
-      actions = this.#datapath.actions([{ type: 'output', port }]);
+      actions = this.#host.actions([{ type: 'output', port }]);
       this.#outputs.set(port, actions);
     }
     return actions;

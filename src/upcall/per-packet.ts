@@ -2,11 +2,10 @@
  * The convenience form of a handler: a function that is called with one upcall at a time and returns what to do. It costs a few objects a
  * miss; handlers that must be fast implement UpcallHandler.
  */
-import type { Datapath } from '../datapath/datapath.ts';
 import type { ActionsHandle, ActionsInput, MaskHandle } from '../datapath/handles.ts';
 import { decodeKey, exactMask, type FlowKey } from '../odp/index.ts';
 import type { UpcallBatch } from './batch.ts';
-import type { UpcallHandler } from './handler.ts';
+import type { UpcallHandler, UpcallHost } from './handler.ts';
 
 /** One upcall. `packet` and `flatKey` are views, valid until the function has returned. */
 export interface Upcall {
@@ -35,14 +34,14 @@ export type UpcallFunction = (upcall: Upcall) => Verdict | undefined;
 const CACHE_MAX = 1024;
 
 export function perPacket(decide: UpcallFunction): UpcallHandler {
-  let datapath: Datapath;
+  let host: UpcallHost;
   const actions = new HandleCache<ActionsHandle>();
   const masks = new HandleCache<MaskHandle>();
 
   return {
     name: decide.name || 'function',
     attach(attached) {
-      datapath = attached;
+      host = attached;
     },
     handle(batch) {
       actions.trim();
@@ -53,7 +52,7 @@ export function perPacket(decide: UpcallFunction): UpcallHandler {
           batch.drop(i);
           continue;
         }
-        const held = actions.get(cacheKey(verdict.actions), () => datapath.actions(verdict.actions));
+        const held = actions.get(cacheKey(verdict.actions), () => host.actions(verdict.actions));
         if (verdict.install === false) {
           batch.answer(i, held);
           continue;
@@ -62,7 +61,7 @@ export function perPacket(decide: UpcallFunction): UpcallHandler {
         batch.answer(
           i,
           held,
-          masks.get(Buffer.from(mask).toString('latin1'), () => datapath.mask(mask)),
+          masks.get(Buffer.from(mask).toString('latin1'), () => host.mask(mask)),
         );
       }
     },

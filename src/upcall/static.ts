@@ -12,11 +12,10 @@
  */
 import { readFile } from 'node:fs/promises';
 import * as C from '../../assembly/constants.ts';
-import type { Datapath } from '../datapath/datapath.ts';
 import type { FlatMatch } from '../datapath/flows.ts';
 import { DatapathError } from '../errors.ts';
 import { fieldsMask, OdpFieldError, OdpSyntaxError, parseActions, parseMatch } from '../odp/index.ts';
-import type { UpcallHandler } from './handler.ts';
+import type { UpcallHandler, UpcallHost } from './handler.ts';
 import { type Rule, RuleTable } from './rule-table.ts';
 
 const OPTION = /^(priority|idle|hard)=(\S*?)(?:[\s,]+|$)/;
@@ -104,8 +103,8 @@ class StaticHandler implements UpcallHandler {
     this.#rules = rules;
   }
 
-  attach(datapath: Datapath): void {
-    this.#table = new RuleTable(datapath.memory, [...this.#rules, REST]);
+  attach(host: UpcallHost): void {
+    this.#table = new RuleTable(host.memory, [...this.#rules, REST]);
     this.#table.install();
   }
 

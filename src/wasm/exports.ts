@@ -97,7 +97,20 @@ export interface DatapathExports {
   take(worker: number, max: number): number;
   answerByRules(worker: number, max: number): number;
   decide(rules: number, key: number): number;
+  decideTaken(worker: number, count: number): void;
   setRules(rules: number): void;
+  importSlots(worker: number, max: number, out: number): number;
+  importUpcalls(
+    worker: number,
+    rows: number,
+    rowCount: number,
+    family: number,
+    dpIfindex: number,
+    work: number,
+  ): number;
+  exportExecute(frame: number, at: number, limit: number, family: number, dpIfindex: number): number;
+  exportFlow(frame: number, at: number, limit: number, family: number, dpIfindex: number, work: number): number;
+  settleTaken(worker: number, count: number): void;
 
   sumCounters(out: number): void;
   sumFlow(flow: number, out: number): void;
