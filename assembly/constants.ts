@@ -184,7 +184,8 @@ export const OFFLOAD_SIZEOF = 16;
 export const OFFLOAD_GSO_TYPE = 0; // u8, VIRTIO_NET_HDR_GSO_*, 0 none
 export const OFFLOAD_CSUM_OFFSET = 2; // u16, of the checksum from where its sum begins
 export const OFFLOAD_GSO_SIZE = 4; // u16, payload bytes of a segment
-export const OFFLOAD_COVERED = 8; // u32, bytes from where the sum begins to the end of the packet, 0 no checksum to be made
+export const OFFLOAD_COVERED = 8; // u32, bytes from where the sum begins to the end of the packet
+export const OFFLOAD_NETWORK = 12; // u32, bytes from the network header to the end of the packet
 
 // ---------------------------------------------------------------------------------------------------- drops
 //
@@ -365,7 +366,8 @@ export const COUNTER_RECIRCULATED = 13; // lookups of packets that came again by
 export const COUNTER_COPIES = 14; // packets that actions made: a list that sends k copies adds k - 1
 export const COUNTER_EXECUTED = 15; // action lists executed for answers and messages, not for hits
 export const COUNTER_PSAMPLED = 16; // copies for PSAMPLE, whose groups nobody listens to here
-export const COUNTERS = 17;
+export const COUNTER_SEGMENTED = 17; // misses that segmentation made: a super-frame of k segments that no flow covers is k misses
+export const COUNTERS = 18;
 /** DROP reasons told apart: enum xlate_error 0 to 15, and one for all others. */
 export const EXPLICIT_REASONS = 17;
 

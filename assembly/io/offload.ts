@@ -13,11 +13,13 @@ import {
   OFFLOAD_CSUM_OFFSET,
   OFFLOAD_GSO_SIZE,
   OFFLOAD_GSO_TYPE,
+  OFFLOAD_NETWORK,
   OFFLOAD_SIZEOF,
   PACKET_DATA,
   PACKET_FLAGS,
   PACKET_FLAG_CSUM_PARTIAL,
   PACKET_FLAG_OFFLOAD,
+  PACKET_L3,
   PACKET_L4,
   PACKET_SIZE,
   PACKET_SIZEOF,
@@ -33,6 +35,7 @@ import {
   VNET_HDR_LEN,
 } from '../constants';
 import { offloads, packets } from '../memory/layout';
+import { sumOf } from '../packet/checksum';
 
 /** Positions of the batch at hand whose packets have a record: bitmap. */
 export let offloaded: u32 = 0;
@@ -81,12 +84,44 @@ assert(OFFLOAD_GSO_TYPE == 0 && OFFLOAD_CSUM_OFFSET == 2 && OFFLOAD_GSO_SIZE == 
 export function markOffloaded(valid: u32): void {
   for (let todo = offloaded & valid; todo != 0; todo &= todo - 1) {
     const packet = packets + ctz(todo) * PACKET_SIZEOF;
-    const start = load<u32>(packet, PACKET_SIZE) - load<u32>(offloadOf(packet), OFFLOAD_COVERED);
+    const record = offloadOf(packet);
+    const start = load<u32>(packet, PACKET_SIZE) - load<u32>(record, OFFLOAD_COVERED);
+    store<u32>(record, load<u32>(packet, PACKET_SIZE) - <u32>load<u16>(packet, PACKET_L3), OFFLOAD_NETWORK);
     // a checksum further in is one of an inner packet: to the actions, which see the outer headers only, all is complete
     const partial = start == <u32>load<u16>(packet, PACKET_L4) ? PACKET_FLAG_CSUM_PARTIAL : 0;
     const flags = <u32>load<u16>(packet, PACKET_FLAGS) | PACKET_FLAG_OFFLOAD | partial;
     store<u16>(packet, <u16>flags, PACKET_FLAGS);
   }
+}
+
+/** The packet is a super-frame: as it is it fits no wire. */
+@inline
+export function isSuperFrame(packet: usize): bool {
+  return isOffloaded(packet) && load<u8>(offloadOf(packet), OFFLOAD_GSO_TYPE) != 0;
+}
+
+/** Where the sum of the checksum that is still to be made begins, from the start of the packet. */
+@inline
+export function sumStart(packet: usize): u32 {
+  return load<u32>(packet, PACKET_SIZE) - load<u32>(offloadOf(packet), OFFLOAD_COVERED);
+}
+
+/** Nothing is left to be done to the packet. */
+@inline
+export function clearOffload(packet: usize): void {
+  const flags = <u32>load<u16>(packet, PACKET_FLAGS) & ~(PACKET_FLAG_OFFLOAD | PACKET_FLAG_CSUM_PARTIAL);
+  store<u16>(packet, <u16>flags, PACKET_FLAGS);
+}
+
+/** Makes the checksum that is still to be made, in place; the packet is no super-frame. */
+export function complete(packet: usize): void {
+  const covered = load<u32>(offloadOf(packet), OFFLOAD_COVERED);
+  if (covered > load<u32>(packet, PACKET_SIZE)) return clearOffload(packet); // actions took its headers away
+  const data: usize = load<u32>(packet, PACKET_DATA) + sumStart(packet);
+  const check = ~sumOf(data, covered, 0) & 0xffff;
+  // 0 would say that there is none
+  store<u16>(data + load<u16>(offloadOf(packet), OFFLOAD_CSUM_OFFSET), <u16>(check == 0 ? 0xffff : check));
+  clearOffload(packet);
 }
 
 /** Writes the header for the first `size` bytes of the packet. */
@@ -99,7 +134,8 @@ export function writeVnet(vnet: usize, packet: usize, size: u32): void {
 
 function writeOffload(vnet: usize, packet: usize, size: u32): void {
   const record = offloadOf(packet);
-  const start = load<u32>(packet, PACKET_SIZE) - load<u32>(record, OFFLOAD_COVERED);
+  if (load<u32>(record, OFFLOAD_COVERED) > load<u32>(packet, PACKET_SIZE)) return; // actions took its headers away
+  const start = sumStart(packet);
   const type = load<u8>(record, OFFLOAD_GSO_TYPE);
   const offset = <u32>load<u16>(record, OFFLOAD_CSUM_OFFSET);
   if (start + offset + 2 > size) return; // what was to be completed is cut off
@@ -111,8 +147,8 @@ function writeOffload(vnet: usize, packet: usize, size: u32): void {
   store<u16>(vnet, <u16>offset, VNET_CSUM_OFFSET);
 }
 
-const TCP_DATA_OFFSET: u32 = 12;
-const UDP_SIZE: u32 = 8;
+export const TCP_DATA_OFFSET: u32 = 12;
+export const UDP_SIZE: u32 = 8;
 
 /** Bytes up to the payload, as far as there are so many. The kernel keeps them in one piece. */
 function headerSize(data: usize, start: u32, type: u32, size: u32): u32 {

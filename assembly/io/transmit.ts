@@ -6,11 +6,13 @@
  * a kernel ring that keeps it. Each worker has its own ring or queue in each port: no lock. What does not go out is counted by name.
  */
 import {
+  COUNTER_COPIES,
   COUNTER_TRANSMITTED,
   DROP_NO_PORT,
   DROP_TX_FULL,
   DROP_TX_LONG,
   PACKET_DATA,
+  PACKET_SIZE,
   PACKET_TIME_NS,
   PACKET_WIRE_SIZE,
   PORTS_MAX,
@@ -31,8 +33,10 @@ import {
 import { ports, worker } from '../memory/layout';
 import { count, countDrop, countPort } from '../flow/counters';
 import { queuePacket } from './afpacket';
+import { complete, isOffloaded, isSuperFrame } from './offload';
 import { framesStay } from './receive';
 import { frameCapacity, pushFrame, queued } from './ring';
+import { beginSegments, segment } from './segment';
 
 @inline
 export function portAt(portNo: u32): usize {
@@ -57,7 +61,10 @@ export function deliver(packet: usize, portNo: u32, size: u32, last: bool): bool
   const port = portAt(portNo);
   const kind = load<u32>(port, PORT_TX_KIND);
   if (kind == TX_QUEUES) return queuePacket(ringOf(port), packet, size, last && framesStay);
-  return kind != TX_RING || pushTo(port, portNo, packet, size);
+  return (
+    kind != TX_RING ||
+    (isOffloaded(packet) ? pushPlain(port, portNo, packet, size) : pushTo(port, portNo, packet, size))
+  );
 }
 
 export function countSent(portNo: u32, packets: u64, bytes: u64): void {
@@ -79,6 +86,36 @@ function pushTo(port: usize, portNo: u32, packet: usize, size: u32): bool {
   countPort(portNo, PORT_ROW_TX_DROPPED, 1);
   countDrop(size > frameCapacity(ring) ? DROP_TX_LONG : DROP_TX_FULL);
   return false;
+}
+
+/**
+ * To a port that takes frames as they are on a wire: the checksum is made first, a super-frame goes as its segments, of which the caller counts
+ * one. A super-frame that is none is longer than any wire takes.
+ */
+function pushPlain(port: usize, portNo: u32, packet: usize, size: u32): bool {
+  if (!isSuperFrame(packet)) {
+    complete(packet);
+    return pushTo(port, portNo, packet, size);
+  }
+  const n = beginSegments(packet, size);
+  if (n == 0) {
+    countPort(portNo, PORT_ROW_TX_DROPPED, 1);
+    countDrop(DROP_TX_LONG);
+    return false;
+  }
+  let sent: u32 = 0;
+  let bytes: u64 = 0;
+  for (let i: u32 = 0; i < n; i++) {
+    const part = segment(i);
+    const partSize = load<u32>(part, PACKET_SIZE);
+    if (!pushTo(port, portNo, part, partSize)) continue;
+    sent++;
+    bytes += partSize;
+  }
+  count(COUNTER_COPIES, n - 1);
+  if (sent == 0) return false;
+  countSent(portNo, sent - 1, bytes - size);
+  return true;
 }
 
 /** True when some port that must not lose frames has less than half of this worker's ring free: replaying ports wait then. */

@@ -13,15 +13,15 @@
  *                  policies              of the families of messages, read-only
  *                  worker areas          one a worker slot, each:
  *                      control           state, epoch, counters, drops
- *                      packets           45 descriptors (a batch, one to execute alone, copies for nested actions)
- *                      keys              45 flow keys
+ *                      packets           46 descriptors (a batch, one to execute alone, copies for nested actions, a segment)
+ *                      keys              46 flow keys
  *                      port rows         statistics of each port on this worker
  *                      subtable hits     u32 a subtable
  *                      receiving ports   u32 a port: what this worker polls
  *                      upcall ports      four u32 a port: produced, given back, queue head, queue tail
  *                      upcall ring       head, frames, chunks of the copy area, order of the frames
  *                      cache             EMC buckets
- *                      buffers           45 frames with headroom
+ *                      buffers           46 frames with headroom
  *                      flow rows         statistics of each flow on this worker
  *                  flows                 one line a flow slot
  *                  flows, cold           one line a flow slot
@@ -98,9 +98,10 @@ import {
 } from '../constants';
 import { random64 } from '../flow/random';
 
-/** A batch; one position for packets that are executed alone; then those of copies (actions/nest.ts). */
+/** A batch; one position for packets that are executed alone; then those of copies (actions/nest.ts); and one of segments (io/segment.ts). */
 export const COPIES: u32 = <u32>BATCH_MAX + 1;
-export const POSITIONS: u32 = COPIES + CLONES_MAX + DEFERRED_MAX;
+export const SEGMENT: u32 = COPIES + CLONES_MAX + DEFERRED_MAX;
+export const POSITIONS: u32 = SEGMENT + 1;
 /** Buckets of the index of action lists. */
 export const ACTION_BUCKETS: u32 = 65536;
 /** Distance of frame buffers: an odd number of cache lines, so that equal offsets of 32 frames fall into 32 different cache sets. */

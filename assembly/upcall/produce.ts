@@ -17,6 +17,9 @@
  * that was queued.
  */
 import {
+  COUNTER_COPIES,
+  COUNTER_MISSES,
+  COUNTER_SEGMENTED,
   COUNTER_UPCALLS,
   COUNTER_UPCALL_ACTIONS,
   COUNTER_UPCALL_ACTIONS_LOST,
@@ -79,6 +82,8 @@ import {
   WORKER_RX_COUNT,
 } from '../constants';
 import { count, countDrop, countPort } from '../flow/counters';
+import { complete, isOffloaded, isSuperFrame } from '../io/offload';
+import { beginSegments, segment } from '../io/segment';
 import { AREA_UPCALL_PORTS, area, sb, upcallFrames, upcallOrder, upcallRing, worker } from '../memory/layout';
 import { nestEnd, nestStart, putAttr, putU32, putU64 } from '../netlink/attribute';
 import { beginMessage, endMessage } from '../netlink/header';
@@ -131,8 +136,31 @@ export function ringBell(): void {
   atomic.notify(sb(SB_UPCALL_BELL), -1);
 }
 
-/** Queues a message; USERDATA and ACTIONS are left out when their address is 0. */
+/**
+ * Queues a message; USERDATA and ACTIONS are left out when their address is 0. As in the kernel, it shows what would be on the wire: a checksum
+ * that is still to be made is made, and a super-frame is as many messages as segments.
+ */
 export function produce(
+  packet: usize,
+  command: u32,
+  userdata: usize,
+  userdataSize: u32,
+  actions: usize,
+  actionsSize: u32,
+): void {
+  if (!isOffloaded(packet)) return queue(packet, command, userdata, userdataSize, actions, actionsSize);
+  const n = isSuperFrame(packet) ? beginSegments(packet, load<u32>(packet, PACKET_SIZE)) : 0;
+  if (n == 0) {
+    complete(packet);
+    return queue(packet, command, userdata, userdataSize, actions, actionsSize);
+  }
+  for (let i: u32 = 0; i < n; i++) queue(segment(i), command, userdata, userdataSize, actions, actionsSize);
+  if (command != OVS_PACKET_CMD_MISS) return count(COUNTER_COPIES, n - 1);
+  count(COUNTER_MISSES, n - 1);
+  count(COUNTER_SEGMENTED, n - 1);
+}
+
+function queue(
   packet: usize,
   command: u32,
   userdata: usize,

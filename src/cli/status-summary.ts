@@ -25,6 +25,8 @@ export interface Account {
   misses: number;
   /** Packets that got no key and no verdict: too short, or lost with a worker. */
   drops: number;
+  /** Of the hits and misses, those of packets that were counted before: recirculated, or segments of one packet. */
+  again: number;
   accountedFor: number;
   /** What does not add up; undefined when everything does. */
   wrong: string | undefined;
@@ -33,7 +35,8 @@ export interface Account {
 export function account({ stats, ports }: RunResult): Account {
   const hits = stats.hits.emc + stats.hits.megaflow;
   const drops = receiveDrops(stats.drops);
-  const accountedFor = hits + stats.misses + drops;
+  const again = stats.recirculated + stats.segmented;
+  const accountedFor = hits + stats.misses + drops - again;
   const byPort = ports.reduce((sum, port) => sum + port.rxPackets, 0);
   let wrong: string | undefined;
   if (accountedFor !== stats.received)
@@ -42,7 +45,7 @@ export function account({ stats, ports }: RunResult): Account {
     wrong = `${stats.upcallsPending} of ${stats.misses} misses were neither answered nor dropped by name`;
   else if (stats.workersLost === 0 && byPort !== stats.received)
     wrong = `the ports received ${byPort} packets, the datapath ${stats.received}`;
-  return { in: stats.received, hits, misses: stats.misses, drops, accountedFor, wrong };
+  return { in: stats.received, hits, misses: stats.misses, drops, again, accountedFor, wrong };
 }
 
 /** The last object of `--json`. */
@@ -101,6 +104,7 @@ export function summaryText(result: RunResult, bold: (text: string) => string): 
     ['drops', dropText(stats)],
   ];
   if (stats.workersLost > 0) rows.push(['workers', `${stats.workersLost} lost and replaced`]);
+  const again = sums.again === 0 ? '' : ` - again ${sums.again}`;
   const percent = sums.in === 0 ? 100 : Math.floor((100 * sums.accountedFor) / sums.in);
   return [
     bold(`Summary of ${result.name}, handler ${result.handler}${result.interrupted ? ', interrupted' : ''}`),
@@ -109,7 +113,7 @@ export function summaryText(result: RunResult, bold: (text: string) => string): 
     '',
     ...rows.map(([head, text]) => `${head.padEnd(12)} ${text}`),
     '',
-    `in ${sums.in} = hits ${sums.hits} + misses ${sums.misses} + drops ${sums.drops}; accounted for ${sums.accountedFor} (${percent}%)`,
+    `in ${sums.in} = hits ${sums.hits} + misses ${sums.misses} + drops ${sums.drops}${again}; accounted for ${sums.accountedFor} (${percent}%)`,
   ].join('\n');
 }
 

@@ -2,7 +2,7 @@
  * Statistics of the datapath: the counters of all workers, summed, by name. Three equations hold whenever the workers stand still, the
  * last one unless packets were lost with a worker:
  *
- *     received + recirculated  = hits.emc + hits.megaflow + misses + drops.workerLost + the drops whose name begins with `rx`
+ *     received + recirculated + segmented = hits.emc + hits.megaflow + misses + drops.workerLost + the drops whose name begins with `rx`
  *     misses                   = answered + upcallsPending + the drops whose name begins with `upcall`
  *     hits + executed + copies = transmitted + upcalls.action + upcalls.actionLost + psampled + recirculated + the other drops
  */
@@ -64,6 +64,8 @@ export interface DatapathStats {
   transmitted: number;
   /** Lookups of packets that came again by a RECIRC action; each is a hit or a miss too. */
   recirculated: number;
+  /** Misses that segmentation made: a super-frame of k segments that no flow covers is k misses. */
+  segmented: number;
   /** Packets that actions made: a list that sends k copies of its packet adds k - 1. */
   copies: number;
   /** Action lists executed for answers and messages. */
@@ -155,6 +157,7 @@ export class StatsReader {
       installed: counter(C.COUNTER_INSTALLED),
       transmitted: counter(C.COUNTER_TRANSMITTED),
       recirculated: counter(C.COUNTER_RECIRCULATED),
+      segmented: counter(C.COUNTER_SEGMENTED),
       copies: counter(C.COUNTER_COPIES),
       executed: counter(C.COUNTER_EXECUTED),
       psampled: counter(C.COUNTER_PSAMPLED),

@@ -26,7 +26,7 @@ export interface MemoryMap {
   pages: number;
 }
 
-const POSITIONS = C.BATCH_MAX + 1 + C.CLONES_MAX + C.DEFERRED_MAX;
+const POSITIONS = C.BATCH_MAX + 1 + C.CLONES_MAX + C.DEFERRED_MAX + 1;
 const BUFFER_SIZE = 65728;
 const ACTION_INDEX_BUCKETS = 65536;
 const PAGE = 65536;

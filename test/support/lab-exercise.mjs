@@ -6,7 +6,7 @@
  */
 import { pathToFileURL } from 'node:url';
 import { Datapath, learning } from '../../dist/src/index.js';
-import { ip, Lab } from './lab.mjs';
+import { ip, Lab, told } from './lab.mjs';
 
 const MIB = 1048576;
 /** Stands in every raw frame, so that it is told apart from what the hosts say on their own. */
@@ -31,9 +31,8 @@ async function rawExchange(lab, a, b) {
   const frames = rawFrames(a, b);
   const listening = await lab.startTraffic(b, 'raw-listen', 'eth0', MARK, frames.length);
   await lab.traffic(a, 'raw-send', 'eth0', 1, ...frames);
-  const { stdout } = await listening.ended;
   // a packet that waits for its upcall may be overtaken by the next one, which finds the flow: sorted
-  return JSON.parse(stdout.split('\n').at(-2)).frames.sort();
+  return told(await listening.ended).frames.sort();
 }
 
 /** Everything two hosts can do to each other. `a` and `b` have 10.0.0.1 and 10.0.0.2, fd00::1 and fd00::2. */

@@ -5,17 +5,20 @@
     udp-echo ADDRESS PORT                 sends every datagram back until it is killed
     udp-ask ADDRESS PORT COUNT LOW HIGH   datagrams of random sizes, one after the other; tells how many came back as they were
     raw-send INTERFACE COUNT HEX...       frames as they are
-    raw-listen INTERFACE MARK COUNT       frames that hold the hexadecimal MARK, as they were on the wire, tags included
+    vnet-send INTERFACE                   frames, each behind its struct virtio_net_hdr: hexadecimal lines on stdin
+    raw-listen INTERFACE MARK COUNT       frames that hold the hexadecimal MARK, as they were on the wire, tags included; also when it is killed
 """
 import hashlib
 import json
 import random
+import signal
 import socket
 import struct
 import sys
 
-SOL_PACKET, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 8, 23
+SOL_PACKET, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 8, 15, 23
 ETH_P_ALL = 3
+SO_RCVBUFFORCE = 33
 TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 16, 64
 TIMEOUT_S = 10
 
@@ -108,6 +111,19 @@ def raw_send(interface, count, *frames):
     tell(sent=int(count) * len(frames))
 
 
+def vnet_send(interface):
+    raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    raw.setsockopt(SOL_PACKET, PACKET_VNET_HDR, 1)
+    raw.bind((interface, 0))
+    refused = []
+    for index, line in enumerate(sys.stdin):
+        try:
+            raw.send(bytes.fromhex(line))
+        except OSError as error:
+            refused.append([index, error.errno])
+    tell(refused=refused)
+
+
 def as_on_the_wire(data, ancillary):
     """The frame with the tag that the kernel took out of it."""
     for level, kind, aux in ancillary:
@@ -122,7 +138,9 @@ def as_on_the_wire(data, ancillary):
 
 def raw_listen(interface, mark, count):
     raw = raw_socket(interface, ETH_P_ALL)
+    raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 28)
     raw.settimeout(TIMEOUT_S)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print("ready", flush=True)
     frames = []
     try:
@@ -131,7 +149,7 @@ def raw_listen(interface, mark, count):
             frame = as_on_the_wire(data, ancillary)
             if bytes.fromhex(mark) in frame:
                 frames.append(frame.hex())
-    except TimeoutError:
+    except (TimeoutError, KeyboardInterrupt):
         pass
     tell(frames=frames)
 
@@ -142,6 +160,7 @@ TASKS = {
     "udp-echo": udp_echo,
     "udp-ask": udp_ask,
     "raw-send": raw_send,
+    "vnet-send": vnet_send,
     "raw-listen": raw_listen,
 }
 TASKS[sys.argv[1]](*sys.argv[2:])

@@ -72,7 +72,7 @@ export class Lab {
 
   /** Runs a command in a host while this process goes on. Resolves with its end. */
   start(host, ...command) {
-    const child = spawn('nsenter', this.#inside(host, command), { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('nsenter', this.#inside(host, command), { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#children.add(child);
     const result = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr']) {
@@ -105,9 +105,14 @@ export class Lab {
 
   /** Runs a task of lab-traffic.py that ends by itself; returns the object that it prints. */
   async traffic(host, ...args) {
-    const { stdout, stderr, status } = await this.start(host, PYTHON, TRAFFIC, ...args.map(String)).ended;
-    if (status !== 0) throw new Error(`${args.join(' ')}: ${stderr}`);
-    return JSON.parse(stdout.split('\n').at(-2));
+    return told(await this.start(host, PYTHON, TRAFFIC, ...args.map(String)).ended);
+  }
+
+  /** The same for a task that reads lines. */
+  async trafficOf(lines, host, ...args) {
+    const task = this.start(host, PYTHON, TRAFFIC, ...args.map(String));
+    task.child.stdin.end(`${lines.join('\n')}\n`);
+    return told(await task.ended);
   }
 
   /** Connects all wires by a Linux bridge, which does what a learning switch does. */
@@ -120,6 +125,12 @@ export class Lab {
   close() {
     for (const child of this.#children) child.kill('SIGKILL');
   }
+}
+
+/** The object that a task of lab-traffic.py printed last. */
+export function told({ stdout, stderr, status }) {
+  if (status !== 0) throw new Error(`lab-traffic.py failed: ${stderr}`);
+  return JSON.parse(stdout.split('\n').at(-2));
 }
 
 function sameNamespace(pid) {
