@@ -300,6 +300,7 @@ export const SB_PACKET_FAMILY = 460; // u32, nlmsg_type of upcalls: id of the fa
 export const SB_METERS = 464; // u32 (live), address of the meter table, 0 none
 export const SB_UFID_TABLE = 468; // u32 (live), the index of UFIDs (flow/bucket-table.ts), 0 none
 export const SB_UFID_COUNT = 472; // u32 (live), flows in it
+export const SB_SAMPLE_RINGS = 476; // u32 (live), address of u32[workers]: each worker's ring for what PSAMPLE sends, 0 nobody listens
 export const SB_FREE_LISTS = 512; // u32[64] (live), heads by size class
 // the datapath as messages know it (assembly/kernel/datapath.ts)
 export const SB_DP_EXISTS = 768; // u32 (live), 1: OVS_DP_CMD_NEW made it
@@ -341,6 +342,7 @@ export const WORKER_RANDOM = 112; // u64, state of the generator that SAMPLE ask
 export const WORKER_COUNTERS = 128; // u64[COUNTERS]
 export const WORKER_DROPS = 512; // u64[DROP_REASONS]
 export const WORKER_EXPLICIT_DROPS = 768; // u64[EXPLICIT_REASONS], parts of DROP_EXPLICIT
+export const WORKER_DEFERRED_RATES = 960; // u32[DEFERRED_MAX], probability of the SAMPLE around each list that was put off
 export const WORKER_CONTROL_SIZE = 1024;
 
 export const WORKER_FREE = 0;
@@ -365,9 +367,11 @@ export const COUNTER_UPCALL_ACTIONS_LOST = 12; // upcalls of userspace actions t
 export const COUNTER_RECIRCULATED = 13; // lookups of packets that came again by RECIRC; each is a hit or a miss too
 export const COUNTER_COPIES = 14; // packets that actions made: a list that sends k copies adds k - 1
 export const COUNTER_EXECUTED = 15; // action lists executed for answers and messages, not for hits
-export const COUNTER_PSAMPLED = 16; // copies for PSAMPLE, whose groups nobody listens to here
+export const COUNTER_PSAMPLED = 16; // copies for PSAMPLE, whether or not somebody listens
 export const COUNTER_SEGMENTED = 17; // misses that segmentation made: a super-frame of k segments that no flow covers is k misses
-export const COUNTERS = 18;
+export const COUNTER_SAMPLES = 18; // of COUNTER_PSAMPLED, messages in the ring
+export const COUNTER_SAMPLES_LOST = 19; // and those that found the ring full
+export const COUNTERS = 20;
 /** DROP reasons told apart: enum xlate_error 0 to 15, and one for all others. */
 export const EXPLICIT_REASONS = 17;
 
@@ -421,6 +425,7 @@ export const RING_DATA = 192; // first slot
 export const SLOT_SIZE = 0; // u32, bytes of the frame
 export const SLOT_WIRE_SIZE = 4; // u32
 export const SLOT_TIME_NS = 8; // u64, CLOCK_REALTIME
+export const SLOT_IN_PORT = 16; // u32, samples: the port that the packet came in by
 export const SLOT_FRAME = 192; // the frame: 64 bytes of slot header, HEADROOM bytes of room before it
 
 // A replay: an array of frames that is delivered once or over and over.

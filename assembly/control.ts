@@ -19,6 +19,7 @@ import {
   SB_OPTIONS,
   SB_PACKET_FAMILY,
   SB_RULES,
+  SB_SAMPLE_RINGS,
   SUBTABLE_TABLE,
 } from './constants';
 import { validateActions } from './actions/validate';
@@ -27,6 +28,7 @@ import { findCovering, findIn, hashMasked } from './flow/classifier';
 import { extract } from './flow/extract';
 import { initOrder, sortOrder } from './flow/order';
 import { acquireMask, findMask, releaseMask } from './flow/subtable';
+import { retireRings } from './io/port';
 import { FAMILY_PACKET } from './kernel/families';
 import { writePolicies } from './kernel/policies';
 import { create as createLayout, keys, packets, sb } from './memory/layout';
@@ -145,6 +147,15 @@ export function setRules(rules: usize): void {
   const before = load<u32>(sb(SB_RULES));
   atomic.store<u32>(sb(SB_RULES), <u32>rules);
   retire(before, 0);
+  unlock();
+}
+
+/** Replaces the rings that PSAMPLE writes to (a block with the address of each worker's, 0 nobody listens); the old ones are retired. */
+export function setSampleRings(rings: usize): void {
+  lock();
+  const before = load<u32>(sb(SB_SAMPLE_RINGS));
+  atomic.store<u32>(sb(SB_SAMPLE_RINGS), <u32>rings);
+  if (before != 0) retireRings(before);
   unlock();
 }
 

@@ -46,6 +46,9 @@ export { importSlots, importUpcalls } from './upcall/import';
 export { exportExecute, exportFlow, settleTaken } from './upcall/export';
 export { setRules } from './control';
 
+// samples
+export { setSampleRings } from './control';
+
 // statistics
 export { sumCounters, sumFlow, sumPort } from './flow/stats';
 

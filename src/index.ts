@@ -7,6 +7,8 @@ export { type FlatMatch, Flow, type FlowPutOptions, Flows, type FlowStats, type 
 export type { ActionsHandle, ActionsInput, MaskHandle } from './datapath/handles.ts';
 export { type MeterBand, type MeterConfig, Meters, type MeterStats } from './datapath/meters.ts';
 export type { DatapathEvent, DatapathOptions } from './datapath/options.ts';
+export { decodeSample, type Sample } from './datapath/sample.ts';
+export type { SampleListener, SampleOptions } from './datapath/samples.ts';
 export { DROP_NAMES, type DatapathStats, type DropName, type PortStats } from './datapath/stats.ts';
 export { DatapathError, type DatapathErrorCode } from './errors.ts';
 export * from './odp/index.ts';

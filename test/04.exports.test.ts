@@ -20,7 +20,7 @@ const EXPORTS = [
   ...['openSocket', 'closeSocket', 'addDevice', 'removeDevice', 'handleMessages', 'continueDump'],
   ...['answer', 'answerTaken', 'executeFrame', 'dropTaken', 'give', 'outstanding', 'purge', 'ringOf', 'take'],
   ...['importSlots', 'importUpcalls', 'exportFlow', 'exportExecute', 'settleTaken', 'decideTaken'],
-  ...['answerByRules', 'decide', 'setRules', 'sumCounters', 'sumFlow', 'sumPort', 'check'],
+  ...['answerByRules', 'decide', 'setRules', 'setSampleRings', 'sumCounters', 'sumFlow', 'sumPort', 'check'],
 ];
 
 /** Every TypeScript file of the host, relative to the repository. */

@@ -5,8 +5,7 @@
  * KERNEL_CASES the number of cases. The corpus goes to the kernel too, and must be answered as it was; RECORD=1 writes the answers down.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { KERNEL_FAMILY, type KernelResult, kernelTransact, whyNoKernel } from './kernel-vm/kernel.ts';
-import { attribute, concat, le32 } from './support/action-list.ts';
+import { type KernelResult, kernelExecute, kernelTransact, whyNoKernel } from './kernel-vm/kernel.ts';
 import { BUILDS } from './support/datapath.ts';
 import { type ExecuteCase, executeCases } from './support/execute-cases.ts';
 import { readExecuteCorpus, writeExecuteCorpus } from './support/execute-corpus.ts';
@@ -19,15 +18,8 @@ const CASES = Number(process.env.KERNEL_CASES ?? 20_000);
 /** Cases that only we execute, on packets cut anywhere and with little room. */
 const FUZZ = Number(process.env.FUZZ ?? 5_000);
 const DIFFERENCES_SHOWN = 5;
-const OVS_PACKET_CMD_EXECUTE = 3;
 const EINVAL = 22;
 const ERANGE = 34;
-
-function request({ frame, list }: ExecuteCase) {
-  const key = attribute(2, attribute(3, le32(1)));
-  const attributes = concat(attribute(1, frame), key, attribute(3, list));
-  return { family: KERNEL_FAMILY.packet, command: OVS_PACKET_CMD_EXECUTE, flags: 0, attributes };
-}
 
 describe('what the kernel and the executor make of a packet', () => {
   const corpus = readExecuteCorpus();
@@ -43,7 +35,7 @@ describe('what the kernel and the executor make of a packet', () => {
     if (reason !== undefined) return;
     const source = executeCases(SEED);
     cases = Array.from({ length: CASES }, () => source.next().value);
-    kernel = await kernelTransact([...corpus, ...cases].map(request));
+    kernel = await kernelTransact([...corpus, ...cases].map(({ frame, list }) => kernelExecute(frame, list)));
     recorded = kernel.splice(0, corpus.length);
     await using executor = await Executor.open();
     ours = cases.map(({ frame, list }) => executor.execute(frame, list));

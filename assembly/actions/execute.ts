@@ -19,7 +19,6 @@
  */
 import {
   COUNTER_COPIES,
-  COUNTER_PSAMPLED,
   DROP_ACTION,
   DROP_FLOW,
   DROP_METER,
@@ -70,10 +69,11 @@ import { popEth, pushEth } from './ethernet';
 import { hash } from './hash';
 import { isExceeded } from './meter';
 import { addMpls, popMpls, pushMpls } from './mpls';
-import { ascend, copyOf, defer, deferred, descend, isDeepest, resetLevels } from './nest';
+import { ascend, copyOf, defer, deferred, deferredRate, descend, isDeepest, resetLevels } from './nest';
 import { popNsh, pushNsh } from './nsh';
 import { drop, output, trunc } from './output';
 import { keyOf, lengthOf, markKeyCold } from './packet';
+import { psample } from './psample';
 import { pass, recirculate } from './recirculate';
 import { set } from './set';
 import { decTtl, TTL_DONE, TTL_FAILED } from './ttl';
@@ -93,9 +93,13 @@ const ALWAYS: u32 = 0xffffffff;
 const CT_SIZE: usize = KEY_PACKET_TYPE - KEY_CT_MARK;
 assert(KEY_CT_LABELS > KEY_CT_MARK && KEY_CT_LABELS < KEY_PACKET_TYPE);
 
+/** Probability of the innermost SAMPLE around what is executed (the kernel's OVS_CB(skb)->probability), 0 none: what PSAMPLE reports. */
+let rate: u32 = 0;
+
 /** Runs the list of `size` bytes at `attrs`, which validateActions accepted, on a packet that nothing has been done to. */
 export function execute(packet: usize, attrs: usize, size: u32): void {
   resetLevels();
+  rate = 0;
   run(packet, attrs, size, true);
   if (deferred(0) != 0) executeDeferred();
 }
@@ -104,6 +108,7 @@ function executeDeferred(): void {
   for (let n: u32 = 0; ; n++) {
     const late = deferred(n);
     if (late == 0) return;
+    rate = deferredRate(n);
     const list: usize = load<u32>(late, PACKET_FLOW);
     if (list != 0) run(late, list, load<u32>(late, PACKET_SCRATCH), true);
     else pass(late);
@@ -155,7 +160,7 @@ function act(packet: usize, a: usize, attrs: usize, end: usize, owned: bool): u3
       trunc(packet, payload);
       return 0;
     case OVS_ACTION_ATTR_RECIRC:
-      if (!recirculate(packet, load<u32>(payload), last)) return FAILED;
+      if (!recirculate(packet, load<u32>(payload), last, rate)) return FAILED;
       return last ? SENT | ENDED : SENT;
     case OVS_ACTION_ATTR_SAMPLE:
       return sample(packet, payload, size, last);
@@ -173,8 +178,7 @@ function act(packet: usize, a: usize, attrs: usize, end: usize, owned: bool): u3
       drop(payload);
       return SENT | ENDED;
     case OVS_ACTION_ATTR_PSAMPLE:
-      count(COUNTER_PSAMPLED, 1);
-      store<u32>(packet, 0, PACKET_CUT);
+      psample(packet, payload, size, rate);
       return SENT;
     default:
       return change(packet, attrType(a), payload) ? 0 : FAILED;
@@ -222,7 +226,7 @@ function nested(packet: usize, attrs: usize, size: u32, last: bool): u32 {
     done = run(packet, attrs, size, false);
     store<u32>(packet, cut, PACKET_CUT);
   } else if (isDeepest()) {
-    defer(packet, attrs, size, 0);
+    defer(packet, attrs, size, 0, rate);
   } else {
     const copy = copyOf(packet);
     descend();
@@ -254,7 +258,11 @@ function sample(packet: usize, payload: usize, size: u32, last: bool): u32 {
   const probability = load<u32>(attrPayload(attrFind(payload, size, OVS_SAMPLE_ATTR_PROBABILITY)));
   if (probability != ALWAYS && (probability == 0 || random32() > probability)) return 0;
   const list = attrFind(payload, size, OVS_SAMPLE_ATTR_ACTIONS);
-  return nested(packet, attrPayload(list), attrPayloadSize(list), last);
+  const around = rate;
+  rate = probability;
+  const outcome = nested(packet, attrPayload(list), attrPayloadSize(list), last);
+  rate = around;
+  return outcome;
 }
 
 function checkPacketLength(packet: usize, payload: usize, size: u32, last: bool): u32 {

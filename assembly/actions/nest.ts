@@ -25,10 +25,11 @@ import {
   PACKET_SCRATCH,
   PACKET_SIZEOF,
   PACKET_TAIL,
+  WORKER_DEFERRED_RATES,
 } from '../constants';
 import { countDrop } from '../flow/counters';
 import { isOffloaded, offloadOf } from '../io/offload';
-import { BUFFER_STRIDE, buffers, COPIES, keys, packets } from '../memory/layout';
+import { area, BUFFER_STRIDE, buffers, COPIES, keys, packets } from '../memory/layout';
 import { dataOf, keyOf, sizeOf } from './packet';
 
 /** How deep in nested lists and recirculation the current packet is. */
@@ -79,10 +80,14 @@ function copyTo(packet: usize, place: u32): usize {
   return copy;
 }
 
-/** Puts a list off, or with `attrs` 0 the lookup with `recircId`. Without a place for it, it is dropped: DROP_RECURSION. */
-export function defer(packet: usize, attrs: usize, size: u32, recircId: u32): void {
+/**
+ * Puts a list off, or with `attrs` 0 the lookup with `recircId`; `rate` is what deferredRate() will say. Without a place for it, it is dropped:
+ * DROP_RECURSION.
+ */
+export function defer(packet: usize, attrs: usize, size: u32, recircId: u32, rate: u32): void {
   if (queued == <u32>DEFERRED_MAX) return countDrop(DROP_RECURSION);
   const copy = copyTo(packet, CLONES_MAX + queued);
+  store<u32>(area + (queued << 2), rate, WORKER_DEFERRED_RATES);
   queued++;
   store<u32>(copy, <u32>attrs, PACKET_FLOW);
   store<u32>(copy, size, PACKET_SCRATCH);
@@ -92,6 +97,11 @@ export function defer(packet: usize, attrs: usize, size: u32, recircId: u32): vo
 /** The n-th packet that was put off, 0 when there are no more. PACKET_FLOW is its list, 0 for a lookup, PACKET_SCRATCH the list's size. */
 export function deferred(n: u32): usize {
   return n < queued ? packets + (COPIES + CLONES_MAX + n) * PACKET_SIZEOF : 0;
+}
+
+/** The probability of the SAMPLE around the n-th that was put off. */
+export function deferredRate(n: u32): u32 {
+  return load<u32>(area + (n << 2), WORKER_DEFERRED_RATES);
 }
 
 export function setRecircId(packet: usize, recircId: u32): void {

@@ -31,11 +31,11 @@ import { run } from './execute';
 import { ascend, copyOf, defer, descend, isDeepest, setRecircId } from './nest';
 import { keyOf, lengthOf } from './packet';
 
-/** Looks the packet up, or a copy of it when it is not `last` to use it. False if it has no key any more. */
-export function recirculate(packet: usize, recircId: u32, last: bool): bool {
+/** Looks the packet up, or a copy of it when it is not `last` to use it; `rate` as for defer(). False if it has no key any more. */
+export function recirculate(packet: usize, recircId: u32, last: bool, rate: u32): bool {
   if (load<u16>(packet, PACKET_FLAGS) & PACKET_FLAG_KEY_STALE && extractAgain(packet) != 0) return false;
   if (isDeepest()) {
-    defer(packet, 0, 0, recircId);
+    defer(packet, 0, 0, recircId, rate);
     return true;
   }
   const target = last ? packet : copyOf(packet);

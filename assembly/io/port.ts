@@ -81,7 +81,8 @@ export function silencePort(portNo: u32): void {
   assignReceivers();
 }
 
-function retireRings(rings: usize): void {
+/** A ring a worker, and the list of them; the caller holds the writer lock. */
+export function retireRings(rings: usize): void {
   for (let slot: u32 = 0; slot < workers; slot++) retire(load<u32>(rings + (slot << 2)), 0);
   retire(rings, 0);
 }

@@ -53,16 +53,27 @@ export function frameCapacity(ring: usize): u32 {
   return load<u32>(ring, RING_STRIDE) - SLOT_FRAME;
 }
 
+/** The next slot to fill, 0 when the ring is full. publish() hands it over. */
+@inline
+export function claim(ring: usize): usize {
+  const producer = load<u32>(ring, RING_PRODUCER);
+  const full = producer - atomic.load<u32>(ring, RING_CONSUMER) >= load<u32>(ring, RING_SLOTS);
+  return full ? 0 : slotAt(ring, producer);
+}
+
+@inline
+export function publish(ring: usize): void {
+  atomic.store<u32>(ring, load<u32>(ring, RING_PRODUCER) + 1, RING_PRODUCER);
+}
+
 /** Copies a frame into the next slot. False when the ring is full or the frame too long. */
 export function pushFrame(ring: usize, data: usize, size: u32, wireSize: u32, timeNs: u64): bool {
-  const producer = load<u32>(ring, RING_PRODUCER);
-  if (producer - atomic.load<u32>(ring, RING_CONSUMER) >= load<u32>(ring, RING_SLOTS)) return false;
-  if (size > frameCapacity(ring)) return false;
-  const slot = slotAt(ring, producer);
+  const slot = claim(ring);
+  if (slot == 0 || size > frameCapacity(ring)) return false;
   store<u32>(slot, size, SLOT_SIZE);
   store<u32>(slot, wireSize, SLOT_WIRE_SIZE);
   store<u64>(slot, timeNs, SLOT_TIME_NS);
   memory.copy(slot + SLOT_FRAME, data, size);
-  atomic.store<u32>(ring, producer + 1, RING_PRODUCER);
+  publish(ring);
   return true;
 }

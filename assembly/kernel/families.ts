@@ -12,6 +12,8 @@ export const FAMILY_FLOW = 34;
 export const FAMILY_PACKET = 35;
 export const FAMILY_METER = 36;
 export const FAMILY_CT_LIMIT = 37;
+/** Not of Open vSwitch, and nothing can be asked of it here: the family of what PSAMPLE sends. */
+export const FAMILY_PSAMPLE = 38;
 
 /** Multicast groups have the numbers of their families; ovs_packet has none. */
 export const GROUP_FIRST = 32;
@@ -19,6 +21,8 @@ export const GROUP_DATAPATH = 32;
 export const GROUP_VPORT = 33;
 export const GROUP_FLOW = 34;
 export const GROUP_METER = 36;
+/** The group `packets` of psample. */
+export const GROUP_PSAMPLE = 38;
 
 export const OVS_DATAPATH_VERSION = 2;
 export const OVS_VPORT_VERSION = 1;

@@ -6,7 +6,8 @@
  */
 
 export const NLMSG_HDRLEN: u32 = 16;
-/** Three headers: where the attributes begin. */
+/** Two headers, and three with ovs_header: where the attributes begin. */
+export const GENL_MESSAGE_HDRLEN: u32 = 20;
 export const OVS_MESSAGE_HDRLEN: u32 = 24;
 
 const NLMSG_LEN: u32 = 0; // u32, headers included
@@ -72,7 +73,22 @@ export function messageDpIfindex(at: usize): i32 {
   return load<i32>(at, OVS_DP_IFINDEX);
 }
 
-/** Writes the family and the fixed parts of genlmsghdr and ovs_header; returns where attributes begin, 0 without room. */
+/** Writes nlmsghdr and genlmsghdr, with sequence and port id 0; returns where attributes begin, 0 without room. */
+@inline
+export function beginGeneric(at: usize, limit: usize, family: u32, flags: u32, command: u32, version: u32): usize {
+  if (at == 0 || limit < at || <u32>(limit - at) < OVS_MESSAGE_HDRLEN) return 0;
+  store<u32>(at, GENL_MESSAGE_HDRLEN, NLMSG_LEN);
+  store<u16>(at, <u16>family, NLMSG_TYPE);
+  store<u16>(at, <u16>flags, NLMSG_FLAGS);
+  store<u32>(at, 0, NLMSG_SEQ);
+  store<u32>(at, 0, NLMSG_PID);
+  store<u8>(at, <u8>command, GENL_CMD);
+  store<u8>(at, <u8>version, GENL_VERSION);
+  store<u16>(at, 0, GENL_RESERVED);
+  return at + GENL_MESSAGE_HDRLEN;
+}
+
+/** The same with ovs_header. */
 export function beginMessage(
   at: usize,
   limit: usize,
@@ -82,15 +98,8 @@ export function beginMessage(
   version: u32,
   dpIfindex: i32,
 ): usize {
-  if (at == 0 || limit < at || <u32>(limit - at) < OVS_MESSAGE_HDRLEN) return 0;
+  if (beginGeneric(at, limit, family, flags, command, version) == 0) return 0;
   store<u32>(at, OVS_MESSAGE_HDRLEN, NLMSG_LEN);
-  store<u16>(at, <u16>family, NLMSG_TYPE);
-  store<u16>(at, <u16>flags, NLMSG_FLAGS);
-  store<u32>(at, 0, NLMSG_SEQ);
-  store<u32>(at, 0, NLMSG_PID);
-  store<u8>(at, <u8>command, GENL_CMD);
-  store<u8>(at, <u8>version, GENL_VERSION);
-  store<u16>(at, 0, GENL_RESERVED);
   store<i32>(at, dpIfindex, OVS_DP_IFINDEX);
   return at + OVS_MESSAGE_HDRLEN;
 }

@@ -243,6 +243,21 @@ export const OVS_DEC_TTL_ATTR_ACTION = 1;
 export const OVS_PSAMPLE_ATTR_GROUP = 1;
 export const OVS_PSAMPLE_ATTR_COOKIE = 2;
 
+// linux/psample.h: the family that PSAMPLE speaks
+export const PSAMPLE_GENL_VERSION = 1;
+export const PSAMPLE_CMD_SAMPLE = 0;
+export const PSAMPLE_ATTR_IIFINDEX = 0;
+export const PSAMPLE_ATTR_ORIGSIZE = 2;
+export const PSAMPLE_ATTR_SAMPLE_GROUP = 3;
+export const PSAMPLE_ATTR_GROUP_SEQ = 4;
+export const PSAMPLE_ATTR_SAMPLE_RATE = 5;
+export const PSAMPLE_ATTR_DATA = 6;
+export const PSAMPLE_ATTR_TUNNEL = 8;
+export const PSAMPLE_ATTR_TIMESTAMP = 13;
+export const PSAMPLE_ATTR_PROTO = 14;
+export const PSAMPLE_ATTR_USER_COOKIE = 15;
+export const PSAMPLE_ATTR_SAMPLE_PROBABILITY = 16;
+
 // enum ovs_hash_alg
 export const OVS_HASH_ALG_L4 = 0;
 export const OVS_HASH_ALG_SYM_L4 = 1;

@@ -1,7 +1,7 @@
 /*
- * The tunnel fields of a flow key as one OVS_KEY_ATTR_TUNNEL attribute.
+ * The tunnel fields of a flow key as one attribute: OVS_KEY_ATTR_TUNNEL, and PSAMPLE_ATTR_TUNNEL, which is the same but for VXLAN's options.
  *
- * Before it: key-put.ts, when the key has a tunnel or a mask is written. After it: nothing. As in the kernel, which addresses
+ * Before it: key-put.ts, when the key has a tunnel or a mask is written, and actions/psample.ts. After it: nothing. As in the kernel, which addresses
  * there are depends on the key's family, what is zero is left out except the TTL, flags come from the written side, and a
  * mask is written even for a key without a tunnel. Writes without a look at the limit: the caller made sure of the room.
  * Reads key and mask, keeps nothing; any thread.
@@ -71,7 +71,11 @@ function writeWord(at: usize, type: u32, payloadSize: u32, value: u32): usize {
 }
 
 export function putTunnel(start: usize, key: usize, mask: usize): usize {
-  const flags = <u32>load<u16>(mask, KEY_TUN_FLAGS);
+  return putTunnelAs(OVS_KEY_ATTR_TUNNEL, start, key, mask, <u32>load<u16>(mask, KEY_TUN_FLAGS));
+}
+
+/** `flags`: the key's TUNNEL_*, which say what there is to write. */
+export function putTunnelAs(type: u32, start: usize, key: usize, mask: usize, flags: u32): usize {
   let at = start + NLA_HDRLEN;
   if (flags & TUNNEL_KEY) {
     at = writeHeader(at, OVS_TUNNEL_KEY_ATTR_ID, 8);
@@ -91,7 +95,7 @@ export function putTunnel(start: usize, key: usize, mask: usize): usize {
   if (flags & TUNNEL_OAM) at = writeHeader(at, OVS_TUNNEL_KEY_ATTR_OAM, 0);
   const optionsSize = <u32>load<u8>(key, KEY_TUN_OPTS_SIZE);
   if (optionsSize != 0) at = putOptions(at, flags, optionsSize, mask);
-  store<u32>(start, (OVS_KEY_ATTR_TUNNEL << 16) | <u32>(at - start));
+  store<u32>(start, (type << 16) | <u32>(at - start));
   return at;
 }
 

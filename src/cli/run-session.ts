@@ -194,6 +194,8 @@ function eventText(event: DatapathEvent): string {
       return `the handler failed, its packets are dropped (upcallError): ${reason(event.reason)}`;
     case 'handler-timeout':
       return `the handler did not answer in time, ${event.upcalls} packets are dropped (upcallTimeout)`;
+    case 'sample-error':
+      return `the listener of samples failed: ${reason(event.reason)}`;
     case 'flow-put-failed':
       return `a flow was not installed: errno ${event.errno}`;
   }

@@ -37,6 +37,7 @@ import {
   type ResolvedOptions,
   resolveOptions,
 } from './options.ts';
+import { type SampleListener, type SampleOptions, Samples } from './samples.ts';
 import { type DatapathStats, StatsReader } from './stats.ts';
 
 const POLL_BREATHS = 64;
@@ -55,6 +56,7 @@ export class Datapath implements AsyncDisposable {
   readonly #memory: DatapathMemory;
   readonly #stats: StatsReader;
   readonly #dispatcher: Dispatcher;
+  readonly #samples: Samples;
   #timer: NodeJS.Timeout | undefined;
   #pool: WorkerPool | undefined;
   #handler: UpcallHandler | undefined;
@@ -93,6 +95,7 @@ export class Datapath implements AsyncDisposable {
       afterBatch: () => this.ports.service(),
       onEvent: (event) => this.#event(event),
     });
+    this.#samples = new Samples(memory, (reason) => this.#event({ type: 'sample-error', reason }));
     this.#stats.markHostBlocks();
     this.#tellTime();
   }
@@ -136,6 +139,16 @@ export class Datapath implements AsyncDisposable {
     return this.#handler;
   }
 
+  /**
+   * Sets who gets what PSAMPLE actions sample, on this thread in its turns; undefined: nobody, and samples are only counted. What the listener
+   * throws becomes an event. Throws RangeError for impossible sizes, DatapathError ERR_OUT_OF_MEMORY.
+   */
+  onSample(listener: SampleListener | undefined, options?: SampleOptions): void {
+    this.#assertOpen();
+    this.#samples.listen(listener, this.options.workers + 1, options);
+    this.#stats.markHostBlocks();
+  }
+
   /** Holds an action list for answers; see ActionsHandle. */
   actions(actions: ActionsInput, context?: ActionsContext): ActionsHandle {
     return holdActions(this.#memory, actions, context);
@@ -155,6 +168,7 @@ export class Datapath implements AsyncDisposable {
     this.#tellTime();
     const received = this.#pollOwn(breaths);
     this.#dispatcher.dispatch();
+    this.#samples.deliver();
     this.ports.service();
     this.#maintain();
     return received;
@@ -197,6 +211,7 @@ export class Datapath implements AsyncDisposable {
     this.#tellTime();
     const received = await this.#makePool().batch(worker);
     this.#dispatcher.dispatch();
+    this.#samples.deliver();
     this.ports.service();
     return received;
   }
@@ -238,6 +253,7 @@ export class Datapath implements AsyncDisposable {
     await this.#pool?.stop();
     await this.#dispatcher.stop();
     this.#dispatcher.dispatch();
+    this.#samples.deliver();
     this.ports.service();
   }
 
@@ -276,6 +292,7 @@ export class Datapath implements AsyncDisposable {
     await this.stop();
     this.#retireHandler();
     this.#dispatcher.abandon();
+    this.#samples.close();
     for (const port of [...this.ports]) await this.ports.remove(port.portNo);
     await this.#pool?.close();
   }

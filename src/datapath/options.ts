@@ -47,6 +47,7 @@ export type DatapathEvent =
   | { type: 'worker-lost'; worker: number; packetsLost: number; reason: unknown }
   | { type: 'handler-error'; worker: number; reason: unknown }
   | { type: 'handler-timeout'; worker: number; upcalls: number }
+  | { type: 'sample-error'; reason: unknown }
   | { type: 'flow-put-failed'; worker: number; errno: number };
 
 export type ResolvedOptions = Required<Omit<DatapathOptions, 'signal' | 'onEvent'>> &

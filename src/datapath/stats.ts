@@ -72,6 +72,8 @@ export interface DatapathStats {
   executed: number;
   /** Packets given to PSAMPLE actions. */
   psampled: number;
+  /** Of these, messages that were queued for the listener and that found no room; nobody listened to the rest. */
+  samples: { queued: number; lost: number };
   batches: number;
   /** By reason, zeros included. */
   drops: Record<DropName, number>;
@@ -161,6 +163,7 @@ export class StatsReader {
       copies: counter(C.COUNTER_COPIES),
       executed: counter(C.COUNTER_EXECUTED),
       psampled: counter(C.COUNTER_PSAMPLED),
+      samples: { queued: counter(C.COUNTER_SAMPLES), lost: counter(C.COUNTER_SAMPLES_LOST) },
       batches: counter(C.COUNTER_BATCHES),
       drops,
       explicitDrops: Array.from({ length: C.EXPLICIT_REASONS }, (_, i) => counter(C.COUNTERS + C.DROP_REASONS + i)),

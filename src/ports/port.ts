@@ -23,8 +23,8 @@ export interface PortContext {
   readonly stats: (portNo: number) => PortStats;
 }
 
-/** A frame on its way out. `data` is a view into the ring, valid until the callback returns. */
-export type FrameSink = (data: SharedBytes, timeNs: number, wireSize: number) => void;
+/** A frame on its way out. `data` is a view into the ring, valid until the callback returns; `inPort` is known of samples only. */
+export type FrameSink = (data: SharedBytes, timeNs: number, wireSize: number, inPort: number) => void;
 
 export abstract class Port {
   abstract readonly type: string;

@@ -72,7 +72,7 @@ export class FrameRing {
       const timeNs = memory.u64(slot + C.SLOT_TIME_NS);
       if (i > 0 && timeNs >= untilNs) return i;
       const frame = memory.slice(slot + C.SLOT_FRAME, memory.u32(slot + C.SLOT_SIZE));
-      sink(frame, timeNs, memory.u32(slot + C.SLOT_WIRE_SIZE));
+      sink(frame, timeNs, memory.u32(slot + C.SLOT_WIRE_SIZE), memory.u32(slot + C.SLOT_IN_PORT));
       Atomics.store(memory.int32, (this.address + C.RING_CONSUMER) >>> 2, (start + i + 1) | 0);
     }
     return count;

@@ -112,6 +112,8 @@ export interface DatapathExports {
   exportFlow(frame: number, at: number, limit: number, family: number, dpIfindex: number, work: number): number;
   settleTaken(worker: number, count: number): void;
 
+  setSampleRings(rings: number): void;
+
   sumCounters(out: number): void;
   sumFlow(flow: number, out: number): void;
   sumPort(port: number, out: number): void;

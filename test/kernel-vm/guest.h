@@ -135,6 +135,35 @@ static inline struct attribute find(size_t user_size, uint16_t type)
     return (struct attribute){ NULL, 0 };
 }
 
+/* The id of a multicast group of the family that family_id() has just asked for. */
+static inline uint32_t group_id(const char *name)
+{
+    struct attribute groups = find(0, CTRL_ATTR_MCAST_GROUPS);
+
+    for (size_t at = 0; at + NLA_HDRLEN <= groups.size;) {
+        const struct nlattr *group = (const struct nlattr *)(groups.data + at);
+        uint32_t id = 0;
+        const char *found = "";
+        for (size_t in = NLA_HDRLEN; in + NLA_HDRLEN <= group->nla_len;) {
+            const struct nlattr *inner = (const struct nlattr *)((const uint8_t *)group + in);
+            const void *payload = (const uint8_t *)inner + NLA_HDRLEN;
+            if (inner->nla_type == CTRL_ATTR_MCAST_GRP_ID) {
+                id = *(const uint32_t *)payload;
+            } else if (inner->nla_type == CTRL_ATTR_MCAST_GRP_NAME) {
+                found = payload;
+            }
+            in += NLA_ALIGN(inner->nla_len);
+        }
+        if (strcmp(found, name) == 0) {
+            return id;
+        }
+        at += NLA_ALIGN(group->nla_len);
+    }
+    errno = 0;
+    die("no multicast group %s", name);
+    return 0;
+}
+
 static inline int open_netlink(void)
 {
     int size = RECEIVE_BUFFER_SIZE;

@@ -8,6 +8,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { attribute, concat, le32 } from '../support/action-list.ts';
 
 const FOLDER = import.meta.dirname;
 export const BOOT = path.join(FOLDER, 'boot');
@@ -96,12 +97,16 @@ export async function kernelKeys(frames: readonly Uint8Array[]): Promise<KernelK
   return { tap, execute, summary };
 }
 
-/** Compiles `NAME.c` and runs it on the kernel with one file of input; resolves to the files that it wrote and what it printed. */
+/**
+ * Compiles `NAME.c` and runs it on the kernel with one file of input, and with `setup` as its last argument, a shell command that may use tc;
+ * resolves to the files that it wrote and what it printed.
+ */
 async function runInGuest(
   name: string,
   input: Uint8Array,
   outputs: readonly string[],
   count: number,
+  setup?: string,
 ): Promise<{ files: Uint8Array[]; summary: string }> {
   const folder = await mkdtemp(path.join(os.tmpdir(), `kernel-${name}-`));
   try {
@@ -109,8 +114,10 @@ async function runInGuest(
     const source = path.join(FOLDER, `${name}.c`);
     await run('gcc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static', '-o', program, source]);
     await writeFile(path.join(folder, 'input'), input);
-    const command = [`./${name}`, 'input', ...outputs.map((file) => `out/${file}`)].join(' ');
-    const args = ['--copy', program, '--copy', path.join(folder, 'input'), '--out', folder, '--', command];
+    const words = [`./${name}`, 'input', ...outputs.map((file) => `out/${file}`)];
+    const command = [...words, ...(setup === undefined ? [] : [`'${setup}'`])].join(' ');
+    const programs = setup === undefined ? [] : ['--program', 'tc'];
+    const args = ['--copy', program, '--copy', path.join(folder, 'input'), ...programs, '--out', folder, '--', command];
     const summary = await run(BOOT, args, { KERNEL_VM_TIMEOUT: timeoutSeconds(count) });
     const files = await Promise.all(outputs.map((file) => readFile(path.join(folder, file))));
     return { files, summary: summary.trim() };
@@ -141,6 +148,15 @@ export interface KernelResult {
   upcalls: Uint8Array[];
 }
 
+const OVS_PACKET_CMD_EXECUTE = 3;
+
+/** The request that has the kernel execute a list on a packet that came in by port KERNEL_IN_PORT. */
+export function kernelExecute(frame: Uint8Array, list: Uint8Array): KernelRequest {
+  const key = attribute(2, attribute(3, le32(KERNEL_IN_PORT)));
+  const attributes = concat(attribute(1, frame), key, attribute(3, list));
+  return { family: KERNEL_FAMILY.packet, command: OVS_PACKET_CMD_EXECUTE, flags: 0, attributes };
+}
+
 /** The requests as the records of transact.c. */
 export function packRequests(requests: readonly KernelRequest[]): Uint8Array {
   const packed = requests.map(({ family, command, flags, attributes }) => {
@@ -154,9 +170,12 @@ export function packRequests(requests: readonly KernelRequest[]): Uint8Array {
   return Buffer.concat(packed);
 }
 
-/** What the kernel's datapath answers to requests, handled one after the other. */
-export async function kernelTransact(requests: readonly KernelRequest[]): Promise<KernelResult[]> {
-  const { files } = await runInGuest('transact', packRequests(requests), ['results'], requests.length);
+/**
+ * What the kernel's datapath answers to requests, handled one after the other. `setup`: a shell command without quotes that is run when the
+ * ports, port1 to port4, are there; it loads psample, whose messages come among the upcalls.
+ */
+export async function kernelTransact(requests: readonly KernelRequest[], setup?: string): Promise<KernelResult[]> {
+  const { files } = await runInGuest('transact', packRequests(requests), ['results'], requests.length, setup);
   const results = unpackResults(files[0]);
   if (results.length !== requests.length) throw new Error(`${requests.length} requests, ${results.length} results`);
   return results;

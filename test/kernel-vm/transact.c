@@ -1,20 +1,22 @@
 /*
  * transact: hands requests to the kernel's Open vSwitch datapath, one after the other, and says what came of each.
  *
- *   transact REQUESTS RESULTS
+ *   transact REQUESTS RESULTS [SETUP]
  *
  * REQUESTS holds records: u32 size of the attributes, u8 family (an index of FAMILIES), u8 command, u16 flags of the message, and the
  * attributes as they are to be sent. RESULTS receives for each of them: u32 errno, 0 if there was none; u32 number of frames, and for each
  * u32 port, u32 size, bytes; u32 number of upcalls, and for each u32 size and the whole message. Numbers are in host order.
  *
- * It makes one datapath with PORTS tap devices as ports 1 to PORTS. Upcalls, those of ports and those that name port id UPCALL_PID, come
- * to one socket. The kernel handles a request inside send(): the frames that go out of a port wait in its tap device, the upcalls in
+ * It makes one datapath with PORTS tap devices, port1 and so on, as ports 1 to PORTS, and then runs SETUP, a shell command. Upcalls, those of
+ * ports and those that name port id UPCALL_PID, come to one socket; so do the packets that the psample module was asked for, if SETUP loads it. The kernel handles a request inside send(): the frames that go out of a port wait in its tap device, the upcalls in
  * the socket, and the error in the requester's when it returns.
  *
  * Runs as root inside the guest of ./boot, with openvswitch and tun loaded. One thread; linked statically.
  */
 #define _GNU_SOURCE
 #include "guest.h"
+
+#include <linux/psample.h>
 
 #define DATAPATH "oracle"
 #define PORTS 4
@@ -70,6 +72,27 @@ static int make_datapath(int control, int *taps)
         transact(control, name);
     }
     return ifindex;
+}
+
+static void run_setup(const char *command)
+{
+    int status = system(command);
+
+    if (status != 0) {
+        errno = 0;
+        die("the set-up failed with status %d: %s", status, command);
+    }
+}
+
+/* Joins the group "packets" of the family psample. */
+static void join_samples(int control, int upcalls)
+{
+    family_id(control, PSAMPLE_GENL_NAME);
+    uint32_t group = group_id(PSAMPLE_NL_MCGRP_SAMPLE_NAME);
+
+    if (setsockopt(upcalls, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group)) {
+        die("joining the group of samples");
+    }
 }
 
 static void write_words(FILE *results, const uint32_t *words, size_t count)
@@ -156,8 +179,8 @@ int main(int argc, char **argv)
     struct request head;
     uint32_t count = 0;
 
-    if (argc != 3) {
-        fputs("usage: transact REQUESTS RESULTS\n", stderr);
+    if (argc != 3 && argc != 4) {
+        fputs("usage: transact REQUESTS RESULTS [SETUP]\n", stderr);
         return 2;
     }
     FILE *requests = open_file(argv[1], "rb");
@@ -167,6 +190,10 @@ int main(int argc, char **argv)
     int control = open_netlink();
     int upcalls = open_upcalls();
     int ifindex = make_datapath(control, taps);
+    if (argc == 4) {
+        run_setup(argv[3]);
+        join_samples(control, upcalls);
+    }
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         families[i] = family_id(control, FAMILIES[i]);
     }

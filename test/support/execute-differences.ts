@@ -80,7 +80,7 @@ function isNested(type: number, inner: number): boolean {
   return type === DEC_TTL ? inner === 1 : inner >= 2;
 }
 
-function hasAction(list: Uint8Array, ...types: number[]): boolean {
+export function hasAction(list: Uint8Array, ...types: number[]): boolean {
   return [...actionsIn(list)].some(([type]) => types.includes(type));
 }
 
@@ -102,12 +102,16 @@ function isTagged(frame: Uint8Array): boolean {
   return [0x8100, 0x88a8].includes((frame[12] << 8) | frame[13]);
 }
 
-/** LLC/SNAP whose type is that of a VLAN tag; the kernel does not ask for the control field. */
-function isSnapTag(frame: Uint8Array): boolean {
+/** LLC/SNAP; the kernel does not ask for the control field. */
+export function isSnap(frame: Uint8Array): boolean {
   const { type, l3 } = layoutOf(frame);
   const view = Buffer.from(frame);
-  if (type >= 0x600 || frame.length < l3 + 8 || view.readUInt16BE(l3) !== 0xaaaa) return false;
-  return view.readUIntBE(l3 + 3, 3) === 0 && [0x8100, 0x88a8].includes(view.readUInt16BE(l3 + 6));
+  return type < 0x600 && frame.length >= l3 + 8 && view.readUInt16BE(l3) === 0xaaaa && view.readUIntBE(l3 + 3, 3) === 0;
+}
+
+/** LLC/SNAP whose type is that of a VLAN tag. */
+function isSnapTag(frame: Uint8Array): boolean {
+  return isSnap(frame) && [0x8100, 0x88a8].includes(Buffer.from(frame).readUInt16BE(layoutOf(frame).l3 + 6));
 }
 
 function hasBrokenHeader(frame: Uint8Array): boolean {
