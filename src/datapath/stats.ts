@@ -83,6 +83,8 @@ export interface DatapathStats {
   masks: number;
   /** Distinct action lists. */
   actionLists: number;
+  /** Time that each worker spent in rounds that received something, ns; that of the calling thread, the first, is not measured. */
+  busyNs: number[];
   /** Workers that were replaced after a trap or a kill. */
   workersLost: number;
   memory: {
@@ -170,6 +172,9 @@ export class StatsReader {
       flows,
       masks: memory.superblock(C.SB_SUBTABLE_COUNT),
       actionLists: memory.superblock(C.SB_ACTION_COUNT),
+      busyNs: Array.from({ length: this.#workers }, (_, slot) =>
+        memory.u64(memory.workerArea(slot) + C.WORKER_BUSY_NS),
+      ),
       workersLost: memory.superblock(C.SB_WORKERS_LOST),
       memory: {
         size: memory.bytes.length,

@@ -30,6 +30,7 @@ const BREATHS = 64;
 const SPIN_MS = 0.05;
 /** Without the addon nothing wakes the thread: so long it naps. */
 const NAP_MS = 0.2;
+const NS_PER_MS = 1e6;
 
 /** What batch tasks of this thread have attached to; a slot's cache stays warm from one batch to the next. */
 const attached = new Map<number, DatapathMemory>();
@@ -72,14 +73,21 @@ function poll(datapath: DatapathMemory, slot: number): number {
   const hasWake = datapath.u32(area + C.WORKER_WAKE) !== 0;
   const pump = Pump.open(datapath, slot);
   let received = 0;
-  let busyMs = 0;
+  let busyNs = datapath.u64(area + C.WORKER_BUSY_NS);
+  let lastMs = 0; // when the last round that received something began
+  let isBusy = false;
   while (Atomics.load(datapath.int32, stop) === 0) {
     const nowMs = tellTime(datapath, area);
+    if (isBusy) {
+      busyNs += (nowMs - lastMs) * NS_PER_MS;
+      datapath.setU64(area + C.WORKER_BUSY_NS, Math.floor(busyNs));
+    }
     const n = datapath.wasm.poll(BREATHS);
-    const isBusy = pump?.turn() ?? false;
+    const isKicked = pump?.turn() ?? false;
     received += n;
-    if (n > 0) busyMs = nowMs;
-    else if (nowMs - busyMs < SPIN_MS || isBusy) continue;
+    isBusy = n > 0;
+    if (isBusy) lastMs = nowMs;
+    else if (nowMs - lastMs < SPIN_MS || isKicked) continue;
     else if (pump !== undefined && hasWake) pump.sleep();
     else Atomics.wait(datapath.int32, stop, 0, NAP_MS);
   }

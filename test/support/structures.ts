@@ -146,7 +146,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
       ] as const),
       ...(['WORKER_EPOCH', 'WORKER_EMC_RELUCTANCE', 'WORKER_RX_NEXT', 'WORKER_RX_COUNT'] as const),
     ],
-    8: ['WORKER_TIME_NS', 'WORKER_TIME_MS', 'WORKER_RANDOM'],
+    8: ['WORKER_BUSY_NS', 'WORKER_TIME_NS', 'WORKER_TIME_MS', 'WORKER_RANDOM'],
     128: ['WORKER_COUNTERS'],
     36: ['WORKER_DEFERRED_RATES'],
     136: ['WORKER_EXPLICIT_DROPS'],
