@@ -178,6 +178,9 @@ export const PACKET_FLAG_CSUM_PARTIAL = 8;
 /** The packet's OFFLOAD record counts: a checksum is still to be made, or it is a super-frame to be cut into segments. */
 export const PACKET_FLAG_OFFLOAD = 16;
 
+/** The packet came with a hash (OVS_PACKET_ATTR_HASH), and no action has changed what it was made of. */
+export const PACKET_FLAG_HASH_GIVEN = 32;
+
 // What is left to be done to a packet before it can stand on a wire: struct virtio_net_hdr in small, one a position of the batch.
 
 export const OFFLOAD_SIZEOF = 16;
@@ -215,7 +218,8 @@ export const DROP_NO_ETHERNET = 20; // output of a packet without an Ethernet he
 export const DROP_RX_DESCRIPTOR = 21; // a receive ring's descriptor points outside of its frame
 export const DROP_RX_TRUNCATED = 22; // longer than the frames of its ring, and the kernel had no room for the whole of it either
 export const DROP_TX_DOWN = 23; // the output port's interface is down or gone
-export const DROP_REASONS = 24;
+export const DROP_UPCALL_NO_PORT_ID = 24; // upcall of a port, or on a worker, whose Netlink port id for upcalls is 0
+export const DROP_REASONS = 25;
 
 // ---------------------------------------------------------------------------------------------------- statuses
 //
@@ -233,6 +237,7 @@ export const ENFILE = 23;
 export const EFBIG = 27;
 export const ENOSPC = 28;
 export const ERANGE = 34;
+export const EPROTO = 71;
 export const EOVERFLOW = 75;
 export const EMSGSIZE = 90;
 export const EOPNOTSUPP = 95;
@@ -527,10 +532,8 @@ export const QUEUE_KIND = 0; // u32, QUEUE_KIND_*
 export const QUEUE_FD = 4; // i32, socket
 export const QUEUE_PORT = 8; // u32
 export const QUEUE_TOUCHED = 12; // u32, 1 while it stands in the list of its worker
-export const QUEUE_KIND_PACKET_RX = 1; // AF_PACKET socket
+export const QUEUE_KIND_PACKET_RX = 1;
 export const QUEUE_KIND_PACKET_TX = 2;
-export const QUEUE_KIND_TAP_RX = 3; // TAP device: read and written a frame at a time
-export const QUEUE_KIND_TAP_TX = 4;
 
 // receive queue over a ring of struct tpacket2_hdr frames; blocks follow each other, frames do not cross them
 export const RXQ_WORKER = 16; // u32 (live), worker that polls it
@@ -552,7 +555,6 @@ export const RXQ_FETCH_WANTED = 76; // u32, frames longer than the ring's that s
 export const RXQ_FETCHED = 80; // u32, of them received
 export const RXQ_FETCH_TAKEN = 84; // u32, of them taken
 export const RXQ_FETCH_BUFFERS = 88; // u32, address of RXQ_FETCH_MAX buffers, RXQ_FETCH_STRIDE apart
-export const RXQ_ERRNO = 92; // u32, why nothing can be received any more, 0 it can
 export const RXQ_FETCH_SIZES = 96; // u32[RXQ_FETCH_MAX]
 export const RXQ_SIZEOF = 128;
 /** Frames longer than the ring's that are received at once. */
@@ -738,7 +740,8 @@ export const NL_MMAP_STATUS_VALID = 2;
 export const NL_MMAP_STATUS_COPY = 3; // the message did not fit: it stands in the ring's copy area
 export const NL_MMAP_STATUS_SKIP = 4; // taken by the consumer, not yet given back
 
-export const UPCALL_MESSAGE_SIZE_MAX = 1832; // what fits between header and trailer
+export const UPCALL_MESSAGE_SIZE_MAX = 1824; // what fits between header and trailer
+export const UPCALL_PORT_ID = 1848; // u32, Netlink port id that it is for
 export const UPCALL_KEY = 1856; // flat key, KEY_SIZE bytes
 export const UPCALL_IN_PORT = 2432; // u32
 export const UPCALL_COMMAND = 2436; // u32, OVS_PACKET_CMD_MISS 1 or OVS_PACKET_CMD_ACTION 2

@@ -23,11 +23,16 @@ import {
   DROP_FLOW,
   DROP_METER,
   DROP_TTL,
+  ENOMEM,
+  EAFNOSUPPORT,
+  EINVAL,
+  EPROTO,
   KEY_CT_LABELS,
   KEY_CT_MARK,
   KEY_PACKET_TYPE,
   PACKET_CUT,
   PACKET_FLOW,
+  PACKET_MPLS,
   PACKET_SCRATCH,
 } from '../constants';
 import { count, countDrop } from '../flow/counters';
@@ -62,17 +67,21 @@ import {
   OVS_CHECK_PKT_LEN_ATTR_ACTIONS_IF_LESS_EQUAL,
   OVS_CHECK_PKT_LEN_ATTR_PKT_LEN,
   OVS_DEC_TTL_ATTR_ACTION,
+  OVS_KEY_ATTR_MPLS,
   OVS_SAMPLE_ATTR_ACTIONS,
   OVS_SAMPLE_ATTR_PROBABILITY,
 } from '../netlink/openvswitch';
+import { ETH_HEADER_SIZE, isMplsType } from '../packet/ethernet';
+import { MPLS_SIZE } from '../packet/mpls';
 import { popEth, pushEth } from './ethernet';
+import { givenMru } from './given';
 import { hash } from './hash';
 import { isExceeded } from './meter';
 import { addMpls, popMpls, pushMpls } from './mpls';
 import { ascend, copyOf, defer, deferred, deferredRate, descend, isDeepest, resetLevels } from './nest';
 import { popNsh, pushNsh } from './nsh';
 import { drop, output, trunc } from './output';
-import { keyOf, lengthOf, markKeyCold } from './packet';
+import { hasHeader, keyOf, lengthOf, markKeyCold, protocolOf } from './packet';
 import { psample } from './psample';
 import { pass, recirculate } from './recirculate';
 import { set } from './set';
@@ -95,13 +104,36 @@ assert(KEY_CT_LABELS > KEY_CT_MARK && KEY_CT_LABELS < KEY_PACKET_TYPE);
 
 /** Probability of the innermost SAMPLE around what is executed (the kernel's OVS_CB(skb)->probability), 0 none: what PSAMPLE reports. */
 let rate: u32 = 0;
+/** The kernel's errno of the last action that could not be applied. */
+let failure: i32 = 0;
 
-/** Runs the list of `size` bytes at `attrs`, which validateActions accepted, on a packet that nothing has been done to. */
-export function execute(packet: usize, attrs: usize, size: u32): void {
+/**
+ * Runs the list of `size` bytes at `attrs`, which validateActions accepted, on a packet that nothing has been done to. 0, or the negative errno of
+ * the action that could not be applied, unless that was put off.
+ */
+export function execute(packet: usize, attrs: usize, size: u32): i32 {
   resetLevels();
   rate = 0;
-  run(packet, attrs, size, true);
+  const status = run(packet, attrs, size, true) ? 0 : failure;
   if (deferred(0) != 0) executeDeferred();
+  return status;
+}
+
+/** The kernel cannot pull a header that is not there (ENOMEM), but for what it asks before or instead. */
+function failureOf(type: u32, a: usize, packet: usize): i32 {
+  switch (<i32>type) {
+    case OVS_ACTION_ATTR_POP_ETH:
+    case OVS_ACTION_ATTR_PUSH_ETH:
+      return -EPROTO;
+    case OVS_ACTION_ATTR_PUSH_NSH:
+      return -EAFNOSUPPORT;
+    case OVS_ACTION_ATTR_SET:
+    case OVS_ACTION_ATTR_SET_MASKED:
+      if (attrType(attrPayload(a)) != OVS_KEY_ATTR_MPLS || isMplsType(protocolOf(packet))) return -ENOMEM;
+      return hasHeader(packet, load<u16>(packet, PACKET_MPLS), MPLS_SIZE) ? -EINVAL : -ENOMEM;
+    default:
+      return -ENOMEM;
+  }
 }
 
 function executeDeferred(): void {
@@ -136,6 +168,7 @@ export function run(packet: usize, attrs: usize, size: u32, owned: bool): bool {
     sent += outcome & SENT;
     failed = (outcome & FAILED) != 0;
     if (outcome & ENDED) break;
+    if (outcome == FAILED) failure = failureOf(type, a, packet);
     if (failed) {
       countDrop(DROP_ACTION);
       sent++;
@@ -267,7 +300,9 @@ function sample(packet: usize, payload: usize, size: u32, last: bool): u32 {
 
 function checkPacketLength(packet: usize, payload: usize, size: u32, last: bool): u32 {
   const limit = load<u16>(attrPayload(attrFind(payload, size, OVS_CHECK_PKT_LEN_ATTR_PKT_LEN)));
-  const greater = lengthOf(packet) > <u32>limit;
+  // a packet that was put together from fragments is taken for what the largest of them was
+  const length = givenMru != 0 ? givenMru + ETH_HEADER_SIZE : lengthOf(packet);
+  const greater = length > <u32>limit;
   const type = greater ? OVS_CHECK_PKT_LEN_ATTR_ACTIONS_IF_GREATER : OVS_CHECK_PKT_LEN_ATTR_ACTIONS_IF_LESS_EQUAL;
   const list = attrFind(payload, size, type);
   return nested(packet, attrPayload(list), attrPayloadSize(list), last);

@@ -17,9 +17,11 @@ import {
   PACKET_DATA,
   PACKET_FLAGS,
   PACKET_FLAG_CSUM_PARTIAL,
+  PACKET_FLAG_HASH_GIVEN,
   PACKET_FLAG_KEY_COLD,
   PACKET_FLAG_KEY_STALE,
   PACKET_FLAG_L3,
+  PACKET_HASH,
   PACKET_HEAD,
   PACKET_KEY,
   PACKET_L3,
@@ -77,6 +79,13 @@ export function markStale(packet: usize): void {
 @inline
 export function markKeyCold(packet: usize): void {
   setFlag(packet, PACKET_FLAG_KEY_COLD);
+}
+
+/** What the packet's hash was made of has changed. */
+@inline
+export function clearHash(packet: usize): void {
+  store<u32>(packet, 0, PACKET_HASH);
+  store<u16>(packet, <u16>(load<u16>(packet, PACKET_FLAGS) & ~PACKET_FLAG_HASH_GIVEN), PACKET_FLAGS);
 }
 
 @inline

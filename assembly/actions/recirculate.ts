@@ -28,8 +28,9 @@ import { hashPacket } from '../flow/hash';
 import { area, sb } from '../memory/layout';
 import { ringBell, upcallMiss } from '../upcall/produce';
 import { run } from './execute';
+import { givenHash } from './given';
 import { ascend, copyOf, defer, descend, isDeepest, setRecircId } from './nest';
-import { keyOf, lengthOf } from './packet';
+import { clearHash, keyOf, lengthOf } from './packet';
 
 /** Looks the packet up, or a copy of it when it is not `last` to use it; `rate` as for defer(). False if it has no key any more. */
 export function recirculate(packet: usize, recircId: u32, last: bool, rate: u32): bool {
@@ -48,6 +49,8 @@ export function recirculate(packet: usize, recircId: u32, last: bool, rate: u32)
 export function pass(packet: usize): void {
   const useCache = (load<u32>(sb(SB_OPTIONS)) & OPTION_EMC) != 0;
   const hash = hashPacket(packet);
+  // as in the kernel, a given hash that is neither of software nor of ports is made anew
+  if (givenHash >> 32 == 0) clearHash(packet);
   store<u32>(packet, hash, PACKET_HASH);
   let flow: usize = useCache ? lookup(packet, hash) : 0;
   const cached = flow != 0;

@@ -48,7 +48,7 @@ import {
   NEXTHDR_ROUTING,
 } from '../packet/ipv6';
 import { ICMP_SIZE, IPPROTO_TCP, IPPROTO_UDP, TCP_SIZE_MIN, UDP_SIZE } from '../packet/l4';
-import { dataOf, hasHeader, isChecksumPartial, isSet, keyOf, masked32, masked8, sizeOf } from './packet';
+import { clearHash, dataOf, hasHeader, isChecksumPartial, isSet, keyOf, masked32, masked8, sizeOf } from './packet';
 
 // struct ovs_key_ipv4
 export const OVS_IPV4_SRC: usize = 0;
@@ -97,6 +97,7 @@ export function setIpv4(packet: usize, value: usize, mask: usize): bool {
     store<u32>(header, newDestination, IPV4_DST);
     store<u32>(key, newDestination, KEY_IPV4_DST);
   }
+  if (newSource != source || newDestination != destination) clearHash(packet);
   if (delta != 0 && ipv4Frag(header) != FRAG_LATER) mendTransport(packet, load<u8>(header, IPV4_PROTO), delta);
 
   if (isSet(mask, OVS_IPV4_TOS)) {
@@ -143,6 +144,7 @@ export function setIpv6(packet: usize, value: usize, mask: usize): bool {
 
   let delta = setIpv6Address(header + IPV6_SRC, key + KEY_IPV6_SRC, value, mask, OVS_IPV6_SRC);
   const destinationDelta = setIpv6Address(header + IPV6_DST, key + KEY_IPV6_DST, value, mask, OVS_IPV6_DST);
+  if ((delta | destinationDelta) != 0) clearHash(packet);
   // With segments left, the pseudo header holds the last address of the routing header instead.
   if (destinationDelta != 0 && !hasActiveRouting(header, sizeOf(packet) - l3)) delta += destinationDelta;
   const proto = <u32>load<u8>(key, KEY_IP_PROTO);

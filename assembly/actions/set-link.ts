@@ -5,8 +5,9 @@
  * Changes the frame and the packet's key alike; the worker that owns the packet calls it.
  */
 import { KEY_ETH_DST, KEY_ETH_SRC, KEY_MPLS_LSE0, PACKET_MPLS } from '../constants';
+import { isMplsType } from '../packet/ethernet';
 import { MPLS_SIZE } from '../packet/mpls';
-import { dataOf, hasHeader, isL3, keyOf, masked32 } from './packet';
+import { dataOf, hasHeader, isL3, keyOf, masked32, protocolOf } from './packet';
 
 const ETH_ADDRESS_SIZE: usize = 6;
 const ADDRESS_MASK: u64 = 0x0000ffffffffffff;
@@ -34,10 +35,10 @@ function storeAddress(at: usize, address: u64): void {
   store<u16>(at, <u16>(address >> 32), 4);
 }
 
-/** The outermost label stack entry. False if the packet has none. */
+/** The outermost label stack entry. False if the packet has none, or has it behind two tags, where the kernel does not look. */
 export function setMpls(packet: usize, value: usize, mask: usize): bool {
   const offset = <u32>load<u16>(packet, PACKET_MPLS);
-  if (!hasHeader(packet, offset, MPLS_SIZE)) return false;
+  if (!hasHeader(packet, offset, MPLS_SIZE) || !isMplsType(protocolOf(packet))) return false;
   const at = dataOf(packet) + offset;
   const entry = masked32(load<u32>(at), value, mask, 0);
   store<u32>(at, entry);

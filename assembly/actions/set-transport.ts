@@ -13,7 +13,7 @@ import { ETH_P_IP_WIRE } from '../packet/ethernet';
 import { FRAG_LATER, IPV4_TOTAL_SIZE } from '../packet/ipv4';
 import { IPV6_PAYLOAD_SIZE, IPV6_SIZE } from '../packet/ipv6';
 import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, SCTP_SIZE, TCP_SIZE_MIN, UDP_SIZE } from '../packet/l4';
-import { dataOf, hasHeader, isChecksumPartial, keyOf, masked32, sizeOf } from './packet';
+import { clearHash, dataOf, hasHeader, isChecksumPartial, keyOf, masked32, sizeOf } from './packet';
 import { mendChecksum, mendUdpChecksum, TCP_CHECKSUM, UDP_CHECKSUM } from './set-ip';
 
 const SCTP_CHECKSUM: usize = 8;
@@ -48,6 +48,7 @@ function portsDelta(before: u32, after: u32): u64 {
 export function setTcp(packet: usize, value: usize, mask: usize): bool {
   const header = transportOf(packet, IPPROTO_TCP, TCP_SIZE_MIN);
   if (header == 0) return false;
+  clearHash(packet);
   const before = load<u32>(header);
   const ports = masked32(before, value, mask, 0);
   if (ports == before) return true;
@@ -59,6 +60,7 @@ export function setTcp(packet: usize, value: usize, mask: usize): bool {
 export function setUdp(packet: usize, value: usize, mask: usize): bool {
   const header = transportOf(packet, IPPROTO_UDP, UDP_SIZE);
   if (header == 0) return false;
+  clearHash(packet);
   const before = load<u32>(header);
   const ports = masked32(before, value, mask, 0);
   if (load<u16>(header, UDP_CHECKSUM) == 0 || isChecksumPartial(packet)) {
@@ -75,6 +77,7 @@ export function setUdp(packet: usize, value: usize, mask: usize): bool {
 export function setSctp(packet: usize, value: usize, mask: usize): bool {
   const header = transportOf(packet, IPPROTO_SCTP, SCTP_SIZE);
   if (header == 0) return false;
+  clearHash(packet);
   const before = load<u32>(header);
   const ports = masked32(before, value, mask, 0);
   store<u32>(header, ports);

@@ -32,6 +32,7 @@ import {
   KEY_ND_TARGET,
   KEY_NSH_FLAGS,
   KEY_PACKET_TYPE,
+  KEY_RECIRC_ID,
   KEY_SIZE,
   KEY_ARP_SHA,
   KEY_TCP_FLAGS,
@@ -177,8 +178,8 @@ function extractCold(packet: usize, data: usize, size: u32, key: usize): i32 {
 }
 
 /**
- * Extracts the key of a packet that actions changed: with PACKET_RECIRC_ID as it is now, and the metadata (marks, hash, conntrack, tunnel) as
- * it was. Returns 0, or -1 with nothing written when the packet has lost so much that it has no key.
+ * Extracts the key of a packet that actions changed, or that comes with its metadata (port, marks, hash, conntrack, tunnel): these stay as they
+ * are in the key; the recirculation id is the packet's. Returns 0, or -1 with nothing written when the packet has lost so much that it has no key.
  */
 export function extractAgain(packet: usize): i32 {
   const size = load<u32>(packet, PACKET_SIZE);
@@ -188,7 +189,7 @@ export function extractAgain(packet: usize): i32 {
   const l3 = (flags & STATE_L3) != 0;
   if (!l3 && size < <u32>FRAME_SIZE_MIN) return -1;
   memory.fill(key + KEY_NSH_FLAGS, 0, KEY_TUN_ID - KEY_NSH_FLAGS);
-  storePort(packet, key);
+  store<u32>(key, load<u32>(packet, PACKET_RECIRC_ID), KEY_RECIRC_ID);
   if (!l3) return extractAny(packet, data, size, key, flags);
   clearHot(key);
   store<u64>(key, (<u64>load<u16>(key, KEY_PACKET_TYPE + 2)) << 48, KEY_ETH_DST);

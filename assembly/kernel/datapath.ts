@@ -14,6 +14,7 @@ import {
   COUNTER_UPCALL_ACTIONS_LOST,
   DP_COUNTS,
   DROP_UPCALL_NO_HANDLER,
+  DROP_UPCALL_NO_PORT_ID,
   DROP_UPCALL_PORT_SHARE,
   DROP_UPCALL_RING_FULL,
   DROP_UPCALL_TOO_LONG,
@@ -58,6 +59,7 @@ import {
   OVS_DP_CMD_NEW,
   OVS_DP_CMD_SET,
   OVS_DP_F_DISPATCH_UPCALL_PER_CPU,
+  OVS_DP_F_TC_RECIRC_SHARING,
   OVS_DP_F_UNALIGNED,
   OVS_DP_F_VPORT_PIDS,
   OVS_DP_MEGAFLOW_STATS_SIZEOF,
@@ -69,10 +71,10 @@ import { beginPart, beginReply, frameLimit, sendNotification, sendReply } from '
 import { checkPortIds, dropPortIds, setPortIds } from './port-ids';
 import { attr, attrU32, request, requestIfindex, scratch, socket } from './request';
 import { nameSize } from './names';
-import { exists, findVport, isInternal, makeInternal, nameInternal, portNoOf, removeVport, vportAt } from './vports';
+import { exists, findVport, makeInternal, nameInternal, portNoOf, removeVport, vportAt } from './vports';
 
-/** Not OVS_DP_F_TC_RECIRC_SHARING: there is no traffic control here, as in a kernel that was built without it. */
-const FEATURES: u32 = OVS_DP_F_UNALIGNED | OVS_DP_F_VPORT_PIDS | OVS_DP_F_DISPATCH_UPCALL_PER_CPU;
+const FEATURES: u32 =
+  OVS_DP_F_UNALIGNED | OVS_DP_F_VPORT_PIDS | OVS_DP_F_TC_RECIRC_SHARING | OVS_DP_F_DISPATCH_UPCALL_PER_CPU;
 /** The kernel's default. */
 const MASKS_CACHE_SIZE: u32 = 256;
 // where the counts stand, u64 each, in scratch and in SB_DP_BASE
@@ -104,10 +106,9 @@ export function dumpDatapath(at: usize, limit: usize): usize {
   return endMessage(at, end) == 0 ? at : end;
 }
 
-/** There is a datapath, and this number names it: as in the kernel, that of any of its internal ports does. */
+/** There is a datapath, and its dp_ifindex is this. */
 export function isDatapath(ifindex: i32): bool {
-  if (atomic.load<u32>(sb(SB_DP_EXISTS)) == 0) return false;
-  return load<i32>(sb(SB_DP_IFINDEX)) == ifindex || isInternal(ifindex);
+  return atomic.load<u32>(sb(SB_DP_EXISTS)) != 0 && load<i32>(sb(SB_DP_IFINDEX)) == ifindex;
 }
 
 /** The datapath that the request at hand names: by its name, else by dp_ifindex. */
@@ -265,6 +266,7 @@ function readCounts(counts: usize): void {
   store<u64>(counts, load<u64>(sums + COUNTER_MISSES * 8), MISSED);
   let lost = load<u64>(sums + COUNTER_UPCALL_ACTIONS_LOST * 8) + load<u64>(drops + DROP_UPCALL_RING_FULL * 8);
   lost += load<u64>(drops + DROP_UPCALL_PORT_SHARE * 8) + load<u64>(drops + DROP_UPCALL_NO_HANDLER * 8);
+  lost += load<u64>(drops + DROP_UPCALL_NO_PORT_ID * 8);
   store<u64>(counts, lost + load<u64>(drops + DROP_UPCALL_TOO_LONG * 8), LOST);
   store<u64>(counts, load<u64>(sums + COUNTER_SUBTABLE_LOOKUPS * 8), MASK_HITS);
   store<u64>(counts, cacheHits, CACHE_HITS);

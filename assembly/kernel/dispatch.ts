@@ -77,6 +77,7 @@ import {
 import { doFlow } from './flow';
 import { frameAt, openFrames } from './frames';
 import { doMeter } from './meter';
+import { executePacket } from './packet';
 import { policyOf } from './policies';
 import { socket, useRequest, useSocket } from './request';
 import { TEXT_FLAGS, TEXT_RESERVED } from './texts';
@@ -197,6 +198,8 @@ function handle(family: u32, command: u32): i32 {
       return doMeter(command);
     case FAMILY_FLOW:
       return doFlow(command);
+    case FAMILY_PACKET:
+      return executePacket();
     default:
       return -EOPNOTSUPP;
   }

@@ -126,7 +126,7 @@ const TPID_MASK_WIRE: u32 = 0xffff;
  * attribute, or 0 with nothing written if they do not fit below `limit`.
  */
 export function putKey(buf: usize, limit: usize, key: usize, mask: usize): usize {
-  if (limit < buf) return 0;
+  if (buf == 0 || limit < buf) return 0;
   const room = <u32>(limit - buf);
   if (room < KEY_ATTRS_SIZE_MAX && room < keySize(key, mask)) return 0;
   return putLink(putMetadata(buf, key, mask), key, mask);

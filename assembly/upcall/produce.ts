@@ -13,8 +13,8 @@
  * never takes the last frame from them.
  *
  * Ownership. The ring belongs to the worker's area. Threads: one producer (the worker); one consumer, anywhere.
- * What can be lost. A message that finds no frame: counted as DROP_UPCALL_RING_FULL or DROP_UPCALL_PORT_SHARE and in the port's row. Never one
- * that was queued.
+ * What can be lost. A message that is for nobody (port id 0) or finds no frame: counted as DROP_UPCALL_NO_PORT_ID, DROP_UPCALL_RING_FULL or
+ * DROP_UPCALL_PORT_SHARE and in the port's row. Never one that was queued.
  */
 import {
   COUNTER_COPIES,
@@ -24,6 +24,7 @@ import {
   COUNTER_UPCALL_ACTIONS,
   COUNTER_UPCALL_ACTIONS_LOST,
   DROP_UPCALL_NO_HANDLER,
+  DROP_UPCALL_NO_PORT_ID,
   DROP_UPCALL_PORT_SHARE,
   DROP_UPCALL_RING_FULL,
   DROP_UPCALL_TOO_LONG,
@@ -37,11 +38,8 @@ import {
   NL_MMAP_STATUS_VALID,
   NL_MMAP_UID,
   OPTION_HANDLER,
-  PACKET_CUT,
-  PACKET_DATA,
   PACKET_FLAGS,
   PACKET_FLAG_KEY_COLD,
-  PACKET_HASH,
   PACKET_IN_PORT,
   PACKET_KEY,
   PACKET_L3,
@@ -50,9 +48,7 @@ import {
   PACKET_WIRE_SIZE,
   PORT_ROW_UPCALLS,
   PORT_ROW_UPCALLS_LOST,
-  SB_DP_IFINDEX,
   SB_OPTIONS,
-  SB_PACKET_FAMILY,
   SB_UPCALL_BELL,
   UPCALL_ANSWER_MASK,
   UPCALL_COMMAND,
@@ -71,6 +67,7 @@ import {
   UPCALL_PACKET,
   UPCALL_PACKET_SIZE,
   UPCALL_PORT_GIVEN,
+  UPCALL_PORT_ID,
   UPCALL_PORT_PRODUCED,
   UPCALL_PORT_SHARE,
   UPCALL_PORT_SIZEOF,
@@ -85,24 +82,10 @@ import { count, countDrop, countPort } from '../flow/counters';
 import { complete, isOffloaded, isSuperFrame } from '../io/offload';
 import { beginSegments, segment } from '../io/segment';
 import { AREA_UPCALL_PORTS, area, sb, upcallFrames, upcallOrder, upcallRing, worker } from '../memory/layout';
-import { nestEnd, nestStart, putAttr, putU32, putU64 } from '../netlink/attribute';
-import { beginMessage, endMessage } from '../netlink/header';
-import { putKey } from '../netlink/key-put';
-import {
-  OVS_PACKET_ATTR_ACTIONS,
-  OVS_PACKET_ATTR_HASH,
-  OVS_PACKET_ATTR_KEY,
-  OVS_PACKET_ATTR_LEN,
-  OVS_PACKET_ATTR_PACKET,
-  OVS_PACKET_ATTR_USERDATA,
-  OVS_PACKET_CMD_ACTION,
-  OVS_PACKET_CMD_MISS,
-} from '../netlink/openvswitch';
-
-const OVS_PACKET_VERSION: u32 = 1;
-const OVS_PACKET_HASH_SW_BIT: u64 = 0x100000000;
-/** An attribute's length is a u16 that counts its header. */
-const PACKET_SIZE_MAX: u32 = 65531;
+import { endMessage } from '../netlink/header';
+import { OVS_PACKET_CMD_ACTION, OVS_PACKET_CMD_MISS } from '../netlink/openvswitch';
+import { packetAt, packetSize, userdataAt, writeMessage } from './message';
+import { portIdOfMiss } from './port-id';
 
 /** Frame number `index`. */
 @inline
@@ -127,7 +110,7 @@ function portWords(port: u32): usize {
 
 /** Queues OVS_PACKET_CMD_MISS for a packet that no flow covers. */
 export function upcallMiss(packet: usize): void {
-  produce(packet, OVS_PACKET_CMD_MISS, 0, 0, 0, 0);
+  produce(packet, OVS_PACKET_CMD_MISS, portIdOfMiss(packet), 0, 0, 0);
 }
 
 /** Wakes whoever waits for upcalls; once a batch is enough. */
@@ -137,37 +120,31 @@ export function ringBell(): void {
 }
 
 /**
- * Queues a message; USERDATA and ACTIONS are left out when their address is 0. As in the kernel, it shows what would be on the wire: a checksum
- * that is still to be made is made, and a super-frame is as many messages as segments.
+ * Queues a message for `portId`; the attribute `userdata` and the list `actions` are left out when they are 0. As in the kernel, it shows what would be
+ * on the wire: a checksum that is still to be made is made, and a super-frame is as many messages as segments.
  */
 export function produce(
   packet: usize,
   command: u32,
+  portId: u32,
   userdata: usize,
-  userdataSize: u32,
   actions: usize,
   actionsSize: u32,
 ): void {
-  if (!isOffloaded(packet)) return queue(packet, command, userdata, userdataSize, actions, actionsSize);
+  if (portId == 0) return lose(load<u32>(packet, PACKET_IN_PORT), command, DROP_UPCALL_NO_PORT_ID);
+  if (!isOffloaded(packet)) return queue(packet, command, portId, userdata, actions, actionsSize);
   const n = isSuperFrame(packet) ? beginSegments(packet, load<u32>(packet, PACKET_SIZE)) : 0;
   if (n == 0) {
     complete(packet);
-    return queue(packet, command, userdata, userdataSize, actions, actionsSize);
+    return queue(packet, command, portId, userdata, actions, actionsSize);
   }
-  for (let i: u32 = 0; i < n; i++) queue(segment(i), command, userdata, userdataSize, actions, actionsSize);
+  for (let i: u32 = 0; i < n; i++) queue(segment(i), command, portId, userdata, actions, actionsSize);
   if (command != OVS_PACKET_CMD_MISS) return count(COUNTER_COPIES, n - 1);
   count(COUNTER_MISSES, n - 1);
   count(COUNTER_SEGMENTED, n - 1);
 }
 
-function queue(
-  packet: usize,
-  command: u32,
-  userdata: usize,
-  userdataSize: u32,
-  actions: usize,
-  actionsSize: u32,
-): void {
+function queue(packet: usize, command: u32, portId: u32, userdata: usize, actions: usize, actionsSize: u32): void {
   const port = load<u32>(packet, PACKET_IN_PORT);
   if ((load<u32>(sb(SB_OPTIONS)) & OPTION_HANDLER) == 0) return lose(port, command, DROP_UPCALL_NO_HANDLER);
   const ring = upcallRing;
@@ -180,13 +157,13 @@ function queue(
   let message = frame + NL_MMAP_HDRLEN;
   let limit = message + UPCALL_MESSAGE_SIZE_MAX;
   let chunk: u32 = 0;
-  let end = writeMessage(message, limit, packet, command, userdata, userdataSize, actions, actionsSize);
+  let end = writeMessage(message, limit, packet, command, userdata, actions, actionsSize);
   if (end == 0) {
     chunk = takeChunk(ring);
     if (chunk == 0) return lose(port, command, DROP_UPCALL_RING_FULL);
     message = chunkAt(ring, chunk - 1);
     limit = message + UPCALL_COPY_CHUNK_SIZE;
-    end = writeMessage(message, limit, packet, command, userdata, userdataSize, actions, actionsSize);
+    end = writeMessage(message, limit, packet, command, userdata, actions, actionsSize);
     if (end == 0) {
       giveChunk(ring, chunk);
       return lose(port, command, DROP_UPCALL_TOO_LONG);
@@ -194,6 +171,7 @@ function queue(
   }
   const messageSize = endMessage(message, end);
   fillFrame(frame, packet, command, message, messageSize, chunk);
+  store<u32>(frame, portId, UPCALL_PORT_ID);
   store<u32>(portWords(port), load<u32>(portWords(port), UPCALL_PORT_PRODUCED) + 1, UPCALL_PORT_PRODUCED);
   atomic.store<u32>(frame, chunk == 0 ? NL_MMAP_STATUS_VALID : NL_MMAP_STATUS_COPY, NL_MMAP_STATUS);
   atomic.store<u32>(ring, produced + 1, UPCALL_PRODUCED);
@@ -219,21 +197,6 @@ function mayTake(free: u32, port: u32): bool {
   return held < share || free > (portCount - 1) * share;
 }
 
-/** Bytes of the packet that go into the message: a TRUNC cuts the end off for an action, and a miss brings all of it. */
-@inline
-function sizeToSend(packet: usize, command: u32): u32 {
-  const size = load<u32>(packet, PACKET_SIZE);
-  const cut = load<u32>(packet, PACKET_CUT);
-  return cut == 0 || command == OVS_PACKET_CMD_MISS ? size : min<u32>(size, cut);
-}
-
-/** The hash of the packet's last lookup, as one that software made; 0 when it was not looked up. */
-@inline
-function hashOf(packet: usize): u64 {
-  const hash = load<u32>(packet, PACKET_HASH);
-  return hash == 0 ? 0 : OVS_PACKET_HASH_SW_BIT | <u64>hash;
-}
-
 function takeChunk(ring: usize): u32 {
   for (let chunk: u32 = 0; chunk < <u32>UPCALL_COPY_CHUNKS; chunk++) {
     if (chunkIsBusy(ring, chunk)) continue;
@@ -255,44 +218,7 @@ export function giveChunk(ring: usize, chunk: u32): void {
   if (chunk != 0) atomic.store<u32>(ring + UPCALL_COPY_BUSY + ((chunk - 1) << 2), 0);
 }
 
-/** Writes the message in the kernel's order: KEY, USERDATA, ACTIONS, LEN of a cut packet, HASH, PACKET (last, unpadded). Returns its end, 0 without room. */
-function writeMessage(
-  message: usize,
-  limit: usize,
-  packet: usize,
-  command: u32,
-  userdata: usize,
-  userdataSize: u32,
-  actions: usize,
-  actionsSize: u32,
-): usize {
-  const key: usize = load<u32>(packet, PACKET_KEY);
-  const packetSize = sizeToSend(packet, command);
-  let at = beginMessage(
-    message,
-    limit,
-    load<u32>(sb(SB_PACKET_FAMILY)),
-    0,
-    command,
-    OVS_PACKET_VERSION,
-    load<i32>(sb(SB_DP_IFINDEX)),
-  );
-  const nested = at;
-  at = nestEnd(nested, putKey(nestStart(nested, limit, OVS_PACKET_ATTR_KEY), limit, key, key));
-  if (userdata != 0) at = putAttr(at, limit, OVS_PACKET_ATTR_USERDATA, userdata, userdataSize);
-  if (actions != 0) at = putAttr(at, limit, OVS_PACKET_ATTR_ACTIONS, actions, actionsSize);
-  if (packetSize != load<u32>(packet, PACKET_SIZE))
-    at = putU32(at, limit, OVS_PACKET_ATTR_LEN, load<u32>(packet, PACKET_SIZE));
-  at = putU64(at, limit, OVS_PACKET_ATTR_HASH, hashOf(packet));
-  if (at == 0 || packetSize > PACKET_SIZE_MAX || at + 4 + packetSize > limit) return 0;
-  store<u16>(at, <u16>(4 + packetSize));
-  store<u16>(at, OVS_PACKET_ATTR_PACKET, 2);
-  memory.copy(at + 4, load<u32>(packet, PACKET_DATA), packetSize);
-  return at + 4 + packetSize;
-}
-
 function fillFrame(frame: usize, packet: usize, command: u32, message: usize, messageSize: u32, chunk: u32): void {
-  const packetSize = sizeToSend(packet, command);
   store<u32>(frame, messageSize, NL_MMAP_LEN);
   store<u64>(frame, 0, NL_MMAP_GROUP); // and nl_mmap_pid: messages of the kernel come from port id 0
   store<u64>(frame, 0, NL_MMAP_UID);
@@ -307,7 +233,7 @@ function fillFrame(frame: usize, packet: usize, command: u32, message: usize, me
   else memory.fill(frame + UPCALL_KEY + KEY_HOT_SIZE, 0, KEY_SIZE - KEY_HOT_SIZE);
   store<u32>(frame, load<u32>(packet, PACKET_IN_PORT), UPCALL_IN_PORT);
   store<u32>(frame, command, UPCALL_COMMAND);
-  store<u32>(frame, <u32>(message + messageSize - packetSize), UPCALL_PACKET);
+  store<u32>(frame, <u32>packetAt, UPCALL_PACKET);
   store<u32>(frame, packetSize, UPCALL_PACKET_SIZE);
   store<u32>(frame, worker, UPCALL_WORKER);
   store<u64>(frame, load<u64>(packet, PACKET_TIME_NS), UPCALL_TIME_NS);
@@ -316,13 +242,5 @@ function fillFrame(frame: usize, packet: usize, command: u32, message: usize, me
   store<u32>(frame, load<u32>(packet, PACKET_WIRE_SIZE), UPCALL_WIRE_SIZE);
   store<u32>(frame, chunk, UPCALL_COPY);
   store<u64>(frame, 0, UPCALL_ANSWER_MASK); // and UPCALL_ANSWER_ACTIONS: an upcall that nobody answers is a drop
-  store<u32>(frame, userdataOf(message, command), UPCALL_USERDATA);
-}
-
-/** Address of the attribute USERDATA behind the key, 0 when there is none. */
-function userdataOf(message: usize, command: u32): u32 {
-  if (command != OVS_PACKET_CMD_ACTION) return 0;
-  const key = message + 24;
-  const next = key + ((<u32>load<u16>(key) + 3) & ~3);
-  return load<u16>(next, 2) == OVS_PACKET_ATTR_USERDATA ? <u32>next : 0;
+  store<u32>(frame, <u32>userdataAt, UPCALL_USERDATA);
 }

@@ -35,6 +35,7 @@ export const DROP_NAMES = [
   'rxDescriptor',
   'rxTruncated',
   'txDown',
+  'upcallNoPortId',
 ] as const;
 
 /** Packets that were received and got no key: the sum of the drops whose name begins with `rx`, and of those lost with a worker. */

@@ -226,7 +226,8 @@ function applySet(frame: Uint8Array, field: SetField, value: Uint8Array, given?:
     });
   }
   if (field === 'mpls') {
-    if ((type !== 0x8847 && type !== 0x8848) || frame.length < l3 + 4) return undefined;
+    // the kernel does not look for a label behind two tags
+    if ((type !== 0x8847 && type !== 0x8848) || frame.length < l3 + 4 || l3 > 18) return undefined;
     return rewrite(frame, (copy) => patch(copy, l3, value, mask, 0, 4));
   }
   if (field === 'ipv4') {

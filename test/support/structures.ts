@@ -150,7 +150,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
     128: ['WORKER_COUNTERS'],
     36: ['WORKER_DEFERRED_RATES'],
     136: ['WORKER_EXPLICIT_DROPS'],
-    192: ['WORKER_DROPS'],
+    200: ['WORKER_DROPS'],
   }),
   METER: table(C.METER_BANDS, {
     4: ['METER_LOCK', 'METER_KBPS', 'METER_BAND_COUNT', 'METER_DELTA_MAX_MS', 'METER_TOLD'],
@@ -183,7 +183,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
         ...(['RXQ_WORKER', 'RXQ_OWNER', 'RXQ_FLAGS', 'RXQ_RING', 'RXQ_RING_END', 'RXQ_BLOCK_SIZE'] as const),
         ...(['RXQ_BLOCK_FRAMES', 'RXQ_FRAME_SIZE', 'RXQ_NEXT', 'RXQ_NEXT_LEFT', 'RXQ_HELD', 'RXQ_HELD_FIRST'] as const),
         ...(['RXQ_HELD_LEFT', 'RXQ_FILL', 'RXQ_FILL_LEFT', 'RXQ_FETCH_WANTED', 'RXQ_FETCHED'] as const),
-        ...(['RXQ_FETCH_TAKEN', 'RXQ_FETCH_BUFFERS', 'RXQ_ERRNO'] as const),
+        ...(['RXQ_FETCH_TAKEN', 'RXQ_FETCH_BUFFERS'] as const),
       ],
       32: ['RXQ_FETCH_SIZES'],
     },
@@ -258,7 +258,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
       4: [
         ...(['UPCALL_IN_PORT', 'UPCALL_COMMAND', 'UPCALL_PACKET', 'UPCALL_PACKET_SIZE', 'UPCALL_WORKER'] as const),
         ...(['UPCALL_NEXT', 'UPCALL_MESSAGE', 'UPCALL_WIRE_SIZE', 'UPCALL_COPY', 'UPCALL_ANSWER_MASK'] as const),
-        ...(['UPCALL_ANSWER_ACTIONS', 'UPCALL_USERDATA'] as const),
+        ...(['UPCALL_ANSWER_ACTIONS', 'UPCALL_USERDATA', 'UPCALL_PORT_ID'] as const),
       ],
       8: ['UPCALL_TIME_NS', 'UPCALL_OFFSETS'],
       576: ['UPCALL_KEY'],
