@@ -9,6 +9,8 @@
  * Threads and ownership: provider.ts.
  */
 import { DatapathError } from '../errors.ts';
+import type { UpcallHandler } from '../upcall/handler.ts';
+import { perPacket, type UpcallFunction } from '../upcall/per-packet.ts';
 import {
   dpifError,
   EBUSY,
@@ -22,11 +24,19 @@ import {
 } from './errors.ts';
 import { FlowDump } from './flow-dump.ts';
 import { operationName } from './netlink-flows.ts';
-import type { FlowDumpOptions, ProviderDatapath, Walk } from './provider.ts';
+import type {
+  FlowDumpOptions,
+  ProviderDatapath,
+  PurgeCallback,
+  RecvOptions,
+  UpcallCallback,
+  Walk,
+} from './provider.ts';
 import { findProvider, parseDatapathName, providerTypes } from './registry.ts';
 import type {
   DpifOp,
   DpifPort,
+  DpifUpcall,
   DpStats,
   Execute,
   FlowDel,
@@ -35,7 +45,9 @@ import type {
   PortChange,
   PortRequest,
   PortStats,
+  UpcallStats,
 } from './types.ts';
+import type { UpcallService, UpcallServiceOptions } from './upcall-service.ts';
 
 export interface DpifOpenOptions {
   /** Make it; it must not be there. */
@@ -46,6 +58,7 @@ export class Dpif implements Disposable {
   readonly type: string;
   readonly baseName: string;
   readonly #provider: ProviderDatapath;
+  #service: UpcallService | undefined;
 
   private constructor(type: string, provider: ProviderDatapath) {
     this.type = type;
@@ -92,6 +105,8 @@ export class Dpif implements Disposable {
 
   /** Lets go of it; the datapath stays. Idempotent. */
   close(): void {
+    void this.#service?.close();
+    this.#service = undefined;
     this.#provider.close();
   }
 
@@ -235,6 +250,85 @@ export class Dpif implements Disposable {
 
   flowDump(options: FlowDumpOptions = {}): FlowDump {
     return new FlowDump(this.#provider.flowDump(options), (error) => explain(error, 'flow dump'));
+  }
+
+  // ---------------------------------------------------------------------------------------------- upcalls
+
+  /**
+   * Sets who answers upcalls: a handler as `Datapath.onUpcall` takes it, or a function that is called with one packet at a time. Replaces the one before; undefined: nobody.
+   */
+  async onUpcall(
+    handler: UpcallHandler | UpcallFunction | undefined,
+    options: UpcallServiceOptions = {},
+  ): Promise<void> {
+    await this.#service?.close();
+    this.#service = undefined;
+    if (handler === undefined) return;
+    const batchwise = typeof handler === 'function' ? perPacket(handler) : handler;
+    try {
+      this.#service = await this.#need('onUpcall')(batchwise, options);
+    } catch (error) {
+      throw explain(error, `${this.fullName}: upcalls`);
+    }
+  }
+
+  /** Turns upcalls on or off for `recv`; port ids may change. */
+  recvSet(enable: boolean, options?: RecvOptions): void {
+    this.#attempt('upcalls', {}, () => this.#need('recvSet')(enable, options));
+  }
+
+  /** Sets how many handlers receive. */
+  handlersSet(count: number): void {
+    this.#attempt('handlers', {}, () => this.#need('handlersSet')(count));
+  }
+
+  /** How many handlers the datapath insists on; undefined: as many as one likes. 0: it calls back. */
+  numberHandlersRequired(): number | undefined {
+    return this.#provider.numberHandlersRequired?.();
+  }
+
+  /** The next upcall of a handler if there is one, without waiting. */
+  recv(handler: number): DpifUpcall | undefined {
+    return this.#attempt('upcall receive', {}, () => this.#need('recv')(handler));
+  }
+
+  /** Resolves when `recv` may have something. */
+  recvWait(handler: number, signal?: AbortSignal): Promise<void> {
+    return this.#need('recvWait')(handler, signal);
+  }
+
+  /** Discards the upcalls that wait. */
+  recvPurge(): void {
+    this.#provider.recvPurge?.();
+  }
+
+  /** What the receivers saw; undefined while upcalls are off. */
+  upcallStats(): UpcallStats | undefined {
+    return this.#provider.upcallStats?.();
+  }
+
+  /** For datapaths of this process: a function that decides each upcall where it happens, instead of `recv`. */
+  registerUpcallCb(callback: UpcallCallback | undefined): void {
+    this.#need('registerUpcallCb')(callback);
+  }
+
+  /** Told before flows are purged. */
+  registerDpPurgeCb(callback: PurgeCallback | undefined): void {
+    this.#provider.registerDpPurgeCb?.(callback);
+  }
+
+  /** Whether a registered function is called; not at the beginning. */
+  enableUpcall(): void {
+    this.#provider.enableUpcall?.();
+  }
+
+  disableUpcall(): void {
+    this.#provider.disableUpcall?.();
+  }
+
+  /** Threads that poll the ports of a datapath of this process, and the CPUs that they run on in turn. */
+  async pollThreadsSet(count: number, cpus?: readonly number[]): Promise<void> {
+    await this.#provider.pollThreadsSet?.(count, cpus);
   }
 
   // ---------------------------------------------------------------------------------------------- caches, queues

@@ -87,8 +87,17 @@ export class NetlinkDpif implements ProviderDatapath {
     this.features = this.transactDatapath({ command: 'set', features }, 'datapath set').features;
   }
 
-  portAdd(port: PortRequest, portNo?: number): number {
-    return this.addVport({ type: vportType(port), name: port.name, ...(portNo !== undefined && { portNo }) }).portNo;
+  /** Its upcalls go to `portId`, 0: nobody. */
+  portAdd(port: PortRequest, portNo?: number, portId = 0): number {
+    const type = vportType(port);
+    const request: VportRequest = {
+      command: 'new',
+      type,
+      name: port.name,
+      upcallPids: [portId],
+      ...(portNo !== undefined && { portNo }),
+    };
+    return this.transactVport(request, `port add ${port.name}`).portNo;
   }
 
   portDel(portNo: number): void {
@@ -126,12 +135,12 @@ export class NetlinkDpif implements ProviderDatapath {
   }
 
   portPoll(): PortChange | undefined {
-    this.#events ??= new PortEvents(this.transport, this.families.vport, this.dpIfindex);
+    this.#events ??= new PortEvents(this.transport, this.families, this.dpIfindex);
     return this.#events.poll();
   }
 
   portPollWait(signal?: AbortSignal): Promise<void> {
-    this.#events ??= new PortEvents(this.transport, this.families.vport, this.dpIfindex);
+    this.#events ??= new PortEvents(this.transport, this.families, this.dpIfindex);
     return this.#events.wait(signal);
   }
 
@@ -185,11 +194,6 @@ export class NetlinkDpif implements ProviderDatapath {
   protected transactVport(what: Omit<VportRequest, 'dpIfindex'>, operation: string): VportMessage {
     const request = vportRequest(this.families.vport, { ...what, dpIfindex: this.dpIfindex });
     return readVport(firstReply(this.transport.transact(request, { operation }), operation), operation);
-  }
-
-  /** Nobody gets its upcalls until `recvSet`. */
-  protected addVport(what: Omit<VportRequest, 'dpIfindex' | 'command'>): VportMessage {
-    return this.transactVport({ command: 'new', upcallPids: [0], ...what }, `port add ${what.name}`);
   }
 
   /** Undefined when there is no such port. */

@@ -1,6 +1,7 @@
 /*
- * Port changes of one datapath, from the notifications of ovs_vport. Before it: NetlinkDpif.portPoll. After it: a transport's subscription. What can be lost:
- * notifications, when nobody asks for long; then, as at the beginning, everything may have changed. Threads: one.
+ * Port changes of one datapath, from the notifications of ovs_vport, and of ovs_datapath for its end, with which its ports go without a word of their own. Before it:
+ * NetlinkDpif.portPoll. After it: a transport's subscription. What can be lost: notifications, when nobody asks for long; then, as at the beginning,
+ * everything may have changed. Threads: one.
  */
 import * as K from '../../assembly/netlink/openvswitch.ts';
 import type { GenericFamily } from '../netlink/generic.ts';
@@ -13,18 +14,23 @@ import type { PortChange } from './types.ts';
 
 const COMMANDS: ReadonlySet<number> = new Set([K.OVS_VPORT_CMD_NEW, K.OVS_VPORT_CMD_DEL, K.OVS_VPORT_CMD_SET]);
 
+export interface PortEventFamilies {
+  vport: GenericFamily;
+  datapath: GenericFamily;
+}
+
 export class PortEvents {
   readonly #subscription: TransportSubscription;
-  readonly #family: GenericFamily;
+  readonly #families: PortEventFamilies;
   readonly #dpIfindex: number;
   #changed = true;
   /** Heard by `wait` and not told yet. */
   #heard: SubscriptionItem | undefined;
   #waiting: Promise<IteratorResult<SubscriptionItem, undefined>> | undefined;
 
-  constructor(transport: Transport, family: GenericFamily, dpIfindex: number) {
-    this.#subscription = transport.subscribe([...family.groups.values()]);
-    this.#family = family;
+  constructor(transport: Transport, families: PortEventFamilies, dpIfindex: number) {
+    this.#subscription = transport.subscribe([...families.vport.groups.values(), ...families.datapath.groups.values()]);
+    this.#families = families;
     this.#dpIfindex = dpIfindex;
   }
 
@@ -67,8 +73,9 @@ export class PortEvents {
   #read(item: SubscriptionItem): PortChange | undefined {
     if (item.overrun) return 'changed';
     const message = new MessageCursor(item.bytes);
-    if (item.type !== this.#family.id || !message.next()) return undefined;
-    if (dpIfindexOf(message) !== this.#dpIfindex || !COMMANDS.has(message.command)) return undefined;
+    if (!message.next() || dpIfindexOf(message) !== this.#dpIfindex) return undefined;
+    if (item.type === this.#families.datapath.id) return message.command === K.OVS_DP_CMD_DEL ? 'changed' : undefined;
+    if (item.type !== this.#families.vport.id || !COMMANDS.has(message.command)) return undefined;
     try {
       return { name: readVport(message, 'port notification').name };
     } catch {

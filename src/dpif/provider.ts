@@ -30,6 +30,7 @@
  * Upcalls, when nobody receives them in time: counted in DpStats.lost by the datapath and in overruns by the receiver. Port changes, when too many come: the next portPoll
  * says 'changed'. Nothing else.
  */
+import type { UpcallHandler } from '../upcall/handler.ts';
 import type {
   CtEntry,
   CtFlush,
@@ -45,7 +46,9 @@ import type {
   PortChange,
   PortRequest,
   PortStats,
+  UpcallStats,
 } from './types.ts';
+import type { UpcallService, UpcallServiceOptions } from './upcall-service.ts';
 
 /** A kind of datapath. */
 export interface DpifProvider {
@@ -71,6 +74,13 @@ export interface Walk<T> {
 export interface FlowDumpOptions {
   /** UFID and statistics only. */
   terse?: boolean;
+}
+
+export interface RecvOptions {
+  /** Who gets an upcall of the kernel: the handler of its port, or the one of the CPU. Default: by CPU, where the kernel can (Linux 5.15). */
+  dispatch?: 'per-vport' | 'per-cpu';
+  /** Bytes of the buffer of each socket; default 1 MiB. */
+  receiveBufferSize?: number;
 }
 
 /** One reader of a dump of flows. Several readers of one dump share its flows between them. */
@@ -148,7 +158,7 @@ export interface ProviderDatapath {
   operateAsync(ops: readonly DpifOp[], signal?: AbortSignal): Promise<void>;
 
   /** Turns upcalls on or off; port ids may change. */
-  recvSet?(enable: boolean): void;
+  recvSet?(enable: boolean, options?: RecvOptions): void;
   handlersSet?(count: number): void;
   /** How many handlers it insists on; undefined: as many as one likes. 0: it calls back. */
   numberHandlersRequired?(): number | undefined;
@@ -156,6 +166,11 @@ export interface ProviderDatapath {
   recv?(handler: number): DpifUpcall | undefined;
   recvWait?(handler: number, signal?: AbortSignal): Promise<void>;
   recvPurge?(): void;
+  /** What the receivers saw; undefined while upcalls are off. */
+  upcallStats?(): UpcallStats | undefined;
+
+  /** Has a handler answer the upcalls, until the service is closed. */
+  onUpcall?(handler: UpcallHandler, options: UpcallServiceOptions): Promise<UpcallService>;
 
   registerDpPurgeCb?(callback: PurgeCallback | undefined): void;
   registerUpcallCb?(callback: UpcallCallback | undefined): void;

@@ -154,6 +154,17 @@ export interface DpifUpcall {
   hash?: bigint;
 }
 
+/** What the receivers of upcalls saw. */
+export interface UpcallStats {
+  received: bigint;
+  /** Messages that were no upcalls of this datapath. */
+  strangers: bigint;
+  /** Times that a socket was full and the datapath dropped something for it; how much, only its `lost` counts. */
+  overruns: bigint;
+  /** The same by port (per-vport) or by handler (per-cpu). */
+  overrunsBy: ReadonlyMap<number, bigint>;
+}
+
 export interface MeterFeatures {
   metersMax: number;
   bandsMax: number;

@@ -14,10 +14,13 @@ import type { Transport } from '../../transport/transport.ts';
 import { EEXIST, EINVAL, EOPNOTSUPP, errnoOf } from '../errors.ts';
 import { type DatapathMessage, type DatapathRequest, datapathRequest, readDatapath } from '../messages/datapath.ts';
 import { firstReply } from '../messages/request.ts';
+import type { UpcallDispatch } from './upcall-sockets.ts';
 
 /** A bit that stands for no feature. */
 const OVS_DP_F_UNSUPPORTED = 0x80000000;
 const PER_VPORT = K.OVS_DP_F_UNALIGNED | K.OVS_DP_F_VPORT_PIDS;
+/** How a kernel says that it has no such feature. */
+const REFUSALS = [EOPNOTSUPP, EINVAL];
 const PER_CPU = K.OVS_DP_F_UNALIGNED | K.OVS_DP_F_DISPATCH_UPCALL_PER_CPU;
 
 /** One request about a datapath, and its answer. */
@@ -33,17 +36,17 @@ export function transactDatapath(
 
 /** Makes a datapath with the best features that this kernel has. Throws EEXIST when there is one. */
 export function createDatapath(transport: Transport, family: GenericFamily, name: string): DatapathMessage {
-  return negotiate(transport, family, { command: 'new', name, upcallPid: 0 }, 'datapath new');
+  return negotiate(transport, family, { command: 'new', name, upcallPid: 0 }, 'datapath new', undefined);
 }
 
-/** Asks for what upcalls need. */
+/** Asks for what upcalls need; `dispatch` keeps it to one of the two ways. */
 export function prepareUpcalls(
   transport: Transport,
   family: GenericFamily,
-  datapath: DatapathMessage,
+  { dpIfindex, features }: Pick<DatapathMessage, 'dpIfindex' | 'features'>,
+  dispatch?: UpcallDispatch,
 ): DatapathMessage {
-  const { dpIfindex, features } = datapath;
-  return negotiate(transport, family, { command: 'set', dpIfindex, features }, 'datapath set');
+  return negotiate(transport, family, { command: 'set', dpIfindex, features }, 'datapath set', dispatch);
 }
 
 function negotiate(
@@ -51,15 +54,17 @@ function negotiate(
   family: GenericFamily,
   request: DatapathRequest,
   operation: string,
+  dispatch: UpcallDispatch | undefined,
 ): DatapathMessage {
   const others = (request.features ?? 0) & ~(PER_VPORT | PER_CPU);
   const ask = (features: number, changes: Partial<DatapathRequest> = {}): DatapathMessage =>
     transactDatapath(transport, family, { ...request, ...changes, features: (others | features) >>> 0 }, operation);
 
-  const credulous = attempt(() => ask(PER_VPORT | OVS_DP_F_UNSUPPORTED), [EOPNOTSUPP, EINVAL]);
+  const credulous = attempt(() => ask(PER_VPORT | OVS_DP_F_UNSUPPORTED), REFUSALS);
   if (credulous !== undefined) return ask(PER_VPORT, { command: 'set', name: credulous.name, upcallPid: undefined });
 
-  const datapath = attempt(() => ask(PER_CPU), [EOPNOTSUPP, EINVAL]) ?? ask(PER_VPORT);
+  const byCpu = dispatch === 'per-vport' ? undefined : attempt(() => ask(PER_CPU), dispatch ? [] : REFUSALS);
+  const datapath = byCpu ?? ask(PER_VPORT);
   const { dpIfindex, features } = datapath;
   const wish: DatapathRequest = { command: 'set', dpIfindex, features: features | K.OVS_DP_F_TC_RECIRC_SHARING };
   return attempt(() => transactDatapath(transport, family, wish, operation), undefined) ?? datapath;
