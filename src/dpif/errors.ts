@@ -109,3 +109,16 @@ export const FLOW_ERRORS: Meanings = {
   [EMSGSIZE]: { code: 'ERR_INVALID_ACTIONS', text: 'the list of actions is too long' },
   [EOVERFLOW]: { code: 'ERR_INVALID_ACTIONS', text: 'the actions nest too deep' },
 };
+
+export const METER_ERRORS: Meanings = {
+  [ENOENT]: { code: 'ERR_OPERATION', text: 'there is no such meter' },
+  [EINVAL]: {
+    code: 'ERR_OPERATION',
+    text: 'no such meter can be: a band without a rate, or a type of band that is not known',
+  },
+  [EFBIG]: { code: 'ERR_OPERATION', text: 'the number of the meter is too large' },
+};
+
+export const CT_ERRORS: Meanings = {
+  [ENOENT]: { code: 'ERR_OPERATION', text: 'there is no such connection, or no connection tracking' },
+};
