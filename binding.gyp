@@ -21,6 +21,7 @@
         "native/poll-set-object.cc",
         "native/probe.cc",
         "native/pump.cc",
+        "native/tap.cc",
         "native/ready-callback.cc"
       ],
       "defines": [

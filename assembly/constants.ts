@@ -532,8 +532,10 @@ export const QUEUE_KIND = 0; // u32, QUEUE_KIND_*
 export const QUEUE_FD = 4; // i32, socket
 export const QUEUE_PORT = 8; // u32
 export const QUEUE_TOUCHED = 12; // u32, 1 while it stands in the list of its worker
-export const QUEUE_KIND_PACKET_RX = 1;
+export const QUEUE_KIND_PACKET_RX = 1; // AF_PACKET socket
 export const QUEUE_KIND_PACKET_TX = 2;
+export const QUEUE_KIND_TAP_RX = 3; // TAP device: read and written a frame at a time
+export const QUEUE_KIND_TAP_TX = 4;
 
 // receive queue over a ring of struct tpacket2_hdr frames; blocks follow each other, frames do not cross them
 export const RXQ_WORKER = 16; // u32 (live), worker that polls it
@@ -555,6 +557,7 @@ export const RXQ_FETCH_WANTED = 76; // u32, frames longer than the ring's that s
 export const RXQ_FETCHED = 80; // u32, of them received
 export const RXQ_FETCH_TAKEN = 84; // u32, of them taken
 export const RXQ_FETCH_BUFFERS = 88; // u32, address of RXQ_FETCH_MAX buffers, RXQ_FETCH_STRIDE apart
+export const RXQ_ERRNO = 92; // u32, why nothing can be received any more, 0 it can
 export const RXQ_FETCH_SIZES = 96; // u32[RXQ_FETCH_MAX]
 export const RXQ_SIZEOF = 128;
 /** Frames longer than the ring's that are received at once. */

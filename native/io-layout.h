@@ -13,6 +13,8 @@ constexpr uint32_t QUEUE_KIND = 0;
 constexpr uint32_t QUEUE_FD = 4;
 constexpr uint32_t QUEUE_KIND_PACKET_RX = 1;
 constexpr uint32_t QUEUE_KIND_PACKET_TX = 2;
+constexpr uint32_t QUEUE_KIND_TAP_RX = 3;
+constexpr uint32_t QUEUE_KIND_TAP_TX = 4;
 
 constexpr uint32_t RXQ_FLAGS = 24;
 constexpr uint32_t RXQ_RING = 28;
@@ -25,6 +27,7 @@ constexpr uint32_t RXQ_FILL_LEFT = 72;
 constexpr uint32_t RXQ_FETCH_WANTED = 76;
 constexpr uint32_t RXQ_FETCHED = 80;
 constexpr uint32_t RXQ_FETCH_BUFFERS = 88;
+constexpr uint32_t RXQ_ERRNO = 92;
 constexpr uint32_t RXQ_FETCH_SIZES = 96;
 constexpr uint32_t RXQ_SIZEOF = 128;
 constexpr uint32_t RXQ_FETCH_MAX = 8;

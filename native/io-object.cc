@@ -1,5 +1,5 @@
 /*
- * The glue of PacketSocket and Pump. io-object.h has the rules.
+ * The glue of PacketSocket, TapQueue and Pump. io-object.h has the rules.
  */
 #include "io-object.h"
 
@@ -104,6 +104,38 @@ Napi::Value PacketObject::Fd(Info info) { return Napi::Number::New(info.Env(), s
 Napi::Value PacketObject::Operation(Info info) { return Napi::String::New(info.Env(), socket_.operation()); }
 
 Napi::Value PacketObject::FanoutGroup(Info info) { return Napi::Number::New(info.Env(), socket_.FanoutGroup()); }
+
+// ------------------------------------------------------------------------------------------------ TapQueue
+
+void TapObject::Define(Napi::Env env, Napi::Object exports) {
+  exports.Set("TapQueue", DefineClass(env, "TapQueue",
+                                      {
+                                          InstanceMethod("open", &TapObject::Open),
+                                          InstanceMethod("close", &TapObject::Close),
+                                          InstanceAccessor("fd", &TapObject::Fd, nullptr),
+                                          InstanceAccessor("name", &TapObject::Name, nullptr),
+                                          InstanceAccessor("operation", &TapObject::Operation, nullptr),
+                                      }));
+}
+
+Napi::Value TapObject::Open(Info info) {
+  Arguments args(info, "open");
+  const bool isMany = args.Boolean(1, "isMany");
+  if (args.ok() && !info[0].IsString()) Napi::TypeError::New(info.Env(), "open: name must be a string").ThrowAsJavaScriptException();
+  if (!args.ok() || !info[0].IsString()) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), queue_.Open(info[0].As<Napi::String>().Utf8Value(), isMany));
+}
+
+Napi::Value TapObject::Close(Info info) {
+  queue_.Close();
+  return info.Env().Undefined();
+}
+
+Napi::Value TapObject::Fd(Info info) { return Napi::Number::New(info.Env(), queue_.fd()); }
+
+Napi::Value TapObject::Name(Info info) { return Napi::String::New(info.Env(), queue_.name()); }
+
+Napi::Value TapObject::Operation(Info info) { return Napi::String::New(info.Env(), queue_.operation()); }
 
 // ------------------------------------------------------------------------------------------------ Pump
 

@@ -1,5 +1,5 @@
 /*
- * PacketSocket and Pump as JavaScript sees them: arguments checked, then handed to packet-socket.h and pump.h. src/native/io.ts describes every method.
+ * PacketSocket, TapQueue and Pump as JavaScript sees them: arguments checked, then handed to packet-socket.h, tap.h and pump.h. src/native/io.ts describes every method.
  *
  * Ownership. An object with a view keeps the view's memory alive. A socket is closed by close, by the garbage collector, or with its thread.
  * Threads. Each thread that loads the addon has classes of its own; no globals.
@@ -12,6 +12,7 @@
 
 #include "packet-socket.h"
 #include "pump.h"
+#include "tap.h"
 
 namespace wdp {
 
@@ -32,6 +33,23 @@ class PacketObject : public Napi::ObjectWrap<PacketObject> {
 
   PacketSocket socket_;
   Napi::Reference<Napi::Value> view_;
+};
+
+class TapObject : public Napi::ObjectWrap<TapObject> {
+ public:
+  static void Define(Napi::Env env, Napi::Object exports);
+  explicit TapObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TapObject>(info) {}
+
+ private:
+  using Info = const Napi::CallbackInfo&;
+
+  Napi::Value Open(Info info);
+  Napi::Value Close(Info info);
+  Napi::Value Fd(Info info);
+  Napi::Value Name(Info info);
+  Napi::Value Operation(Info info);
+
+  TapQueue queue_;
 };
 
 class PumpObject : public Napi::ObjectWrap<PumpObject> {

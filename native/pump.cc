@@ -22,6 +22,9 @@ using namespace layout;
 /** Where the shim puts a frame that it receives itself: behind the header, with headroom. */
 constexpr uint32_t kFillMac = 192;
 
+/** The frames that a device refuses while it is down (EIO) or detached (EBADFD) are told as those of a socket. */
+int TellTap(int error) { return error == EIO || error == EBADFD ? ENETDOWN : error; }
+
 /** With this answer the frames behind it would be refused too. */
 bool IsFinal(int error) {
   return error == EAGAIN || error == ENETDOWN || error == ENXIO || error == ENODEV || error == EBADF || error == ENOTSOCK;
@@ -59,7 +62,9 @@ uint32_t Pump::Kick(uint32_t list, uint32_t count) {
 
 uint32_t Pump::Send(uint32_t queue) {
   uint32_t* const words = WordsAt(queue, TXQ_SIZEOF);
-  if (words == nullptr || WordOf(words, QUEUE_KIND) != QUEUE_KIND_PACKET_TX) return 0;
+  if (words == nullptr) return 0;
+  const uint32_t kind = WordOf(words, QUEUE_KIND);
+  if (kind != QUEUE_KIND_PACKET_TX && kind != QUEUE_KIND_TAP_TX) return 0;
   const uint32_t n = std::min(WordOf(words, TXQ_COUNT), TXQ_ENTRIES_MAX);
   const int fd = static_cast<int>(WordOf(words, QUEUE_FD));
   const auto entryAt = [&](uint32_t i) { return &words[(TXQ_ENTRIES + i * TXQ_ENTRY_SIZEOF) / 4]; };
@@ -68,7 +73,7 @@ uint32_t Pump::Send(uint32_t queue) {
   bool hasRetried = false;
   while (done < n) {
     const uint32_t aimed = AimSend(entryAt(done), std::min(n - done, kBatch));
-    const int sent = aimed == 0 ? -1 : sendmmsg(fd, messages_, aimed, MSG_DONTWAIT);
+    const int sent = aimed == 0 ? -1 : kind == QUEUE_KIND_TAP_TX ? WriteMany(fd, aimed) : sendmmsg(fd, messages_, aimed, MSG_DONTWAIT);
     if (sent > 0) {
       done += static_cast<uint32_t>(sent);
       continue;
@@ -101,11 +106,24 @@ uint32_t Pump::AimSend(const uint32_t* entries, uint32_t count) {
   return count;
 }
 
+/** Writes frames to a TAP device. Returns how many, or -1 when not even the first. */
+int Pump::WriteMany(int fd, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    if (write(fd, vectors_[i].iov_base, vectors_[i].iov_len) >= 0) continue;
+    if (i > 0) return static_cast<int>(i);
+    errno = TellTap(errno);
+    return -1;
+  }
+  return static_cast<int>(count);
+}
+
 // ------------------------------------------------------------------------------------------------ receive
 
 void Pump::Receive(uint32_t queue) {
   uint32_t* const words = WordsAt(queue, RXQ_SIZEOF);
-  if (words == nullptr || WordOf(words, QUEUE_KIND) != QUEUE_KIND_PACKET_RX) return;
+  if (words == nullptr) return;
+  const uint32_t kind = WordOf(words, QUEUE_KIND);
+  if (kind != QUEUE_KIND_PACKET_RX && kind != QUEUE_KIND_TAP_RX) return;
   if (WordOf(words, RXQ_FETCH_WANTED) != 0) Fetch(words);
   if ((WordOf(words, RXQ_FLAGS) & RXQ_FLAG_COPYING) != 0) Fill(words);
 }
@@ -163,13 +181,28 @@ void Pump::Fill(uint32_t* words) {
     places[++usable] = next;
   }
   if (usable == 0) return;
-  const int received = recvmmsg(static_cast<int>(WordOf(words, QUEUE_FD)), messages_, usable, MSG_DONTWAIT | MSG_TRUNC, nullptr);
+  const int fd = static_cast<int>(WordOf(words, QUEUE_FD));
+  const bool isTap = WordOf(words, QUEUE_KIND) == QUEUE_KIND_TAP_RX;
+  const int received = isTap ? ReadMany(fd, usable) : recvmmsg(fd, messages_, usable, MSG_DONTWAIT | MSG_TRUNC, nullptr);
+  // a TAP device that was removed: its descriptor would be ready for ever
+  if (received < 0 && errno == EBADFD) WordOf(words, RXQ_ERRNO) = EBADFD;
   if (received <= 0) return;
   timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   for (uint32_t i = 0; i < static_cast<uint32_t>(received); i++) Publish(memory_ + places[i].frame, i, now);
   WordOf(words, RXQ_FILL) = places[received].frame;
   WordOf(words, RXQ_FILL_LEFT) = places[received].left;
+}
+
+/** Reads frames from a TAP device. Returns how many, or -1 when not even the first. */
+int Pump::ReadMany(int fd, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    const ssize_t size = read(fd, vectors_[i].iov_base, vectors_[i].iov_len);
+    if (size < 0) return i > 0 ? static_cast<int>(i) : -1;
+    messages_[i].msg_len = static_cast<unsigned>(size);
+    messages_[i].msg_hdr.msg_controllen = 0;
+  }
+  return static_cast<int>(count);
 }
 
 /** Writes the header of a frame that was received; the status comes last. */

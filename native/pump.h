@@ -38,9 +38,11 @@ class Pump {
   uint32_t* WordsAt(uint32_t address, size_t size);
   uint32_t Send(uint32_t queue);
   uint32_t AimSend(const uint32_t* entries, uint32_t count);
+  int WriteMany(int fd, uint32_t count);
   void Receive(uint32_t queue);
   void Fetch(uint32_t* words);
   void Fill(uint32_t* words);
+  int ReadMany(int fd, uint32_t count);
   void AimReceive(uint32_t index, uint8_t* data, size_t size);
   void Publish(uint8_t* frame, uint32_t index, const timespec& now);
 

@@ -41,12 +41,15 @@ class Ring {
     const size = geometry.blockSize * geometry.blockCount;
     const ring = blocks.allocatePages(size);
     memory.slice(ring, size).fill(0);
-    this.queue = blocks.packetReceiveQueue(PORT, 0, ring, geometry, 0);
+    this.queue = blocks.receiveQueue(
+      { kind: C.QUEUE_KIND_PACKET_RX, fd: 0xffffffff, portNo: PORT, worker: 0, flags: 0 },
+      ring,
+      geometry,
+    );
     const perBlock = memory.u32(this.queue + C.RXQ_BLOCK_FRAMES);
     for (let i = 0; i < perBlock * geometry.blockCount; i++) {
       this.frames.push(ring + Math.floor(i / perBlock) * geometry.blockSize + (i % perBlock) * geometry.frameSize);
     }
-    memory.setU32(this.queue + C.QUEUE_FD, 0xffffffff);
     memory.wasm.openPort(PORT, C.RX_QUEUES, blocks.receiveTable([this.queue]), C.TX_NULL, 0, 0, 0);
   }
 

@@ -1,5 +1,6 @@
 /*
- * AF_PACKET queues: frames received from a ring that the kernel fills (TPACKET_V2) and frames sent by sendmmsg.
+ * AF_PACKET queues: frames received from a ring that the kernel fills (TPACKET_V2) and frames sent by sendmmsg. And those of TAP devices, whose
+ * frames the shim reads into the same kind of ring, and writes.
  *
  *     frame   | tpacket2_hdr 32 | headroom ... | virtio_net_hdr 10 | frame ... |
  *                               PACKET_HEAD                        PACKET_DATA  PACKET_TAIL

@@ -24,10 +24,12 @@ import {
   QUEUE_FD,
   QUEUE_KIND,
   QUEUE_KIND_PACKET_TX,
+  QUEUE_KIND_TAP_TX,
   QUEUE_TABLE_COUNT,
   QUEUE_TABLE_REFS,
   QUEUE_TOUCHED,
   REPLAY_DONE,
+  RXQ_ERRNO,
   RXQ_OWNER,
   RX_INDEX_SHIFT,
   RX_QUEUES,
@@ -100,7 +102,8 @@ function settleAll(control: usize, list: usize): void {
 
 function settleOne(queue: usize): void {
   store<u32>(queue, 0, QUEUE_TOUCHED);
-  if (load<u32>(queue, QUEUE_KIND) == QUEUE_KIND_PACKET_TX) return settlePackets(queue);
+  const kind = load<u32>(queue, QUEUE_KIND);
+  if (kind == QUEUE_KIND_PACKET_TX || kind == QUEUE_KIND_TAP_TX) return settlePackets(queue);
   giveBackPackets(queue);
   atomic.store<u32>(queue, 0, RXQ_OWNER);
 }
@@ -133,7 +136,7 @@ function sleepOn(port: usize, index: u32): u32 {
   if (kind != RX_QUEUES) return SLEEP_MAX_US;
   const queue = queueOf(port, index);
   if (hasPackets(queue)) return 0;
-  waitFor(load<u32>(queue, QUEUE_FD));
+  if (load<u32>(queue, RXQ_ERRNO) == 0) waitFor(load<u32>(queue, QUEUE_FD));
   return SLEEP_MAX_US;
 }
 

@@ -38,6 +38,16 @@ export interface NativePacketSocket {
   close(): void;
 }
 
+/** One queue of a TAP device, which goes with its last queue. */
+export interface NativeTapQueue {
+  /** Opens a queue of the device, which is made if it is not there; one of several if `isMany`. 0 or -errno, then `operation` was refused. */
+  open(name: string, isMany: boolean): number;
+  readonly fd: number;
+  readonly name: string;
+  readonly operation: string;
+  close(): void;
+}
+
 /** The system calls of one thread that polls. `memory` is a view of all of the datapath's memory. */
 export interface NativePump {
   /** Kicks the queues whose addresses stand at `list`: sends, then receives. Returns how many frames were refused. */
@@ -48,6 +58,7 @@ export interface NativePump {
 
 export interface NativeIo {
   readonly PacketSocket: new () => NativePacketSocket;
+  readonly TapQueue: new () => NativeTapQueue;
   readonly Pump: new (memory: ByteView) => NativePump;
   /** An event counter that wakes a sleeping thread: its descriptor, or -errno. */
   openWake(): number;

@@ -4,18 +4,16 @@
  *
  * Concepts. The datapath sees what arrives on the interface, and the host's own stack goes on seeing it as well: give the interface no address.
  * Tags, partial checksums and super-frames pass as they are (virtio_net_hdr). With `queues` the kernel spreads flows over several rings
- * (PACKET_FANOUT_HASH), each polled by a worker. Where the ring cannot be mapped the shim fills the same frames.
- * Ownership. Sockets and blocks are the port's until `release`, which waits for the workers first. Threads: the owner thread.
+ * (PACKET_FANOUT_HASH), each polled by a worker. Where the ring cannot be mapped the shim fills the same frames. Threads: the owner thread.
  */
-import { getSystemErrorName } from 'node:util';
 import * as C from '../../assembly/constants.ts';
 import { DatapathError } from '../errors.ts';
 import type { NativePacketOptions, NativePacketSocket } from '../native/io.ts';
-import { type NativeAddon, nativeAddon, nativeUnavailableReason } from '../native/load.ts';
-import { quiesce } from '../worker/wake.ts';
+import type { NativeAddon } from '../native/load.ts';
 import { findLink, type Link } from './links.ts';
-import { Port, type PortContext } from './port.ts';
-import { QueueBlocks, type RingGeometry, ringGeometry } from './queues.ts';
+import type { PortContext } from './port.ts';
+import { QueuePort, refusal, requireAddon, within } from './queue-port.ts';
+import { ringGeometry } from './queues.ts';
 
 export interface AfPacketPortOptions {
   /** The interface. Default: the port's name. */
@@ -33,8 +31,6 @@ export interface AfPacketPortOptions {
 const FRAMES_DEFAULT = 2048;
 const FRAMES_MIN = 32;
 const FRAMES_MAX = 65536;
-/** Without a kernel ring nothing waits in the socket for a frame to be fetched: the frames hold a super-frame, and there are fewer. */
-const COPIED_FRAMES = 64;
 /** From the start of a frame's memory to the frame: the kernel's header, headroom, virtio_net_hdr; then a cache line begins. */
 const FRAME_OFFSET = 192;
 /** PACKET_RESERVE that puts it there: the kernel itself leaves TPACKET2_HDRLEN and the address, aligned, and VNET_SIZEOF. */
@@ -49,10 +45,9 @@ const RING_OPERATIONS: readonly string[] = ['PACKET_VERSION', 'PACKET_RX_RING', 
 const PACKET_FANOUT_HASH = 0;
 const PACKET_FANOUT_FLAG_UNIQUEID = 0x2000;
 
-export class AfPacketPort extends Port {
-  readonly type = 'afpacket';
+export class AfPacketPort extends QueuePort {
+  readonly type: string = 'afpacket';
   readonly ifindex: number;
-  readonly #blocks: QueueBlocks;
   readonly #sockets: NativePacketSocket[] = [];
   readonly #options: Required<Omit<AfPacketPortOptions, 'interface' | 'ring'>>;
   #ring: 'mapped' | 'copied';
@@ -68,47 +63,36 @@ export class AfPacketPort extends Port {
     const addon = requireAddon(context.name);
     const link = requireInterface(context.name, options.interface ?? context.name);
     this.ifindex = link.ifindex;
-    this.#blocks = new QueueBlocks(context.memory, `port ${context.name}`);
-    try {
-      const receiveQueues = Array.from({ length: queues }, (_, i) => this.#openQueue(addon, link, i));
-      const rx = this.#blocks.receiveTable(receiveQueues);
+    this.opening(() => {
+      const rx = Array.from({ length: queues }, (_, i) => this.#openQueue(addon, link, i));
       const fdOf = (slot: number): number => this.#sockets[slot % queues].fd;
-      const tx = this.#blocks.packetTransmitQueues(context.portNo, context.workerSlots, fdOf);
-      this.open(C.RX_QUEUES, rx, C.TX_QUEUES, tx);
-    } catch (error) {
-      this.#closeSockets();
-      this.#blocks.release();
-      throw error;
-    }
+      const tx = this.blocks.transmitQueues(C.QUEUE_KIND_PACKET_TX, context.portNo, context.workerSlots, fdOf);
+      this.open(C.RX_QUEUES, this.blocks.receiveTable(rx), C.TX_QUEUES, tx);
+    });
   }
 
   /** A queue over a mapped ring; where the kernel refuses one, over frames that the shim fills. */
   #openQueue(addon: NativeAddon, link: Link, index: number): number {
+    const { memory, portNo } = this.context;
     const socket = new addon.PacketSocket();
     this.#sockets.push(socket);
+    const what = { kind: C.QUEUE_KIND_PACKET_RX, portNo, worker: this.workerOf(index) };
     if (this.#ring === 'mapped') {
       const geometry = ringGeometry(this.#options.frames, FRAME_OFFSET + link.mtu + FRAME_OVERHEAD);
-      const address = this.#blocks.allocatePages(geometry.blockSize * geometry.blockCount);
+      const ring = this.blocks.allocatePages(geometry.blockSize * geometry.blockCount);
       const options = { ...this.#socketOptions(link, index), reserve: RESERVE, ...geometry };
-      const status = socket.open(options, this.context.memory.bytes, address);
-      if (status === 0) return this.#makeQueue(socket, index, address, geometry, 0);
-      if (!RING_OPERATIONS.includes(socket.operation)) throw refusal(this.name, socket.operation, -status);
+      const status = socket.open(options, memory.bytes, ring);
+      if (status === 0) return this.blocks.receiveQueue({ ...what, fd: socket.fd, flags: 0 }, ring, geometry);
+      if (!RING_OPERATIONS.includes(socket.operation)) throw this.#refusal(socket, status);
       this.#ring = 'copied';
     }
-    const geometry = ringGeometry(COPIED_FRAMES, FRAME_OFFSET + C.FRAME_SIZE_MAX);
-    const size = geometry.blockSize * geometry.blockCount;
-    const address = this.#blocks.allocatePages(size);
-    this.context.memory.slice(address, size).fill(0);
-    const status = socket.open(this.#socketOptions(link, index), this.context.memory.bytes, address);
-    if (status < 0) throw refusal(this.name, socket.operation, -status);
-    return this.#makeQueue(socket, index, address, geometry, C.RXQ_FLAG_COPYING);
+    const status = socket.open(this.#socketOptions(link, index), memory.bytes, 0);
+    if (status < 0) throw this.#refusal(socket, status);
+    return this.blocks.copyingQueue({ ...what, fd: socket.fd });
   }
 
-  #makeQueue(socket: NativePacketSocket, index: number, ring: number, geometry: RingGeometry, flags: number): number {
-    const { memory, portNo } = this.context;
-    const queue = this.#blocks.packetReceiveQueue(portNo, this.#workerOf(index), ring, geometry, flags);
-    memory.setU32(queue + C.QUEUE_FD, socket.fd);
-    return queue;
+  #refusal(socket: NativePacketSocket, status: number): DatapathError {
+    return refusal(this.name, socket.operation, -status, 'CAP_NET_RAW');
   }
 
   #socketOptions(link: Link, index: number): NativePacketOptions {
@@ -127,24 +111,12 @@ export class AfPacketPort extends Port {
     return { fanoutGroup: this.#sockets[0].fanoutGroup, fanoutMode: PACKET_FANOUT_HASH };
   }
 
-  /** Queues go to the pollers in turn, beginning with the port's own. */
-  #workerOf(index: number): number {
-    const { worker, workerSlots } = this.context;
-    return worker === 0 ? 0 : ((worker - 1 + index) % (workerSlots - 1)) + 1;
-  }
-
   /** Frames that the kernel lost because the rings were full. */
-  get kernelDrops(): number {
+  override get kernelDrops(): number {
     return this.#sockets.reduce((sum, socket) => sum + socket.counts().drops, 0);
   }
 
-  override async release(): Promise<void> {
-    await quiesce(this.context.memory, this.context.workerSlots);
-    this.#closeSockets();
-    this.#blocks.release();
-  }
-
-  #closeSockets(): void {
+  protected override closeDescriptors(): void {
     for (const socket of this.#sockets) socket.close();
   }
 
@@ -155,45 +127,15 @@ export class AfPacketPort extends Port {
   }
 }
 
-function within(name: string, value: number, min: number, max: number): void {
-  if (!(Number.isInteger(value) && value >= min && value <= max))
-    throw new RangeError(`${name} must be ${min} to ${max}, not ${value}`);
-}
-
-export function requireAddon(port: string): NativeAddon {
-  const addon = nativeAddon();
-  if (addon !== undefined) return addon;
-  const reason = nativeUnavailableReason();
-  throw new DatapathError('ERR_NATIVE_UNAVAILABLE', `port ${port} needs the native addon: ${reason} (npm run doctor)`, {
-    operation: 'port add',
-  });
-}
-
+/** The interface, which must be there and carry Ethernet frames. Throws ERR_NO_SUCH_INTERFACE, ERR_PORT_TYPE. */
 export function requireInterface(port: string, name: string): Link {
   const link = findLink(name);
-  if (link === undefined)
-    throw new DatapathError('ERR_NO_SUCH_INTERFACE', `port ${port}: there is no interface ${name}`, {
-      errno: C.ENODEV,
-      operation: 'port add',
-    });
-  if (!link.ethernet)
-    throw new DatapathError('ERR_PORT_TYPE', `port ${port}: ${name} is no Ethernet interface`, {
-      operation: 'port add',
-    });
-  return link;
-}
-
-/** What the kernel refused, and what mends it. */
-export function refusal(port: string, operation: string, errno: number): DatapathError {
-  const name = getSystemErrorName(-errno);
-  const details = { errno, operation: 'port add' };
-  if (name === 'EPERM' || name === 'EACCES') {
-    const mend = `sudo setcap cap_net_admin,cap_net_raw+ep ${process.execPath}, or run as root`;
-    return new DatapathError(
-      'ERR_PORT_PERMISSION',
-      `port ${port}: ${operation} needs CAP_NET_RAW and CAP_NET_ADMIN: ${mend}`,
-      details,
-    );
+  const operation = 'port add';
+  if (link === undefined) {
+    const message = `port ${port}: there is no interface ${name}`;
+    throw new DatapathError('ERR_NO_SUCH_INTERFACE', message, { errno: C.ENODEV, operation });
   }
-  return new DatapathError('ERR_PORT_SYSTEM', `port ${port}: ${operation} was refused: ${name}`, details);
+  if (!link.ethernet)
+    throw new DatapathError('ERR_PORT_TYPE', `port ${port}: ${name} is no Ethernet interface`, { operation });
+  return link;
 }

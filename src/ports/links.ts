@@ -8,6 +8,7 @@ import { MessageBuffer } from '../netlink/buffer.ts';
 import * as K from '../netlink/constants.ts';
 import { beginMessage, endMessage, MessageCursor } from '../netlink/message.ts';
 import { dump, transact } from '../netlink/pool.ts';
+import { parseMac } from '../odp/addresses.ts';
 
 /** An interface. */
 export interface Link {
@@ -39,9 +40,11 @@ const IFINFO_CHANGE = 12;
 const ARPHRD_ETHER = 1;
 const IFF_UP = 1;
 const IFF_LOWER_UP = 65536;
+const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINKINFO = 18;
+const IFLA_NET_NS_PID = 19;
 const IFLA_NUM_TX_QUEUES = 31;
 const IFLA_NUM_RX_QUEUES = 32;
 const IFLA_INFO_KIND = 1;
@@ -123,12 +126,16 @@ export function findLink(name: string): Link | undefined {
   }
 }
 
-/** Makes a pair of Ethernet interfaces that are each other's wire. Throws ERR_NETLINK_REFUSED (EEXIST), ERR_NETLINK_PERMISSION. */
-export function makeVethPair(name: string, peer: string): void {
+/**
+ * Makes a pair of Ethernet interfaces that are each other's wire, `peer` in the network namespace of process `pid`. Throws ERR_NETLINK_REFUSED
+ * (EEXIST), ERR_NETLINK_PERMISSION.
+ */
+export function makeVethPair(name: string, peer: string, pid?: number): void {
   const put = (attributes: AttributeBuilder, buffer: MessageBuffer): void => {
     const putPeer = (inner: AttributeBuilder): void => {
       buffer.put(IFINFO_SIZE);
       inner.string(IFLA_IFNAME, peer);
+      if (pid !== undefined) inner.u32(IFLA_NET_NS_PID, pid);
     };
     attributes.string(IFLA_IFNAME, name).nest(IFLA_LINKINFO, (info) => {
       info.string(IFLA_INFO_KIND, 'veth').nest(IFLA_INFO_DATA, (data) => data.nest(VETH_INFO_PEER, putPeer));
@@ -138,10 +145,22 @@ export function makeVethPair(name: string, peer: string): void {
   transact(K.NETLINK_ROUTE, request, { operation: `veth pair ${name} and ${peer}` });
 }
 
-/** Sets an interface up or down. */
-export function setLinkUp(ifindex: number, up: boolean): void {
-  const request = linkMessage({ type: RTM_NEWLINK, ifindex, ifFlags: up ? IFF_UP : 0, ifChange: IFF_UP });
-  transact(K.NETLINK_ROUTE, request, { operation: `interface ${ifindex} ${up ? 'up' : 'down'}` });
+/** What `ip link set` changes of an interface. */
+export interface LinkChange {
+  up?: boolean | undefined;
+  mtu?: number | undefined;
+  /** Six bytes in hexadecimal with colons. */
+  mac?: string | undefined;
+}
+
+export function changeLink(ifindex: number, { up, mtu, mac }: LinkChange): void {
+  const put = (attributes: AttributeBuilder): void => {
+    if (mtu !== undefined) attributes.u32(IFLA_MTU, mtu);
+    if (mac !== undefined) attributes.binary(IFLA_ADDRESS, parseMac(mac));
+  };
+  const flags = up === undefined ? {} : { ifFlags: up ? IFF_UP : 0, ifChange: IFF_UP };
+  const request = linkMessage({ type: RTM_NEWLINK, ifindex, ...flags, put });
+  transact(K.NETLINK_ROUTE, request, { operation: `change of interface ${ifindex}` });
 }
 
 export function deleteLink(ifindex: number): void {

@@ -50,6 +50,11 @@ export abstract class Port {
     return false;
   }
 
+  /** Frames that the kernel lost on the way to the port: its ring was full. */
+  get kernelDrops(): number {
+    return 0;
+  }
+
   /** Regular work on the owner thread. Returns true when there was some, so that the caller comes again soon. */
   service(): boolean {
     return false;

@@ -13,6 +13,23 @@ const BLOCK_SIZE = 65536;
 /** Room for copies: a whole batch of super-frames. Only what is written to is ever resident. */
 const TX_BUFFER_SIZE = C.BATCH_MAX * (C.FRAME_SIZE_MAX + 1 + CACHE_LINE);
 
+/** Frames of a ring that the shim fills: more than a round takes. */
+const COPIED_FRAMES = 64;
+/** Where the shim puts a frame that it receives (kFillMac in native/pump.cc). */
+const FILL_OFFSET = 192;
+
+/** What a receive queue is. */
+export interface ReceiveQueue {
+  /** QUEUE_KIND_*. */
+  kind: number;
+  fd: number;
+  portNo: number;
+  /** Slot that polls it. */
+  worker: number;
+  /** RXQ_FLAG_*. */
+  flags: number;
+}
+
 /** How a ring of frames is laid out: frames do not cross blocks, and the rest of a block is left free. */
 export interface RingGeometry {
   readonly frameSize: number;
@@ -69,17 +86,18 @@ export class QueueBlocks {
     return table;
   }
 
-  /** A receive queue over the ring at `ring`; its descriptor is the caller's to write when it has one. */
-  packetReceiveQueue(portNo: number, worker: number, ring: number, geometry: RingGeometry, flags: number): number {
+  /** A receive queue over the ring at `ring`. */
+  receiveQueue(what: ReceiveQueue, ring: number, geometry: RingGeometry): number {
     const { memory } = this;
     const { frameSize, blockSize, blockCount } = geometry;
     const perBlock = Math.floor(blockSize / frameSize);
     const queue = this.allocateCleared(C.RXQ_SIZEOF);
     const words: [number, number][] = [
-      [C.QUEUE_KIND, C.QUEUE_KIND_PACKET_RX],
-      [C.QUEUE_PORT, portNo],
-      [C.RXQ_WORKER, worker],
-      [C.RXQ_FLAGS, flags],
+      [C.QUEUE_KIND, what.kind],
+      [C.QUEUE_FD, what.fd],
+      [C.QUEUE_PORT, what.portNo],
+      [C.RXQ_WORKER, what.worker],
+      [C.RXQ_FLAGS, what.flags],
       [C.RXQ_RING, ring],
       [C.RXQ_RING_END, ring + blockSize * blockCount],
       [C.RXQ_BLOCK_SIZE, blockSize],
@@ -95,13 +113,22 @@ export class QueueBlocks {
     return queue;
   }
 
+  /** A receive queue without a kernel ring: the shim fills its frames, which hold a super-frame each, as nothing can be fetched later. */
+  copyingQueue(what: Omit<ReceiveQueue, 'flags'>): number {
+    const geometry = ringGeometry(COPIED_FRAMES, FILL_OFFSET + C.FRAME_SIZE_MAX);
+    const size = geometry.blockSize * geometry.blockCount;
+    const ring = this.allocatePages(size);
+    this.memory.slice(ring, size).fill(0);
+    return this.receiveQueue({ ...what, flags: C.RXQ_FLAG_COPYING }, ring, geometry);
+  }
+
   /** A transmit queue for each worker slot, sent through the descriptor that `fdOf` names. Returns the address of their table. */
-  packetTransmitQueues(portNo: number, workerSlots: number, fdOf: (slot: number) => number): number {
+  transmitQueues(kind: number, portNo: number, workerSlots: number, fdOf: (slot: number) => number): number {
     const { memory } = this;
     const table = this.allocate(workerSlots * 4);
     for (let slot = 0; slot < workerSlots; slot++) {
       const queue = this.allocateCleared(C.TXQ_SIZEOF);
-      memory.setU32(queue + C.QUEUE_KIND, C.QUEUE_KIND_PACKET_TX);
+      memory.setU32(queue + C.QUEUE_KIND, kind);
       memory.setU32(queue + C.QUEUE_FD, fdOf(slot));
       memory.setU32(queue + C.QUEUE_PORT, portNo);
       memory.setU32(queue + C.TXQ_BUFFER, this.allocate(TX_BUFFER_SIZE));

@@ -9,6 +9,8 @@ import { GeneratorPort } from './generator.ts';
 import { MemoryPort } from './memory.ts';
 import { PcapPort } from './pcap.ts';
 import { NullPort, type Port, type PortContext } from './port.ts';
+import { TapPort } from './tap.ts';
+import { VethPort } from './veth.ts';
 
 export interface PortSpec {
   name: string;
@@ -105,6 +107,34 @@ export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
       (context, options) => new AfPacketPort(context, options),
     ),
   ],
+  [
+    'tap',
+    kind(
+      {
+        interface: v.optional(v.string()),
+        queues: v.optional(integer),
+        mac: v.optional(
+          v.pipe(v.string(), v.regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i, 'must be six bytes xx:xx:xx:xx:xx:xx')),
+        ),
+        mtu: v.optional(integer),
+        up: v.optional(onOrOff),
+      },
+      (context, options) => new TapPort(context, options),
+    ),
+  ],
+  [
+    'veth',
+    kind(
+      {
+        peer: v.string(),
+        pid: v.optional(integer),
+        queues: v.optional(integer),
+        frames: v.optional(integer),
+        promiscuous: v.optional(onOrOff),
+      },
+      (context, options) => VethPort.open(context, options),
+    ),
+  ],
 ]);
 
 /** Parses `NAME[,type=KIND][,key=value]...`. Throws ERR_PORT_OPTION. */
@@ -122,7 +152,7 @@ export function parsePortSpec(text: string): PortSpec {
 }
 
 /** Kinds that reach real interfaces: named in the command line's SPEC, not in this version. */
-const LATER_KINDS: readonly string[] = ['afxdp', 'tap'];
+const LATER_KINDS: readonly string[] = ['afxdp'];
 
 /** Checks a port's type and options without opening anything; the options come back converted. Throws ERR_PORT_TYPE, ERR_PORT_OPTION. */
 export function checkPort(name: string, type: string, options: object): object {

@@ -2,8 +2,9 @@
  * What two hosts do to each other in the lab, whatever switch is between them: names and outcomes, all of which are the same in every run that
  * goes well. Run as a program it connects the hosts by the switch that its argument names and prints the outcomes as JSON:
  *
- *     unshare -n node lab-exercise.mjs bridge | afpacket[,OPTION...]
+ *     unshare -n node lab-exercise.mjs bridge | afpacket[,OPTION...] | tap[,OPTION...]
  */
+import { spawnSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
 import { Datapath, learning } from '../../dist/src/index.js';
 import { ip, Lab, told } from './lab.mjs';
@@ -14,7 +15,7 @@ const MARK = 'c0ffee00c0ffee';
 
 /** How many of three pings are answered. */
 async function ping(lab, from, to, ...options) {
-  const { stdout } = await lab.start(from, 'ping', '-c', '3', '-i', '0.02', '-W', '2', ...options, to).ended;
+  const { stdout } = await lab.start(from, 'ping', '-c', '3', '-i', '0.02', '-w', '5', ...options, to).ended;
   return / (\d+) received/.exec(stdout)?.[1] ?? 'none';
 }
 
@@ -34,6 +35,9 @@ async function rawExchange(lab, a, b) {
   // a packet that waits for its upcall may be overtaken by the next one, which finds the flow: sorted
   return told(await listening.ended).frames.sort();
 }
+
+/** The wire of a host with a TAP device is its own. */
+const isHere = (name) => spawnSync('ip', ['link', 'show', 'dev', name]).status === 0;
 
 /** Everything two hosts can do to each other. `a` and `b` have 10.0.0.1 and 10.0.0.2, fd00::1 and fd00::2. */
 export async function exercise(lab, a, b) {
@@ -57,7 +61,7 @@ export async function exercise(lab, a, b) {
   outcomes['tcp back'] = await lab.traffic(b, 'tcp-send', '10.0.0.1', 5001, 24 * MIB);
   outcomes.raw = await rawExchange(lab, a, b);
   for (const host of lab.hosts) {
-    ip('link', 'set', 'dev', host.name, 'mtu', '9000');
+    if (isHere(host.name)) ip('link', 'set', 'dev', host.name, 'mtu', '9000');
     lab.run(host, 'ip', 'link', 'set', 'eth0', 'mtu', '9000');
   }
   outcomes.jumbo = await ping(lab, a, '10.0.0.2', '-M', 'do', '-s', '8900');
@@ -83,30 +87,49 @@ export async function datapathBetween(lab, spec, options = {}) {
   return datapath;
 }
 
+/** The same with TAP devices, whose interfaces the hosts get. */
+async function tapsBetween(lab, spec) {
+  const hosts = [1, 2].map((n) => lab.hostWithout(`h${n}`, { ipv4: `10.0.0.${n}/24`, ipv6: `fd00::${n}/64` }));
+  const datapath = await datapathBetween(lab, spec);
+  for (const host of hosts) lab.give(host, host.name);
+  return { hosts, datapath };
+}
+
+async function connect(lab, spec) {
+  if (spec.startsWith('tap')) return tapsBetween(lab, spec);
+  const hosts = twoHosts(lab);
+  if (spec === 'bridge') lab.bridge();
+  return { hosts, datapath: spec === 'bridge' ? undefined : await datapathBetween(lab, spec) };
+}
+
 const counts = ({ packets, bytes }) => ({ packets, bytes });
 
-/** What each port counted and what its interface counted. */
-export function portCounts(datapath) {
+/** What each port counted and what its interface counted; that of a TAP device is the host's, which receives what is sent to it. */
+export function portCounts(lab, datapath) {
   return [...datapath.ports].map((port) => {
-    const { rx, tx } = JSON.parse(ip('-j', '-s', 'link', 'show', 'dev', port.name))[0].stats64;
-    return { name: port.name, stats: port.stats(), link: { rx: counts(rx), tx: counts(tx) } };
+    const isTap = port.type === 'tap';
+    const show = ['-j', '-s', 'link', 'show', 'dev'];
+    const host = lab.hosts.find(({ name }) => name === port.name);
+    const text = isTap ? lab.run(host, 'ip', ...show, 'eth0') : ip(...show, port.name);
+    const { rx, tx } = JSON.parse(text)[0].stats64;
+    const link = isTap ? { rx: counts(tx), tx: counts(rx) } : { rx: counts(rx), tx: counts(tx) };
+    return { name: port.name, stats: port.stats(), link };
   });
 }
 
 async function main(spec) {
   const lab = new Lab();
-  const [a, b] = twoHosts(lab);
-  const datapath = spec === 'bridge' ? lab.bridge() : await datapathBetween(lab, spec);
-  const outcomes = await exercise(lab, a, b);
-  const ports = datapath === undefined ? [] : await stopped(datapath);
+  const { hosts, datapath } = await connect(lab, spec);
+  const outcomes = await exercise(lab, ...hosts);
+  const ports = datapath === undefined ? [] : await stopped(lab, datapath);
   await datapath?.close();
   lab.close();
   process.stdout.write(`${JSON.stringify({ outcomes, stats: datapath?.stats(), ports })}\n`);
 }
 
-async function stopped(datapath) {
+async function stopped(lab, datapath) {
   await datapath.stop();
-  return portCounts(datapath);
+  return portCounts(lab, datapath);
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await main(process.argv[2]);

@@ -28,20 +28,38 @@ export class Lab {
   }
 
   /** A host on the wire `name`; its interface is eth0. */
-  host(name, { ipv4, ipv6, mac = `02:00:00:00:00:${(this.hosts.length + 1).toString(16).padStart(2, '0')}` } = {}) {
-    const holder = this.namespace();
-    ip('link', 'add', 'name', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(holder.pid));
+  host(name, options = {}) {
+    const host = this.hostWithout(name, options);
+    ip('link', 'add', 'name', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(host.pid));
     ip('link', 'set', 'dev', name, 'up');
-    const host = { name, pid: holder.pid, mac };
+    this.configure(host);
+    return host;
+  }
+
+  /** A host that gets its interface later: `give`. */
+  hostWithout(
+    name,
+    { ipv4, ipv6, mac = `02:00:00:00:00:${(this.hosts.length + 1).toString(16).padStart(2, '0')}` } = {},
+  ) {
+    const host = { name, pid: this.namespace().pid, mac, ipv4, ipv6 };
     this.hosts.push(host);
+    return host;
+  }
+
+  /** Moves the interface `name` of this namespace to a host, as its eth0. */
+  give(host, name) {
+    ip('link', 'set', 'dev', name, 'netns', String(host.pid), 'name', 'eth0');
+    this.configure(host);
+  }
+
+  configure(host) {
     const inside = (...args) => this.run(host, 'ip', ...args);
     inside('link', 'set', 'lo', 'up');
-    inside('link', 'set', 'eth0', 'address', mac);
+    inside('link', 'set', 'eth0', 'address', host.mac);
     this.run(host, 'sysctl', '-qw', 'net.ipv6.conf.eth0.accept_dad=0', 'net.ipv6.conf.eth0.router_solicitations=0');
-    if (ipv4) inside('addr', 'add', ipv4, 'dev', 'eth0');
-    if (ipv6) inside('addr', 'add', ipv6, 'dev', 'eth0', 'nodad');
+    if (host.ipv4) inside('addr', 'add', host.ipv4, 'dev', 'eth0');
+    if (host.ipv6) inside('addr', 'add', host.ipv6, 'dev', 'eth0', 'nodad');
     inside('link', 'set', 'eth0', 'up');
-    return host;
   }
 
   /** A process that holds a namespace of its own. */

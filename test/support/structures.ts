@@ -183,7 +183,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
         ...(['RXQ_WORKER', 'RXQ_OWNER', 'RXQ_FLAGS', 'RXQ_RING', 'RXQ_RING_END', 'RXQ_BLOCK_SIZE'] as const),
         ...(['RXQ_BLOCK_FRAMES', 'RXQ_FRAME_SIZE', 'RXQ_NEXT', 'RXQ_NEXT_LEFT', 'RXQ_HELD', 'RXQ_HELD_FIRST'] as const),
         ...(['RXQ_HELD_LEFT', 'RXQ_FILL', 'RXQ_FILL_LEFT', 'RXQ_FETCH_WANTED', 'RXQ_FETCHED'] as const),
-        ...(['RXQ_FETCH_TAKEN', 'RXQ_FETCH_BUFFERS'] as const),
+        ...(['RXQ_FETCH_TAKEN', 'RXQ_FETCH_BUFFERS', 'RXQ_ERRNO'] as const),
       ],
       32: ['RXQ_FETCH_SIZES'],
     },

@@ -1,0 +1,74 @@
+/*
+ * What ports on kernel rings have in common: queues in the arena, a receive queue for each of several workers, a transmit queue a worker, and
+ * the order in which they are taken back. Before it: one file a kind (afpacket.ts, tap.ts). After it: assembly/io/queue.ts.
+ *
+ * Ownership. Blocks and descriptors are the port's until `release`, which waits for the workers first. Threads: the owner thread.
+ */
+import { getSystemErrorName } from 'node:util';
+import { DatapathError } from '../errors.ts';
+import { type NativeAddon, nativeAddon, nativeUnavailableReason } from '../native/load.ts';
+import { quiesce } from '../worker/wake.ts';
+import { Port, type PortContext } from './port.ts';
+import { QueueBlocks } from './queues.ts';
+
+export abstract class QueuePort extends Port {
+  protected readonly blocks: QueueBlocks;
+
+  constructor(context: PortContext) {
+    super(context);
+    this.blocks = new QueueBlocks(context.memory, `port ${context.name}`);
+  }
+
+  /** Runs what opens the port; when it throws, nothing is left behind. */
+  protected opening(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.closeDescriptors();
+      this.blocks.release();
+      throw error;
+    }
+  }
+
+  protected abstract closeDescriptors(): void;
+
+  /** Queues go to the pollers in turn, beginning with the port's own. */
+  protected workerOf(index: number): number {
+    const { worker, workerSlots } = this.context;
+    return worker === 0 ? 0 : ((worker - 1 + index) % (workerSlots - 1)) + 1;
+  }
+
+  override async release(): Promise<void> {
+    await quiesce(this.context.memory, this.context.workerSlots);
+    this.closeDescriptors();
+    this.blocks.release();
+  }
+}
+
+/** Throws RangeError when the option is not a whole number from `min` to `max`. */
+export function within(name: string, value: number, min: number, max: number): void {
+  if (!(Number.isInteger(value) && value >= min && value <= max))
+    throw new RangeError(`${name} must be ${min} to ${max}, not ${value}`);
+}
+
+/** The addon, without which there are no ports on interfaces. Throws ERR_NATIVE_UNAVAILABLE. */
+export function requireAddon(port: string): NativeAddon {
+  const addon = nativeAddon();
+  if (addon !== undefined) return addon;
+  const reason = nativeUnavailableReason();
+  throw new DatapathError('ERR_NATIVE_UNAVAILABLE', `port ${port} needs the native addon: ${reason} (npm run doctor)`, {
+    operation: 'port add',
+  });
+}
+
+/** What the kernel refused, and what mends it. */
+export function refusal(port: string, operation: string, errno: number, capabilities: string): DatapathError {
+  const name = getSystemErrorName(-errno);
+  const details = { errno, operation: 'port add' };
+  if (name === 'EPERM' || name === 'EACCES') {
+    const mend = `sudo setcap cap_net_admin,cap_net_raw+ep ${process.execPath}, or run as root`;
+    const message = `port ${port}: ${operation} needs ${capabilities}: ${mend}`;
+    return new DatapathError('ERR_PORT_PERMISSION', message, details);
+  }
+  return new DatapathError('ERR_PORT_SYSTEM', `port ${port}: ${operation} was refused: ${name}`, details);
+}
