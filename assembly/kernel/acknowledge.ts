@@ -51,7 +51,9 @@ export function acknowledge(request: usize, errno: i32): void {
   if (message + ERROR_HDRLEN + copied + 4 > frameLimit) return;
   let at = message + ERROR_HDRLEN;
   memory.copy(at, request, copied);
-  at = (at + copied + 3) & ~3;
+  const padded = (at + copied + 3) & ~3;
+  memory.fill(at + copied, 0, padded - at - copied);
+  at = padded;
   const end = (flags & SOCKET_PLAIN_ACK) != 0 ? at : explain(at, request, errno);
   if (end == 0) return;
   const extended: u32 = end != at ? NLM_F_ACK_TLVS : 0;

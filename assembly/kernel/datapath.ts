@@ -59,7 +59,6 @@ import {
   OVS_DP_CMD_NEW,
   OVS_DP_CMD_SET,
   OVS_DP_F_DISPATCH_UPCALL_PER_CPU,
-  OVS_DP_F_TC_RECIRC_SHARING,
   OVS_DP_F_UNALIGNED,
   OVS_DP_F_VPORT_PIDS,
   OVS_DP_MEGAFLOW_STATS_SIZEOF,
@@ -71,10 +70,10 @@ import { beginPart, beginReply, frameLimit, sendNotification, sendReply } from '
 import { checkPortIds, dropPortIds, setPortIds } from './port-ids';
 import { attr, attrU32, request, requestIfindex, scratch, socket } from './request';
 import { nameSize } from './names';
-import { exists, findVport, makeInternal, nameInternal, portNoOf, removeVport, vportAt } from './vports';
+import { exists, findVport, isInternal, makeInternal, nameInternal, portNoOf, removeVport, vportAt } from './vports';
 
-const FEATURES: u32 =
-  OVS_DP_F_UNALIGNED | OVS_DP_F_VPORT_PIDS | OVS_DP_F_TC_RECIRC_SHARING | OVS_DP_F_DISPATCH_UPCALL_PER_CPU;
+/** Not OVS_DP_F_TC_RECIRC_SHARING: there is no traffic control here, as in a kernel that was built without it. */
+const FEATURES: u32 = OVS_DP_F_UNALIGNED | OVS_DP_F_VPORT_PIDS | OVS_DP_F_DISPATCH_UPCALL_PER_CPU;
 /** The kernel's default. */
 const MASKS_CACHE_SIZE: u32 = 256;
 // where the counts stand, u64 each, in scratch and in SB_DP_BASE
@@ -106,9 +105,10 @@ export function dumpDatapath(at: usize, limit: usize): usize {
   return endMessage(at, end) == 0 ? at : end;
 }
 
-/** There is a datapath, and its dp_ifindex is this. */
+/** There is a datapath, and this number names it: as in the kernel, that of any of its internal ports does. */
 export function isDatapath(ifindex: i32): bool {
-  return atomic.load<u32>(sb(SB_DP_EXISTS)) != 0 && load<i32>(sb(SB_DP_IFINDEX)) == ifindex;
+  if (atomic.load<u32>(sb(SB_DP_EXISTS)) == 0) return false;
+  return load<i32>(sb(SB_DP_IFINDEX)) == ifindex || isInternal(ifindex);
 }
 
 /** The datapath that the request at hand names: by its name, else by dp_ifindex. */

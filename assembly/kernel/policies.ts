@@ -115,7 +115,7 @@ function writeDatapathPolicy(policy: usize): void {
   setRule(policy, OVS_DP_ATTR_UPCALL_PID, KIND_U32, 0);
   setRule(policy, OVS_DP_ATTR_USER_FEATURES, KIND_U32, 0);
   setRange(policy, OVS_DP_ATTR_MASKS_CACHE_SIZE, KIND_U32, 0, MASKS_CACHE_MAX);
-  setRule(policy, OVS_DP_ATTR_IFINDEX, KIND_U32, 0);
+  setRange(policy, OVS_DP_ATTR_IFINDEX, KIND_S32, 0, <u64>i32.MAX_VALUE);
 }
 
 function writeVportPolicy(policy: usize): void {
@@ -125,7 +125,7 @@ function writeVportPolicy(policy: usize): void {
   setRule(policy, OVS_VPORT_ATTR_NAME, KIND_NUL_STRING, IFNAMSIZ - 1);
   setRule(policy, OVS_VPORT_ATTR_OPTIONS, KIND_NESTED, 0);
   setRule(policy, OVS_VPORT_ATTR_STATS, KIND_UNSPEC, OVS_VPORT_STATS_SIZEOF);
-  setRule(policy, OVS_VPORT_ATTR_IFINDEX, KIND_U32, 0);
+  setRange(policy, OVS_VPORT_ATTR_IFINDEX, KIND_S32, 0, <u64>i32.MAX_VALUE);
   setRule(policy, OVS_VPORT_ATTR_NETNSID, KIND_S32, 0);
 }
 

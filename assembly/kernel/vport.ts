@@ -94,8 +94,9 @@ function named(): usize {
   const name = attr(OVS_VPORT_ATTR_NAME);
   if (name != 0) {
     const vport = findVport(attrPayload(name));
-    if (vport == 0 || (requestIfindex() != 0 && !isDatapath(requestIfindex()))) return ENODEV;
-    return vport;
+    // here the kernel wants the datapath's own number
+    const ifindex = requestIfindex();
+    return vport != 0 && (ifindex == 0 || ifindex == load<i32>(sb(SB_DP_IFINDEX))) ? vport : ENODEV;
   }
   if (attr(OVS_VPORT_ATTR_PORT_NO) == 0) return EINVAL;
   const portNo = attrU32(OVS_VPORT_ATTR_PORT_NO);

@@ -76,6 +76,17 @@ export function findVport(name: usize): usize {
   return 0;
 }
 
+/** The device of this number was made here, and is a vport. */
+export function isInternal(ifindex: i32): bool {
+  if (ifindex == 0) return false;
+  for (let portNo: u32 = 0; portNo < <u32>PORTS_MAX; portNo++) {
+    const vport = vportAt(portNo);
+    if (load<u32>(vport, VPORT_TYPE) == OVS_VPORT_TYPE_INTERNAL && load<i32>(vport, VPORT_IFINDEX) == ifindex)
+      return true;
+  }
+  return false;
+}
+
 /** Makes port `portNo` of the device of this name. 0, -EINVAL, -ENODEV, -EEXIST: it is in this datapath; -EBUSY: in another; -ENOMEM. */
 export function makeNetdev(portNo: u32, name: usize, portIds: usize): i32 {
   if (checkVportIds(portIds) != 0) return -EINVAL;
