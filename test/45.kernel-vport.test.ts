@@ -219,6 +219,6 @@ describe.each(BUILDS)('ovs_vport, %s', (build) => {
 
 /** A port's statistics on a worker: behind the descriptors and keys of its batch. */
 function portRow(area: number, portNo: number): number {
-  const positions = C.BATCH_MAX + 1 + C.CLONES_MAX + C.DEFERRED_MAX;
+  const positions = C.BATCH_MAX + 1 + C.CLONES_MAX + C.DEFERRED_MAX + 1;
   return area + C.WORKER_CONTROL_SIZE + positions * (C.PACKET_SIZEOF + C.KEY_SIZE) + portNo * C.PORT_ROW_SIZEOF;
 }
