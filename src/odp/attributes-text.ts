@@ -6,9 +6,7 @@
  * `keyN(hex bytes)`. The same field table serves here as for flat keys (key-text.ts, key-parse.ts).
  */
 
-import { AttributeBuilder } from '../netlink/attributes.ts';
-import { MessageBuffer } from '../netlink/buffer.ts';
-import { ATTRIBUTE_HEADER_SIZE, type Attribute, readU32, u32Bytes, walkAttributes } from './attributes.ts';
+import { ATTRIBUTE_HEADER_SIZE, Attribute, readU32, u32Bytes, walkAttributes } from './attributes.ts';
 import { formatDumpedTci, formatMpls, scanMpls, scanTci } from './bitfields.ts';
 import { ATTRIBUTES, ATTRIBUTES_BY_NUMBER, ATTRIBUTES_BY_TEXT, type KeyAttribute, type Slot } from './fields.ts';
 import { formatGroup, scanGroup } from './groups.ts';
@@ -16,8 +14,9 @@ import { formatBytes, scanBytes } from './hex.ts';
 import { KEY_ATTR } from './key-attributes.ts';
 import { hex } from './kinds.ts';
 import { readBe16, readBe32, writeBe16, writeBe32 } from './layers.ts';
+import { ListWriter } from './list-writer.ts';
 import { formatNsh, scanNsh } from './nsh-text.ts';
-import { NameTable, TextScanner } from './scanner.ts';
+import { isDigit, NameTable, TextScanner } from './scanner.ts';
 import { scanTunnel } from './tunnel-scan.ts';
 import { formatTunnel } from './tunnel-text.ts';
 import { scanUfid } from './ufid.ts';
@@ -44,36 +43,38 @@ export interface KeyText {
 /** Attributes of a list stay below what one attribute can hold. */
 const LIST_SIZE_MAX = 65531;
 const NESTED_MAX = 32;
+/** The largest payload of the field table: 40 bytes of IPv6 or of its tuple. */
+const PAYLOAD_SIZE_MAX = 40;
+/** The last value of enum ovs_frag_type. */
+const FRAG_LATER = 2;
 const MPLS_ENTRY_SIZE = 4;
 const MPLS_COUNT_MAX = 3;
 
 /** Text of a key list, under a mask list if that is given. Throws OdpAttributeError when a list is cut. */
 export function formatKeyAttributes(key: Uint8Array, mask?: Uint8Array, options: FormatKeyOptions = {}): string {
   if (key.length === 0) return '<empty>';
-  const masks = mask === undefined || mask.length === 0 ? undefined : firstOfEach(mask);
-  const parts: string[] = [];
+  const masks = mask === undefined || mask.length === 0 ? undefined : walkAttributes(mask, 'OVS_KEY_ATTR');
+  let text = '';
   let hasType = false;
   let hasPacketType = false;
   for (const attribute of walkAttributes(key, 'OVS_KEY_ATTR')) {
     const { number } = attribute;
-    const bits = masks?.get(number)?.payload;
+    const bits = masks && firstOf(masks, number);
     const hidden = masks !== undefined && !options.verbose && isHidden(number, bits);
     if (number === KEY_ATTR.ETHERTYPE) hasType = true;
     if (number === ATTRIBUTES.packetType.number) hasPacketType = !hidden;
-    if (!hidden)
-      parts.push(formatAttribute(attribute, masks === undefined ? undefined : (bits ?? wildcard(attribute)), options));
-    else if (number === ATTRIBUTES.eth.number && !hasPacketType) parts.push('eth()');
+    if (hidden && (number !== ATTRIBUTES.eth.number || hasPacketType)) continue;
+    if (text !== '') text += ',';
+    text += hidden ? 'eth()' : formatAttribute(attribute, masks && (bits ?? wildcard(attribute)), options);
   }
-  const type = hasType ? undefined : masks?.get(KEY_ATTR.ETHERTYPE);
-  if (type?.payload.length === 2) parts.push(`eth_type(0/${hex(readBe16(type.payload, 0), 4)})`);
-  return parts.join(',');
+  const type = hasType ? undefined : masks && firstOf(masks, KEY_ATTR.ETHERTYPE);
+  if (type?.size !== 2) return text;
+  return `${text}${text === '' ? '' : ','}eth_type(0/${hex(readBe16(type.bytes, type.start), 4)})`;
 }
 
-function firstOfEach(bytes: Uint8Array): Map<number, Attribute> {
-  const found = new Map<number, Attribute>();
-  for (const attribute of walkAttributes(bytes, 'OVS_KEY_ATTR'))
-    if (!found.has(attribute.number)) found.set(attribute.number, attribute);
-  return found;
+function firstOf(attributes: readonly Attribute[], number: number): Attribute | undefined {
+  for (const attribute of attributes) if (attribute.number === number) return attribute;
+  return undefined;
 }
 
 function isNested(number: number): boolean {
@@ -81,17 +82,17 @@ function isNested(number: number): boolean {
 }
 
 /** What is not matched is not shown; nested attributes are, and unknown ones whose mask is given. */
-function isHidden(number: number, mask: Uint8Array | undefined): boolean {
+function isHidden(number: number, mask: Attribute | undefined): boolean {
   if (isNested(number)) return false;
   if (mask === undefined) return true;
-  const used = USED_SIZE.get(number) ?? mask.length;
   const known = ATTRIBUTES_BY_NUMBER.has(number) || number === KEY_ATTR.VLAN || number === KEY_ATTR.MPLS;
-  return known && number !== ATTRIBUTES.ipv6Exthdrs.number && isFilled(mask, 0, used);
+  return known && number !== ATTRIBUTES.ipv6Exthdrs.number && isFilled(mask, 0, USED_SIZE.get(number));
 }
 
-/** True when the first `size` bytes are all `byte`. */
-function isFilled(bytes: Uint8Array, byte: number, size = bytes.length): boolean {
-  for (let i = 0; i < size && i < bytes.length; i++) if (bytes[i] !== byte) return false;
+/** True when the first `size` bytes of the payload are all `byte`. */
+function isFilled({ bytes, start, size }: Attribute, byte: number, sizeMax = size): boolean {
+  const end = start + Math.min(size, sizeMax);
+  for (let i = start; i < end; i++) if (bytes[i] !== byte) return false;
   return true;
 }
 
@@ -103,56 +104,75 @@ const USED_SIZE: ReadonlyMap<number, number> = new Map([
 ]);
 
 /** The mask of an attribute that the mask list lacks. */
-function wildcard({ number, payload }: Attribute): Uint8Array {
-  return isNested(number) ? new Uint8Array(0) : new Uint8Array(payload.length);
+function wildcard({ number, offset, size }: Attribute): Attribute {
+  const wanted = isNested(number) ? 0 : size;
+  return new Attribute(number, offset, new Uint8Array(wanted), 0, wanted);
 }
 
-function formatAttribute(attribute: Attribute, mask: Uint8Array | undefined, options: FormatKeyOptions): string {
-  const { number, payload } = attribute;
-  const { verbose = false } = options;
+function formatAttribute(attribute: Attribute, mask: Attribute | undefined, options: FormatKeyOptions): string {
+  const { number, size } = attribute;
   const entry = ATTRIBUTES_BY_NUMBER.get(number);
-  const fits = (size: number) => payload.length === size && (mask === undefined || mask.length === size);
-  if (entry !== undefined && fits(entry.wireSize) && hasSpelling(entry, payload, mask))
-    return `${entry.text}(${formatKnown(entry, payload, mask, options)})`;
+  const sameSize = mask === undefined || mask.size === size;
+  if (entry !== undefined && sameSize && size === entry.wireSize && hasSpelling(entry, attribute, mask))
+    return `${entry.text}(${formatKnown(entry, attribute, mask, options)})`;
+  return formatSpecial(attribute, mask, options) ?? formatRaw(attribute, mask);
+}
+
+/** Text of what is no row of the field table, undefined when it has no spelling. */
+function formatSpecial(
+  { number, bytes, start, size, payload }: Attribute,
+  mask: Attribute | undefined,
+  { verbose = false }: FormatKeyOptions,
+): string | undefined {
+  const sameSize = mask === undefined || mask.size === size;
   switch (number) {
     case KEY_ATTR.ENCAP: {
-      const bits = mask === undefined || mask.length === 0 ? undefined : mask;
+      const bits = mask === undefined || mask.size === 0 ? undefined : mask.payload;
       // Without a mask for what is inside, all of it is shown.
-      return `encap(${payload.length === 0 ? '' : formatKeyAttributes(payload, bits, { verbose })})`;
+      return `encap(${size === 0 ? '' : formatKeyAttributes(payload, bits, { verbose })})`;
     }
     case KEY_ATTR.TUNNEL:
-      return `tunnel(${formatTunnel(payload, mask, { verbose })})`;
+      return `tunnel(${formatTunnel(payload, mask?.payload, { verbose })})`;
     case KEY_ATTR.NSH: {
-      const text = formatNsh(payload, mask);
-      if (text !== undefined) return `nsh(${text})`;
-      break;
+      const text = formatNsh(payload, mask?.payload);
+      return text && `nsh(${text})`;
     }
-    case KEY_ATTR.VLAN:
-      if (fits(2))
-        return `vlan(${formatDumpedTci(readBe16(payload, 0), mask === undefined ? 0xffff : readBe16(mask, 0), verbose)})`;
-      break;
+    case KEY_ATTR.VLAN: {
+      if (size !== 2 || !sameSize) return undefined;
+      const bits = mask === undefined ? 0xffff : readBe16(mask.bytes, mask.start);
+      return `vlan(${formatDumpedTci(readBe16(bytes, start), bits, verbose)})`;
+    }
     case KEY_ATTR.MPLS:
-      if (payload.length > 0 && payload.length % MPLS_ENTRY_SIZE === 0 && fits(payload.length))
-        return `mpls(${formatLabels(payload, mask)})`;
+      if (size === 0 || size % MPLS_ENTRY_SIZE !== 0 || !sameSize) return undefined;
+      return `mpls(${formatLabels(payload, mask?.payload)})`;
+    default:
+      return undefined;
   }
-  return `key${number}(${formatBytes(payload)}${mask === undefined ? '' : `/${formatBytes(mask)}`})`;
+}
+
+function formatRaw({ number, payload }: Attribute, mask: Attribute | undefined): string {
+  return `key${number}(${formatBytes(payload)}${mask === undefined ? '' : `/${formatBytes(mask.payload)}`})`;
 }
 
 /** False for bits that the fields of an attribute do not have, and for a fragment type that is none or partly matched. */
-function hasSpelling(entry: KeyAttribute, key: Uint8Array, mask: Uint8Array | undefined): boolean {
+function hasSpelling(entry: KeyAttribute, key: Attribute, mask: Attribute | undefined): boolean {
+  if (entry === ATTRIBUTES.ipv4 || entry === ATTRIBUTES.ipv6) {
+    // the last byte of the structure
+    const last = entry.wireSize - 1;
+    const bits = mask === undefined ? 0xff : mask.bytes[mask.start + last];
+    if (key.bytes[key.start + last] > FRAG_LATER || (bits !== 0 && bits !== 0xff)) return false;
+  }
+  if (!entry.isNarrow) return true;
   for (const slot of entry.wire ?? []) {
-    const { at, kind, text } = slot;
-    const ok =
-      text === 'frag'
-        ? key[at] <= 2 && (mask === undefined || mask[at] === 0 || mask[at] === 0xff)
-        : !isBeyond(slot, key) && (mask === undefined || kind.isExact(mask, at) || !isBeyond(slot, mask));
-    if (!ok) return false;
+    if (isBeyond(slot, key)) return false;
+    if (mask !== undefined && !slot.kind.isExact(mask.bytes, mask.start + slot.at) && isBeyond(slot, mask))
+      return false;
   }
   return true;
 }
 
-function isBeyond({ at, kind }: Slot, bytes: Uint8Array): boolean {
-  for (let i = 0; i < kind.size; i++) if ((bytes[at + i] & ~kind.full[i]) !== 0) return true;
+function isBeyond({ at, kind }: Slot, { bytes, start }: Attribute): boolean {
+  for (let i = 0; i < kind.size; i++) if ((bytes[start + at + i] & ~kind.full[i]) !== 0) return true;
   return false;
 }
 
@@ -167,19 +187,18 @@ function formatLabels(key: Uint8Array, mask: Uint8Array | undefined): string {
 /** Text of an attribute of the field table. */
 function formatKnown(
   entry: KeyAttribute,
-  key: Uint8Array,
-  mask: Uint8Array | undefined,
-  options: FormatKeyOptions,
+  { bytes, start }: Attribute,
+  mask: Attribute | undefined,
+  { verbose = false, portName }: FormatKeyOptions,
 ): string {
-  const { verbose = false, portName } = options;
-  const exact = mask === undefined || isFilled(mask, 0xff);
-  if (entry === ATTRIBUTES.inPort && exact) return portName?.(readU32(key)) ?? String(readU32(key));
-  if (entry === ATTRIBUTES.ctState && verbose) {
-    const { kind } = ATTRIBUTES.ctMark.flat[0];
-    return exact ? kind.format(key) : kind.formatMasked(key, mask);
-  }
-  return formatGroup(entry.wire ?? [], key, mask, verbose);
+  if (entry === ATTRIBUTES.inPort && (mask === undefined || isFilled(mask, 0xff)))
+    return portName?.(readU32(bytes, start)) ?? String(readU32(bytes, start));
+  // of the state with its mask the numbers are wanted, which a mark has
+  const slots = entry === ATTRIBUTES.ctState && verbose ? CT_MARK : entry.wire;
+  return formatGroup(slots ?? [], bytes, mask?.bytes, verbose, start, mask?.start);
 }
+
+const CT_MARK = ATTRIBUTES.ctMark.wire;
 
 /** Attributes that Open vSwitch writes without their value when there is no mask list: `ct_zone()`. */
 const CT_PLAIN: ReadonlySet<KeyAttribute> = new Set([ATTRIBUTES.ctZone, ATTRIBUTES.ctMark, ATTRIBUTES.ctLabel]);
@@ -191,35 +210,53 @@ interface Scan {
 
 /** Key and mask lists in the making. They grow alike, but for an eth_type() without a key. */
 class Lists {
-  readonly buffers = { key: new MessageBuffer(), mask: new MessageBuffer() };
-  readonly key = new AttributeBuilder(this.buffers.key);
-  readonly mask = new AttributeBuilder(this.buffers.mask);
+  readonly key = new ListWriter();
+  readonly mask = new ListWriter();
+  /** Where the payload of an attribute is scanned to before it goes into the lists. */
+  readonly value = new Uint8Array(PAYLOAD_SIZE_MAX);
+  readonly bits = new Uint8Array(PAYLOAD_SIZE_MAX);
 
-  put(number: number, key: Uint8Array, mask: Uint8Array): void {
-    this.key.raw(number, key);
-    this.mask.raw(number, mask);
+  put(number: number, key: Uint8Array, mask: Uint8Array, size = key.length): void {
+    this.key.put(number, key, 0, size);
+    this.mask.put(number, mask, 0, size);
+  }
+
+  /** Empties the first `size` bytes of `value` and `bits`. */
+  clear(size: number): void {
+    for (let i = 0; i < size; i++) this.value[i] = this.bits[i] = 0;
   }
 }
+
+/** The lists of the last text serve the next, unless it is read while they are in use: `portNumber` may do that. */
+let spare: Lists | undefined;
 
 /**
  * Key and mask lists of a text; a field without a mask is matched whole. Reads all that formatKeyAttributes and ovs-dpctl write.
  * Throws OdpSyntaxError.
  */
 export function parseKeyAttributes(text: string, options: ParseKeyOptions = {}): KeyText {
-  const scan: Scan = { scanner: new TextScanner(text), options };
+  const lists = spare ?? new Lists();
+  spare = undefined;
+  lists.key.begin();
+  lists.mask.begin();
+  try {
+    return parseLists({ scanner: new TextScanner(text), options }, lists);
+  } finally {
+    spare = lists;
+  }
+}
+
+function parseLists(scan: Scan, lists: Lists): KeyText {
   const { scanner } = scan;
   scanner.skipDelimiters();
   const ufid = scanUfid(scanner);
   if (scanner.peek('<empty>')) scanner.take('<empty>');
-  const lists = new Lists();
   scanList(scan, lists, 0);
   if (!scanner.done) throw scanner.error('an attribute');
-  lists.key.finish();
-  lists.mask.finish();
-  const { key, mask } = lists.buffers;
-  if (key.size > LIST_SIZE_MAX || mask.size > LIST_SIZE_MAX)
+  if (lists.key.size > LIST_SIZE_MAX || lists.mask.size > LIST_SIZE_MAX)
     throw scanner.error(`attributes of at most ${LIST_SIZE_MAX} bytes`, 0);
-  const result: KeyText = { key: key.bytes, mask: mask.bytes };
+  const [key, mask] = ListWriter.takeTwo(lists.key, lists.mask);
+  const result: KeyText = { key, mask };
   return ufid === undefined ? result : { ...result, ufid };
 }
 
@@ -243,21 +280,21 @@ function scanAttribute(scan: Scan, lists: Lists, depth: number): void {
     scanEncap(scan, lists, depth);
   } else if (typeof named === 'function') named(scan, lists);
   else {
-    const [key, mask] = [new Uint8Array(named.wireSize), new Uint8Array(named.wireSize)];
-    if (!CT_PLAIN.has(named) || !scanner.take(')')) scanGroup(scanner, named, named.wire ?? [], key, mask);
-    if (named === ATTRIBUTES.recircId) mask.fill(0xff);
-    lists.put(named.number, key, mask);
+    const { value, bits } = lists;
+    lists.clear(named.wireSize);
+    if (!CT_PLAIN.has(named) || !scanner.take(')')) scanGroup(scanner, named, named.wire ?? [], value, bits);
+    if (named === ATTRIBUTES.recircId) bits.fill(0xff, 0, named.wireSize);
+    lists.put(named.number, value, bits, named.wireSize);
   }
 }
 
 function scanEncap(scan: Scan, lists: Lists, depth: number): void {
   const { scanner } = scan;
   const start = scanner.position;
-  const [key, mask] = [lists.key.nestStart(KEY_ATTR.ENCAP, 0), lists.mask.nestStart(KEY_ATTR.ENCAP, 0)];
+  const [key, mask] = [lists.key.nestStart(KEY_ATTR.ENCAP), lists.mask.nestStart(KEY_ATTR.ENCAP)];
   scanList(scan, lists, depth + 1);
   scanner.expect(')');
-  const { buffers } = lists;
-  if (Math.max(buffers.key.size - key, buffers.mask.size - mask) > LIST_SIZE_MAX)
+  if (Math.max(lists.key.size - key, lists.mask.size - mask) > LIST_SIZE_MAX)
     throw scanner.error(`attributes of at most ${LIST_SIZE_MAX} bytes`, start);
   lists.key.nestEnd(key);
   lists.mask.nestEnd(mask);
@@ -269,7 +306,9 @@ const SPECIAL: { readonly [name: string]: (scan: Scan, lists: Lists) => void } =
   eth_type: scanEthType,
   vlan: ({ scanner }, lists) => {
     const { value, mask } = scanTci(scanner);
-    lists.put(KEY_ATTR.VLAN, be16Bytes(value), be16Bytes(mask));
+    writeBe16(lists.value, 0, value);
+    writeBe16(lists.bits, 0, mask);
+    lists.put(KEY_ATTR.VLAN, lists.value, lists.bits, 2);
   },
   mpls: scanLabels,
   tunnel: ({ scanner }, lists) => {
@@ -293,35 +332,29 @@ const NAMES = new NameTable<Named>([
   ),
 ]);
 
-function be16Bytes(value: number): Uint8Array {
-  const bytes = new Uint8Array(2);
-  writeBe16(bytes, 0, value);
-  return bytes;
-}
-
 function scanInPort({ scanner, options }: Scan, lists: Lists): void {
   const start = scanner.position;
   const { kind } = ATTRIBUTES.inPort.flat[0];
-  const [key, mask] = [new Uint8Array(kind.size), new Uint8Array(kind.size).fill(0xff)];
-  if (/[0-9]/.test(scanner.text.charAt(start))) kind.scan(scanner, key, mask, 0);
+  const { value, bits } = lists;
+  if (isDigit(scanner.text.charCodeAt(start))) kind.scan(scanner, value, bits, 0);
   else {
     const name = scanner.match(/[^)]+/y);
     const port = name === undefined ? undefined : options.portNumber?.(name);
     if (port === undefined) throw scanner.error('a port number or the name of a port', start);
-    key.set(u32Bytes(port));
+    value.set(u32Bytes(port));
+    bits.fill(0xff, 0, kind.size);
   }
   scanner.expect(')');
-  lists.put(ATTRIBUTES.inPort.number, key, mask);
+  lists.put(ATTRIBUTES.inPort.number, value, bits, kind.size);
 }
 
 /** `0/mask` is a mask without a key: frames that have no type. */
-function scanEthType({ scanner }: Scan, lists: Lists): void {
+function scanEthType({ scanner }: Scan, { key, mask, value, bits }: Lists): void {
   const none = scanner.peek('0/');
-  const [key, mask] = [new Uint8Array(2), new Uint8Array(2)];
-  ATTRIBUTES.ethType.flat[0].kind.scan(scanner, key, mask, 0);
+  ATTRIBUTES.ethType.flat[0].kind.scan(scanner, value, bits, 0);
   scanner.expect(')');
-  if (none) lists.mask.raw(KEY_ATTR.ETHERTYPE, mask);
-  else lists.put(KEY_ATTR.ETHERTYPE, key, mask);
+  if (!none) key.put(KEY_ATTR.ETHERTYPE, value, 0, 2);
+  mask.put(KEY_ATTR.ETHERTYPE, bits, 0, 2);
 }
 
 function scanLabels({ scanner }: Scan, lists: Lists): void {

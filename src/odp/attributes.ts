@@ -5,7 +5,8 @@
  * attributes around. Written are byte strings that are put into each other, not a message with AttributeBuilder: keys, masks and
  * actions are values that a caller puts into whatever message, and of text their order and nesting are not known before its end.
  *
- * Views handed out share the bytes handed in.
+ * Views handed out share the bytes handed in. A view costs as much as reading an attribute of the usual size, so that who reads many uses
+ * `bytes` from `start` on and makes none.
  */
 
 import { AttributeCursor } from '../netlink/attributes.ts';
@@ -13,20 +14,39 @@ import { OdpAttributeError } from './errors.ts';
 
 export const ATTRIBUTE_HEADER_SIZE = 4;
 
-export interface Attribute {
+export class Attribute {
   /** Without the two flag bits. */
-  number: number;
-  /** View of the payload. */
-  payload: Uint8Array;
+  readonly number: number;
   /** Where the attribute starts, from the start of the outermost bytes. */
-  offset: number;
+  readonly offset: number;
+  /** The list, and where in it the payload begins. */
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  /** Bytes of the payload. */
+  readonly size: number;
+
+  constructor(number: number, offset: number, bytes: Uint8Array, start: number, size: number) {
+    this.number = number;
+    this.offset = offset;
+    this.bytes = bytes;
+    this.start = start;
+    this.size = size;
+  }
+
+  /** A view of the payload. */
+  get payload(): Uint8Array {
+    return this.bytes.subarray(this.start, this.start + this.size);
+  }
 }
 
 /** The attributes in `bytes`; `name` and `base` (offset of `bytes` in the message) serve errors. Throws OdpAttributeError. */
 export function walkAttributes(bytes: Uint8Array, name: string, base = 0): Attribute[] {
   const found: Attribute[] = [];
   const cursor = new AttributeCursor(bytes);
-  while (cursor.next()) found.push({ number: cursor.type, payload: cursor.view(), offset: base + cursor.offset });
+  while (cursor.next()) {
+    const at = cursor.offset;
+    found.push(new Attribute(cursor.type, base + at, bytes, at + ATTRIBUTE_HEADER_SIZE, cursor.payloadSize));
+  }
   if (cursor.error === undefined) return found;
   const { attributeType, attributeOffset = 0 } = cursor.error;
   if (attributeType === undefined) throw new OdpAttributeError(name, base + attributeOffset, 'cut within the header');
@@ -77,6 +97,6 @@ export function readU32(bytes: Uint8Array, at = 0): number {
 
 /** Throws unless the payload has `size` bytes. */
 export function checkSize(attribute: Attribute, name: string, size: number): void {
-  if (attribute.payload.length === size) return;
-  throw new OdpAttributeError(name, attribute.offset, `payload of ${attribute.payload.length} bytes, ${size} expected`);
+  if (attribute.size === size) return;
+  throw new OdpAttributeError(name, attribute.offset, `payload of ${attribute.size} bytes, ${size} expected`);
 }

@@ -105,7 +105,17 @@ export interface KeyAttribute {
   wire?: readonly Slot[];
   /** Bytes of the payload. */
   wireSize: number;
+  /** Runs of bytes that payload and flat key have in common. Where a field is wider in one of them, the low bytes count. */
+  runs: readonly Run[];
+  /** The bits that the fields have in a payload; where no field is, all. `isNarrow`: there are others. */
+  bits: Uint8Array;
+  isNarrow: boolean;
+  /** Fields are wider in the flat key: a byte of an ICMP type or code is a port there. */
+  isWider: boolean;
 }
+
+/** From where in the payload to where in the flat key, how many bytes. */
+export type Run = readonly [wire: number, flat: number, size: number];
 
 /** [name, text, flat offset, kind, offset in the attribute, kind there if it differs] */
 type Row = readonly [string, string, number, ValueKind, number, ValueKind?];
@@ -117,18 +127,34 @@ function attribute(
   wireSize: number,
   rows: readonly Row[],
 ): KeyAttribute {
-  return {
-    name,
-    text,
-    number,
-    single: rows.length === 1 && rows[0][0] === '',
-    flat: rows.map((row) => ({ name: row[0], text: row[1], at: row[2], kind: row[3] })),
-    wire:
-      wireSize === 0
-        ? undefined
-        : rows.map((row) => ({ name: row[0], text: row[1], at: row[4], kind: row[5] ?? row[3] })),
-    wireSize,
-  };
+  const flat = rows.map((row): Slot => ({ name: row[0], text: row[1], at: row[2], kind: row[3] }));
+  const wire = rows.map((row): Slot => ({ name: row[0], text: row[1], at: row[4], kind: row[5] ?? row[3] }));
+  const single = rows.length === 1 && rows[0][0] === '';
+  const layout = wireSize === 0 ? { wire: undefined, runs: [] } : { wire, runs: runsOf(wire, flat) };
+  const bits = bitsOf(layout.wire ?? [], wireSize);
+  const isWider = wireSize !== 0 && wire.some(({ kind }, index) => kind.size < flat[index].kind.size);
+  const isNarrow = bits.some((byte) => byte !== 0xff);
+  return { name, text, number, single, flat, ...layout, wireSize, bits, isNarrow, isWider };
+}
+
+function runsOf(wire: readonly Slot[], flat: readonly Slot[]): Run[] {
+  const runs: Run[] = [];
+  for (const [index, { at, kind }] of wire.entries()) {
+    const target = flat[index];
+    const size = Math.min(kind.size, target.kind.size);
+    const [from, to] = [at + kind.size - size, target.at + target.kind.size - size];
+    const last = runs.at(-1);
+    if (last !== undefined && last[0] + last[2] === from && last[1] + last[2] === to)
+      runs[runs.length - 1] = [last[0], last[1], last[2] + size];
+    else runs.push([from, to, size]);
+  }
+  return runs;
+}
+
+function bitsOf(wire: readonly Slot[], size: number): Uint8Array {
+  const bits = new Uint8Array(size).fill(0xff);
+  for (const { at, kind } of wire) bits.set(kind.full, at);
+  return bits;
 }
 
 function single(name: FieldName, text: string, number: number, at: number, kind: ValueKind): KeyAttribute {

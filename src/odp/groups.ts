@@ -10,7 +10,7 @@ import type { KeyAttribute, Slot } from './fields.ts';
 import type { FieldMatch, FieldValue } from './kinds.ts';
 import { EQUALS, type TextScanner } from './scanner.ts';
 
-function isZeroAt(bytes: Uint8Array, at: number, size: number): boolean {
+export function isZeroAt(bytes: Uint8Array, at: number, size: number): boolean {
   for (let i = at; i < at + size; i++) if (bytes[i] !== 0) return false;
   return true;
 }
@@ -28,16 +28,25 @@ export function fillGroup(slots: readonly Slot[], mask: Uint8Array): void {
 
 /**
  * Text between the parentheses: `src=1,dst=2/0xff00`. Without a mask all fields are written, else those with mask bits, or all
- * when `verbose` (a fragment type never without its mask).
+ * when `verbose` (a fragment type never without its mask). The group begins at `keyAt` in `key` and at `maskAt` in `mask`.
  */
-export function formatGroup(slots: readonly Slot[], key: Uint8Array, mask?: Uint8Array, verbose = false): string {
+export function formatGroup(
+  slots: readonly Slot[],
+  key: Uint8Array,
+  mask?: Uint8Array,
+  verbose = false,
+  keyAt = 0,
+  maskAt = 0,
+): string {
   let text = '';
   for (const { kind, at, text: name } of slots) {
     if (name !== '') {
-      if (mask !== undefined && (!verbose || name === 'frag') && isZeroAt(mask, at, kind.size)) continue;
+      if (mask !== undefined && (!verbose || name === 'frag') && isZeroAt(mask, maskAt + at, kind.size)) continue;
       text += text === '' ? `${name}=` : `,${name}=`;
     }
-    text += mask === undefined || kind.isExact(mask, at) ? kind.format(key, at) : kind.formatMasked(key, mask, at);
+    if (mask === undefined || kind.isExact(mask, maskAt + at)) text += kind.format(key, keyAt + at);
+    else if (keyAt === maskAt) text += kind.formatMasked(key, mask, keyAt + at);
+    else text += kind.formatMasked(key.subarray(keyAt), mask.subarray(maskAt), at);
   }
   return text;
 }

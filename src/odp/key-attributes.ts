@@ -17,24 +17,29 @@ import {
   KEY_NSH_FLAGS,
   KEY_NSH_MDTYPE,
   KEY_PACKET_TYPE,
+  KEY_SIZE,
   MPLS_DEPTH_MAX,
 } from '../../assembly/constants.ts';
-import { attributeBytes, concatBytes, readU32 } from './attributes.ts';
+import { readU32 } from './attributes.ts';
 import { VLAN_PRESENT } from './bitfields.ts';
 import { OdpFieldError } from './errors.ts';
-import { ATTRIBUTES, type KeyAttribute, METADATA, NSH_BASE_SIZE, NSH_MD1_SIZE, type Slot } from './fields.ts';
+import { ATTRIBUTES, type KeyAttribute, METADATA, NSH_BASE_SIZE, NSH_MD1_SIZE } from './fields.ts';
+import { isZeroAt } from './groups.ts';
 import {
   checkKeySize,
   ctTupleOf,
   isMplsType,
   isVlanType,
+  type Layers,
   layersOf,
   readBe16,
   readBe32,
   TAGS,
   tagState,
+  WHOLE_MASK,
 } from './layers.ts';
-import { type FlatMatch, maskedKey } from './match.ts';
+import { ListWriter } from './list-writer.ts';
+import { clearUnmatched, type FlatMatch } from './match.ts';
 import { encodeTunnel, hasTunnel } from './tunnel.ts';
 import { ETH_TYPE_LLC } from './types.ts';
 
@@ -49,34 +54,19 @@ const IN_PORT_NONE = 0xffff;
 /** The metadata type with four context words. */
 export const NSH_MD1 = 1;
 
-/** Where fields of one byte in one form are two in the other, the low one counts. */
-function moveSlot(from: Uint8Array, source: Slot, to: Uint8Array, target: Slot): void {
-  const count = Math.min(source.kind.size, target.kind.size);
-  const start = source.at + source.kind.size - count;
-  const at = target.at + target.kind.size - count;
-  for (let i = 0; i < count; i++) to[at + i] = from[start + i];
+/** Writes a payload of the right size, at `start` in `bytes`, to a flat key. */
+export function storePayload(entry: KeyAttribute, bytes: Uint8Array, start: number, flat: Uint8Array): void {
+  for (const [from, to, size] of entry.runs) for (let i = 0; i < size; i++) flat[to + i] = bytes[start + from + i];
 }
 
-/** Payload of an attribute of the field table. */
-function payloadOf(entry: KeyAttribute, flat: Uint8Array): Uint8Array {
-  const payload = new Uint8Array(entry.wireSize);
-  const wire = entry.wire ?? [];
-  for (let i = 0; i < wire.length; i++) moveSlot(flat, entry.flat[i], payload, wire[i]);
-  return payload;
+/** The same for a mask: a whole byte of an ICMP type is a whole port there. */
+export function storeMaskPayload(entry: KeyAttribute, bytes: Uint8Array, start: number, flat: Uint8Array): void {
+  storePayload(entry, bytes, start, flat);
+  if (entry.isWider) for (const { at } of entry.flat) if (flat[at + 1] === 0xff) flat[at] = 0xff;
 }
 
-/** Writes a payload of the right size to a flat key or mask. */
-export function storePayload(entry: KeyAttribute, payload: Uint8Array, flat: Uint8Array, isMask: boolean): void {
-  const wire = entry.wire ?? [];
-  for (const [index, slot] of entry.flat.entries()) {
-    moveSlot(payload, wire[index], flat, slot);
-    // A whole byte of an ICMP type is a whole port in the flat mask.
-    if (isMask && slot.kind.size > wire[index].kind.size && flat[slot.at + 1] === 0xff) flat[slot.at] = 0xff;
-  }
-}
-
-/** One list of attributes in the making: `key` decides which there are, `values` (the key or its mask) what they hold. */
-interface Writer {
+/** What a list is made of: `key` decides which attributes there are, `values` (the key or its mask) what they hold. */
+interface Source {
   key: Uint8Array;
   values: Uint8Array;
   isMask: boolean;
@@ -84,10 +74,15 @@ interface Writer {
   match?: Uint8Array;
 }
 
+const list = new ListWriter();
+const SCRATCH = new Uint8Array(KEY_SIZE);
+
 /** Canonical attributes of an exact flat key of KEY_SIZE bytes. Throws OdpFieldError on a wrong size. */
 export function encodeKeyAttributes(key: Uint8Array): Uint8Array {
   checkKeySize(key, 'key');
-  return encodeList({ key, values: key, isMask: false });
+  list.begin();
+  putList({ key, values: key, isMask: false });
+  return list.take();
 }
 
 /**
@@ -98,7 +93,7 @@ export function encodeKeyAttributes(key: Uint8Array): Uint8Array {
 export function encodeMatchAttributes(match: FlatMatch): FlatMatch {
   checkKeySize(match.key, 'key');
   checkKeySize(match.mask, 'mask');
-  const key = maskedKey(match.key, match.mask);
+  const key = matchedKey(match);
   const typeMask = readBe16(match.mask, KEY_ETH_TYPE);
   if (typeMask !== 0 && typeMask !== 0xffff)
     throw new OdpFieldError('ethType', 'attributes match the whole type or none of it');
@@ -110,10 +105,20 @@ export function encodeMatchAttributes(match: FlatMatch): FlatMatch {
   checkNsh(key, match.mask);
   const labels = isMplsType(readBe16(key, KEY_ETH_TYPE)) ? labelDepth(match.mask) : 0;
   key[KEY_MPLS_COUNT] = labels;
-  return {
-    key: encodeList({ key, values: key, isMask: false, match: match.mask }),
-    mask: encodeList({ key, values: match.mask, isMask: true, match: match.mask }),
-  };
+  list.begin();
+  putList({ key, values: key, isMask: false, match: match.mask });
+  const { size } = list;
+  putList({ key, values: match.mask, isMask: true, match: match.mask });
+  // both in one allocation, which costs more than the bytes
+  const bytes = list.take();
+  return { key: bytes.subarray(0, size), mask: bytes.subarray(size) };
+}
+
+/** The key under its mask, in bytes that serve one match after the other. */
+function matchedKey({ key, mask }: FlatMatch): Uint8Array {
+  SCRATCH.set(key);
+  clearUnmatched(SCRATCH, mask);
+  return SCRATCH;
 }
 
 /** Attributes say of a tag that it is there, with its TPID, or that it is not. */
@@ -129,8 +134,7 @@ function checkTag(key: Uint8Array, mask: Uint8Array, index: number): void {
 
 /** The context words of NSH belong to one metadata type. */
 function checkNsh(key: Uint8Array, mask: Uint8Array): void {
-  const context = mask.subarray(KEY_NSH_FLAGS + NSH_BASE_SIZE, KEY_NSH_FLAGS + NSH_BASE_SIZE + NSH_MD1_SIZE);
-  if (key[KEY_NSH_MDTYPE] === NSH_MD1 || context.every((byte) => byte === 0)) return;
+  if (key[KEY_NSH_MDTYPE] === NSH_MD1 || isZeroAt(mask, KEY_NSH_FLAGS + NSH_BASE_SIZE, NSH_MD1_SIZE)) return;
   throw new OdpFieldError('nsh', 'context words need nsh(mdtype=1)', 'nsh(mdtype=1)');
 }
 
@@ -139,79 +143,70 @@ function labelDepth(mask: Uint8Array): number {
   return 1;
 }
 
-function encodeList(writer: Writer): Uint8Array {
-  const { key, values, isMask } = writer;
-  const parts: Uint8Array[] = [];
-  const put = (entry: KeyAttribute) => parts.push(attributeBytes(entry.number, payloadOf(entry, values)));
+function putList(source: Source): void {
+  const { key, values, isMask } = source;
   for (const entry of METADATA) {
     if (entry === ATTRIBUTES.inPort) {
-      if (hasTunnel(key) || (isMask && hasTunnel(values, true)))
-        parts.push(attributeBytes(KEY_ATTR.TUNNEL, encodeTunnel(values, key)));
+      if (hasTunnel(key) || (isMask && hasTunnel(values, true))) list.put(KEY_ATTR.TUNNEL, encodeTunnel(values, key));
       if (readU32(key, KEY_IN_PORT) >= IN_PORT_NONE && !(isMask && readU32(values, KEY_IN_PORT) !== 0)) continue;
     }
-    put(entry);
+    put(entry, values);
   }
-  const tuple = ctTupleOf(key, writer.match);
-  if (tuple !== undefined) put(tuple);
+  const tuple = ctTupleOf(key, source.match);
+  if (tuple !== undefined) put(tuple, values);
   const packetType = readBe32(key, KEY_PACKET_TYPE);
-  if (packetType !== 0 || (isMask && readBe32(values, KEY_PACKET_TYPE) !== 0)) put(ATTRIBUTES.packetType);
-  if (packetType === 0) put(ATTRIBUTES.eth);
-  parts.push(encodeTagged(writer, 0));
-  return concatBytes(parts);
+  if (packetType !== 0 || (isMask && readBe32(values, KEY_PACKET_TYPE) !== 0)) put(ATTRIBUTES.packetType, values);
+  if (packetType === 0) put(ATTRIBUTES.eth, values);
+  putTagged(source, 0);
 }
 
-function be16Attribute(number: number, bytes: Uint8Array, at: number): Uint8Array {
-  return attributeBytes(number, bytes.subarray(at, at + 2));
+/** An attribute of the field table. */
+function put(entry: KeyAttribute, flat: Uint8Array): void {
+  const at = list.reserve(entry.number, entry.wireSize);
+  const { bytes } = list;
+  for (const [to, from, size] of entry.runs) for (let i = 0; i < size; i++) bytes[at + to + i] = flat[from + i];
 }
 
 /** The tags from `index` on, one ENCAP in the other, and the network header in the innermost. */
-function encodeTagged(writer: Writer, index: number): Uint8Array {
-  const { key, values, isMask } = writer;
+function putTagged(source: Source, index: number): void {
+  const { key, values, isMask } = source;
   const state = index === TAGS.length ? 'none' : tagState(key, undefined, index);
-  if (state === 'none' || readBe32(key, KEY_PACKET_TYPE) !== 0) return encodeNetwork(writer);
-  const { tpid, tci } = TAGS[index];
-  if (state === 'cut') {
-    const type = isMask ? Uint8Array.of(0xff, 0xff) : key.subarray(KEY_ETH_TYPE, KEY_ETH_TYPE + 2);
-    return concatBytes([
-      attributeBytes(KEY_ATTR.ETHERTYPE, type),
-      be16Attribute(KEY_ATTR.VLAN, values, tci),
-      attributeBytes(KEY_ATTR.ENCAP, new Uint8Array(0)),
-    ]);
+  if (state === 'none' || readBe32(key, KEY_PACKET_TYPE) !== 0) {
+    putNetwork(source);
+    return;
   }
-  return concatBytes([
-    be16Attribute(KEY_ATTR.ETHERTYPE, values, tpid),
-    be16Attribute(KEY_ATTR.VLAN, values, tci),
-    attributeBytes(KEY_ATTR.ENCAP, encodeTagged(writer, index + 1)),
-  ]);
+  const { tpid, tci } = TAGS[index];
+  if (state !== 'cut') list.put(KEY_ATTR.ETHERTYPE, values, tpid, 2);
+  else if (isMask) list.put(KEY_ATTR.ETHERTYPE, WHOLE_MASK, 0, 2);
+  else list.put(KEY_ATTR.ETHERTYPE, key, KEY_ETH_TYPE, 2);
+  list.put(KEY_ATTR.VLAN, values, tci, 2);
+  const start = list.nestStart(KEY_ATTR.ENCAP);
+  if (state !== 'cut') putTagged(source, index + 1);
+  list.nestEnd(start);
 }
 
-function encodeNetwork({ key, values, isMask }: Writer): Uint8Array {
+function putNetwork({ key, values, isMask }: Source): void {
   const type = readBe16(key, KEY_ETH_TYPE);
-  const typeAttribute = be16Attribute(KEY_ATTR.ETHERTYPE, values, KEY_ETH_TYPE);
-  if (type === ETH_TYPE_LLC) return isMask && readBe16(values, KEY_ETH_TYPE) !== 0 ? typeAttribute : new Uint8Array(0);
-  const parts = [typeAttribute];
-  if (isMplsType(type)) {
-    const count = Math.min(key[KEY_MPLS_COUNT], MPLS_DEPTH_MAX);
-    parts.push(attributeBytes(KEY_ATTR.MPLS, values.subarray(KEY_MPLS_LSE0, KEY_MPLS_LSE0 + 4 * count)));
-  }
+  if (type === ETH_TYPE_LLC && !(isMask && readBe16(values, KEY_ETH_TYPE) !== 0)) return;
+  list.put(KEY_ATTR.ETHERTYPE, values, KEY_ETH_TYPE, 2);
+  if (type === ETH_TYPE_LLC || isVlanType(type)) return;
+  if (isMplsType(type))
+    list.put(KEY_ATTR.MPLS, values, KEY_MPLS_LSE0, 4 * Math.min(key[KEY_MPLS_COUNT], MPLS_DEPTH_MAX));
   for (const entry of networkOf(key)) {
-    if (entry === ATTRIBUTES.nsh) parts.push(attributeBytes(KEY_ATTR.NSH, encodeNsh(values, isMask)));
-    else if (entry.number !== 0) parts.push(attributeBytes(entry.number, payloadOf(entry, values)));
+    if (entry === ATTRIBUTES.nsh) putNsh(values, isMask);
+    else if (entry.number !== 0) put(entry, values);
   }
-  return isVlanType(type) ? typeAttribute : concatBytes(parts);
 }
 
 /** The layers of a key with the extension headers that every IPv6 key has as attributes. */
-export function networkOf(key: Uint8Array): KeyAttribute[] {
-  const layers = layersOf(key);
-  if (layers[0] === ATTRIBUTES.ipv6 && layers[1] !== ATTRIBUTES.ipv6Exthdrs)
-    layers.splice(1, 0, ATTRIBUTES.ipv6Exthdrs);
-  return layers;
+export function networkOf(key: Uint8Array): Layers {
+  return layersOf(key, undefined, true);
 }
 
-function encodeNsh(values: Uint8Array, isMask: boolean): Uint8Array {
-  const context = KEY_NSH_FLAGS + NSH_BASE_SIZE;
-  const base = attributeBytes(NSH_ATTR.BASE, values.subarray(KEY_NSH_FLAGS, context));
-  if (!isMask && values[KEY_NSH_MDTYPE] !== NSH_MD1) return base;
-  return concatBytes([base, attributeBytes(NSH_ATTR.MD1, values.subarray(context, context + NSH_MD1_SIZE))]);
+function putNsh(values: Uint8Array, isMask: boolean): void {
+  const start = list.nestStart(KEY_ATTR.NSH);
+  list.put(NSH_ATTR.BASE, values, KEY_NSH_FLAGS, NSH_BASE_SIZE);
+  if (isMask || values[KEY_NSH_MDTYPE] === NSH_MD1)
+    list.put(NSH_ATTR.MD1, values, KEY_NSH_FLAGS + NSH_BASE_SIZE, NSH_MD1_SIZE);
+  list.nestEnd(start);
 }

@@ -31,7 +31,7 @@ import {
   NSH_BASE_SIZE,
   NSH_MD1_SIZE,
 } from './fields.ts';
-import { KEY_ATTR, NSH_ATTR, NSH_MD1, networkOf, storePayload } from './key-attributes.ts';
+import { KEY_ATTR, NSH_ATTR, NSH_MD1, networkOf, storeMaskPayload, storePayload } from './key-attributes.ts';
 import { ctTupleOfType, isMplsType, isVlanType, readBe16, readBe32, TAGS, writeBe16 } from './layers.ts';
 import { decodeTunnel } from './tunnel.ts';
 import { ETH_TYPE_LLC } from './types.ts';
@@ -52,10 +52,55 @@ export interface KeyReport {
   unknown: { attribute: string; number: number; payload: Uint8Array }[];
 }
 
-/** The attributes of one level by number. */
-export interface Level {
-  attributes: Map<number, Attribute>;
-  encap?: Level;
+/** The attributes of one level. They are few: looking one up is a walk. */
+export class Level {
+  /** All of them, in their order. */
+  readonly attributes: readonly Attribute[];
+  /** The level in their ENCAP. */
+  readonly encap: Level | undefined;
+  /** Those that nobody has taken. */
+  readonly #open: (Attribute | undefined)[];
+
+  constructor(attributes: Attribute[], encap?: Level) {
+    this.attributes = attributes;
+    this.#open = [...attributes];
+    this.encap = encap;
+  }
+
+  /** The attribute, taken or not. */
+  find(number: number): Attribute | undefined {
+    for (const attribute of this.attributes) if (attribute.number === number) return attribute;
+    return undefined;
+  }
+
+  /** Takes an attribute out, so that nobody else gets it. */
+  take(number: number): Attribute | undefined {
+    const open = this.#open;
+    for (let i = 0; i < open.length; i++) {
+      const attribute = open[i];
+      if (attribute === undefined || attribute.number !== number) continue;
+      open[i] = undefined;
+      return attribute;
+    }
+    return undefined;
+  }
+
+  /** Takes all that are left, or those of which the table has something, and gives them to `use`. */
+  takeAll<T>(use: (attribute: Attribute, entry: T) => void, table: readonly (T | undefined)[]): void {
+    const open = this.#open;
+    for (let i = 0; i < open.length; i++) {
+      const attribute = open[i];
+      const entry = attribute && table[attribute.number];
+      if (attribute === undefined || entry === undefined) continue;
+      open[i] = undefined;
+      use(attribute, entry);
+    }
+  }
+
+  /** Those that are left. */
+  get rest(): Attribute[] {
+    return this.#open.filter((attribute) => attribute !== undefined);
+  }
 }
 
 export interface Reader {
@@ -68,12 +113,19 @@ const LLC_MAX = 0x05ff;
 /** The kernel and Open vSwitch go deeper than there are tags only to find the extra one. */
 const ENCAP_DEPTH_MAX = 16;
 const NAMES: ReadonlyMap<number, string> = new Map(Object.entries(KEY_ATTR).map(([name, number]) => [number, name]));
-const METADATA_NUMBERS: ReadonlySet<number> = new Set([
-  ...METADATA.map((entry) => entry.number),
-  ATTRIBUTES.packetType.number,
-  ATTRIBUTES.ctTuple4.number,
-  ATTRIBUTES.ctTuple6.number,
-]);
+const METADATA_BY_NUMBER = byNumber([...METADATA, ATTRIBUTES.packetType, ATTRIBUTES.ctTuple4, ATTRIBUTES.ctTuple6]);
+/** Sizes of attributes with one; nested ones and lists of labels have none. */
+const SIZES: readonly (number | undefined)[] = byNumber([...ATTRIBUTES_BY_NUMBER.values()]).map((entry, number) =>
+  number === KEY_ATTR.VLAN ? 2 : entry?.wireSize,
+);
+
+function byNumber(entries: readonly KeyAttribute[]): (KeyAttribute | undefined)[] {
+  const table = new Array<KeyAttribute | undefined>(1 + Math.max(...entries.map(({ number }) => number))).fill(
+    undefined,
+  );
+  for (const entry of entries) table[entry.number] = entry;
+  return table;
+}
 
 function nameOf(number: number): string {
   return NAMES.get(number) ?? ATTRIBUTES_BY_NUMBER.get(number)?.text ?? String(number);
@@ -88,27 +140,22 @@ export function judge(report: KeyReport): void {
   else if (report.extra.length > 0 || report.unknown.length > 0) report.fitness = 'too-much';
 }
 
-/** Sizes of attributes with one; nested ones and lists of labels have none. */
-function expectedSize(number: number): number | undefined {
-  if (number === KEY_ATTR.VLAN) return 2;
-  return ATTRIBUTES_BY_NUMBER.get(number)?.wireSize;
-}
-
 export function splitLevel(bytes: Uint8Array, offset: number, depth: number): Level {
-  const level: Level = { attributes: new Map() };
-  for (const attribute of walkAttributes(bytes, 'OVS_KEY_ATTR', offset)) {
+  const attributes = walkAttributes(bytes, 'OVS_KEY_ATTR', offset);
+  let encap: Level | undefined;
+  for (let i = 0; i < attributes.length; i++) {
+    const attribute = attributes[i];
     const { number } = attribute;
-    const name = nameOf(number);
-    const size = expectedSize(number);
-    if (size !== undefined) checkSize(attribute, name, size);
-    if (level.attributes.has(number)) throw new OdpAttributeError(name, attribute.offset, 'given twice');
-    level.attributes.set(number, attribute);
-    if (number === KEY_ATTR.ENCAP) {
-      if (depth === ENCAP_DEPTH_MAX) throw new OdpAttributeError(name, attribute.offset, 'nested too deep');
-      level.encap = splitLevel(attribute.payload, attribute.offset + ATTRIBUTE_HEADER_SIZE, depth + 1);
+    const size = SIZES[number];
+    if (size !== undefined && attribute.size !== size) checkSize(attribute, nameOf(number), size);
+    for (let j = 0; j < i; j++) {
+      if (attributes[j].number === number) throw new OdpAttributeError(nameOf(number), attribute.offset, 'given twice');
     }
+    if (number !== KEY_ATTR.ENCAP) continue;
+    if (depth === ENCAP_DEPTH_MAX) throw new OdpAttributeError('ENCAP', attribute.offset, 'nested too deep');
+    encap = splitLevel(attribute.payload, attribute.offset + ATTRIBUTE_HEADER_SIZE, depth + 1);
   }
-  return level;
+  return new Level(attributes, encap);
 }
 
 /**
@@ -116,43 +163,40 @@ export function splitLevel(bytes: Uint8Array, offset: number, depth: number): Le
  * has a wrong size, and values that no packet has; what is missing or too much is in the report.
  */
 export function decodeKeyAttributes(bytes: Uint8Array): KeyReport & { key: Uint8Array } {
-  const reader: Reader = { flat: new Uint8Array(KEY_SIZE), isMask: false, report: newReport() };
-  const level = splitLevel(bytes, 0, 0);
-  const tuples = [ATTRIBUTES.ctTuple4, ATTRIBUTES.ctTuple6].filter(({ number }) => level.attributes.has(number));
-  readMetadata(reader, level);
-  readTagged(reader, level, 0);
-  const family = ctTupleOfType(reader.flat);
-  for (const tuple of tuples) if (tuple !== family) reader.report.extra.push(tuple.text);
-  judge(reader.report);
-  return { key: reader.flat, ...reader.report };
+  const key = new Uint8Array(KEY_SIZE);
+  const { fitness, missing, extra, unknown } = decodeLevel(splitLevel(bytes, 0, 0), key);
+  return { fitness, missing, extra, unknown, key };
 }
 
-export function take(level: Level, number: number): Attribute | undefined {
-  const attribute = level.attributes.get(number);
-  level.attributes.delete(number);
-  return attribute;
+/** The same of a list that was split, whose attributes are taken; `flat` is KEY_SIZE zeros that become the key. */
+export function decodeLevel(level: Level, flat: Uint8Array): KeyReport {
+  const reader: Reader = { flat, isMask: false, report: newReport() };
+  readMetadata(reader, level);
+  readTagged(reader, level, 0);
+  const { report } = reader;
+  const family = ctTupleOfType(flat);
+  for (const tuple of [ATTRIBUTES.ctTuple4, ATTRIBUTES.ctTuple6])
+    if (tuple !== family && level.find(tuple.number) !== undefined) report.extra.push(tuple.text);
+  judge(report);
+  return report;
 }
 
 export function readMetadata(reader: Reader, level: Level): void {
   const { flat, isMask } = reader;
-  if (!isMask && !level.attributes.has(ATTRIBUTES.inPort.number)) writePortNone(flat);
-  for (const number of METADATA_NUMBERS) {
-    const attribute = take(level, number);
-    const entry = ATTRIBUTES_BY_NUMBER.get(number);
-    if (attribute !== undefined && entry !== undefined) store(reader, entry, attribute);
-  }
-  const tunnel = take(level, KEY_ATTR.TUNNEL);
+  if (!isMask && level.find(ATTRIBUTES.inPort.number) === undefined) writePortNone(flat);
+  level.takeAll((attribute, entry) => store(reader, entry, attribute), METADATA_BY_NUMBER);
+  const tunnel = level.take(KEY_ATTR.TUNNEL);
   if (tunnel !== undefined) {
     const at = tunnel.offset + ATTRIBUTE_HEADER_SIZE;
     decodeTunnel(tunnel.payload, at, flat, isMask ? 'mask' : 'key', (attribute) => keep(reader, 'TUNNEL', attribute));
   }
-  const eth = take(level, ATTRIBUTES.eth.number);
+  const eth = level.take(ATTRIBUTES.eth.number);
   const isTyped = readBe32(flat, KEY_PACKET_TYPE) !== 0;
   if (eth !== undefined && isTyped && !isMask) reader.report.extra.push('eth');
   else if (eth !== undefined) store(reader, ATTRIBUTES.eth, eth);
   else if (!isMask && !isTyped) {
     // A packet without an Ethernet header has its type as packet type.
-    const type = level.attributes.get(KEY_ATTR.ETHERTYPE);
+    const type = level.find(KEY_ATTR.ETHERTYPE);
     if (type !== undefined) flat.set([0, 1, ...type.payload], KEY_PACKET_TYPE);
     else reader.report.missing.push('eth');
   }
@@ -168,24 +212,27 @@ function keep(reader: Reader, owner: string, { number, payload }: Attribute): vo
 
 /** Writes an attribute of the field table; bits that no field has must be zero in a key and do not count in a mask. */
 export function store({ flat, isMask }: Reader, entry: KeyAttribute, attribute: Attribute): void {
-  const { payload } = attribute;
-  for (const { at, kind, name } of entry.wire ?? []) {
-    for (let i = 0; i < kind.size; i++) {
-      if (!isMask && (payload[at + i] & ~kind.full[i]) !== 0)
-        throw new OdpAttributeError(
-          `${entry.text} ${name}`.trim(),
-          attribute.offset,
-          'bits beyond the width of the field',
-        );
-    }
+  const { bytes, start } = attribute;
+  if (isMask) {
+    storeMaskPayload(entry, bytes, start, flat);
+    if (entry.isNarrow) for (const slot of entry.flat) clip(flat, slot.at, slot.kind.full);
+    return;
   }
-  if (!isMask && entry === ATTRIBUTES.arp && payload[8] !== 0)
-    throw new OdpAttributeError('arp op', attribute.offset, `${readBe16(payload, 8)} is above 255`);
-  storePayload(entry, payload, flat, isMask);
-  if (!isMask && (entry === ATTRIBUTES.ipv4 || entry === ATTRIBUTES.ipv6) && flat[KEY_IP_FRAG] > 2)
+  if (entry.isNarrow) checkBits(entry, attribute);
+  if (entry === ATTRIBUTES.arp && bytes[start + 8] !== 0)
+    throw new OdpAttributeError('arp op', attribute.offset, `${readBe16(bytes, start + 8)} is above 255`);
+  storePayload(entry, bytes, start, flat);
+  if ((entry === ATTRIBUTES.ipv4 || entry === ATTRIBUTES.ipv6) && flat[KEY_IP_FRAG] > 2)
     throw new OdpAttributeError(`${entry.text} frag`, attribute.offset, `${flat[KEY_IP_FRAG]} is no fragment type`);
-  if (isMask) for (const slot of entry.flat) clip(flat, slot.at, slot.kind.full);
-  else if (entry === ATTRIBUTES.ndExt) flat[KEY_FLAGS] |= KEY_FLAG_ND_EXT;
+  if (entry === ATTRIBUTES.ndExt) flat[KEY_FLAGS] |= KEY_FLAG_ND_EXT;
+}
+
+function checkBits({ text, bits, wire = [] }: KeyAttribute, { bytes, start, offset }: Attribute): void {
+  for (let i = 0; i < bits.length; i++) {
+    if ((bytes[start + i] & ~bits[i]) === 0) continue;
+    const name = wire.find(({ at, kind }) => i >= at && i < at + kind.size)?.name ?? '';
+    throw new OdpAttributeError(`${text} ${name}`.trim(), offset, 'bits beyond the width of the field');
+  }
 }
 
 function clip(flat: Uint8Array, at: number, full: Uint8Array): void {
@@ -194,34 +241,34 @@ function clip(flat: Uint8Array, at: number, full: Uint8Array): void {
 
 function readTagged(reader: Reader, level: Level, index: number): void {
   const { flat, report } = reader;
-  const type = level.attributes.get(KEY_ATTR.ETHERTYPE);
-  const value = type === undefined ? undefined : readBe16(type.payload, 0);
-  const vlan = take(level, KEY_ATTR.VLAN);
-  const tci = vlan === undefined ? 0 : readBe16(vlan.payload, 0);
+  const type = level.find(KEY_ATTR.ETHERTYPE);
+  const value = type === undefined ? undefined : readBe16(type.bytes, type.start);
+  const vlan = level.take(KEY_ATTR.VLAN);
+  const tci = vlan === undefined ? 0 : readBe16(vlan.bytes, vlan.start);
   const hasNoEthernet = readBe32(flat, KEY_PACKET_TYPE) !== 0;
   if (index === TAGS.length || hasNoEthernet || (vlan === undefined && !isVlanType(value ?? 0))) {
     if (vlan !== undefined) report.extra.push('VLAN');
     readNetwork(reader, level);
     return;
   }
-  const encap = take(level, KEY_ATTR.ENCAP) && level.encap;
+  const encap = level.take(KEY_ATTR.ENCAP) && level.encap;
   if (vlan === undefined) report.missing.push('VLAN');
   if (encap === undefined) report.missing.push('ENCAP');
   if (vlan !== undefined && (tci & VLAN_PRESENT) === 0) {
     if (tci !== 0) throw new OdpAttributeError('VLAN', vlan.offset, 'without the bit that says that there is a tag');
-    for (const number of encap?.attributes.keys() ?? []) report.extra.push(nameOf(number));
+    for (const { number } of encap?.attributes ?? []) report.extra.push(nameOf(number));
   }
   if (tci === 0) {
     // Cut in the tag: its type is the type of the frame. The kernel writes zero for it.
     if (value && !isVlanType(value)) throw new OdpAttributeError('ETHERTYPE', type?.offset ?? 0, 'no TPID before VLAN');
-    take(level, KEY_ATTR.ETHERTYPE);
+    level.take(KEY_ATTR.ETHERTYPE);
     writeBe16(flat, KEY_ETH_TYPE, value || 0x8100);
     finishLevel(reader, level);
     return;
   }
   if (value !== undefined && !isVlanType(value))
     throw new OdpAttributeError('ETHERTYPE', type?.offset ?? 0, 'no TPID before VLAN');
-  take(level, KEY_ATTR.ETHERTYPE);
+  level.take(KEY_ATTR.ETHERTYPE);
   if (type === undefined) report.missing.push('ETHERTYPE');
   writeBe16(flat, TAGS[index].tpid, value ?? 0);
   writeBe16(flat, TAGS[index].tci, tci);
@@ -231,33 +278,39 @@ function readTagged(reader: Reader, level: Level, index: number): void {
 
 /** Whatever has not been taken is unknown or more than the types lead to. */
 export function finishLevel(reader: Reader, level: Level): void {
-  for (const [number, attribute] of level.attributes) {
+  for (const attribute of level.rest) {
+    const { number } = attribute;
     const known = NAMES.has(number) || ATTRIBUTES_BY_NUMBER.has(number);
     if (known) reader.report.extra.push(nameOf(number));
     else keep(reader, 'OVS_KEY_ATTR', attribute);
   }
-  level.attributes.clear();
 }
 
 function readNetwork(reader: Reader, level: Level): void {
-  const { flat, report } = reader;
-  const type = take(level, KEY_ATTR.ETHERTYPE);
-  const value = type === undefined ? ETH_TYPE_LLC : readBe16(type.payload, 0);
+  const { flat } = reader;
+  const type = level.take(KEY_ATTR.ETHERTYPE);
+  const value = type === undefined ? ETH_TYPE_LLC : readBe16(type.bytes, type.start);
   if (type !== undefined && value <= LLC_MAX)
     throw new OdpAttributeError('ETHERTYPE', type.offset, `0x${value.toString(16)} is a length`);
   writeBe16(flat, KEY_ETH_TYPE, value);
   if (isMplsType(value)) readLabels(reader, level);
   // Each layer is stored before the next is asked for: its protocol decides.
-  const done = new Set<KeyAttribute>();
-  for (let next = nextLayer(flat, done); next !== undefined; next = nextLayer(flat, done)) {
-    done.add(next);
-    const attribute = next.number === 0 ? undefined : take(level, next.number);
-    if (attribute !== undefined) {
-      if (next === ATTRIBUTES.nsh) readNsh(reader, attribute);
-      else store(reader, next, attribute);
-    } else if (!OPTIONAL.has(next)) report.missing.push(next.text);
+  let layers = networkOf(flat);
+  for (let i = 0; i < layers.length; i++) {
+    readLayer(reader, level, layers[i]);
+    layers = networkOf(flat);
   }
+  // What only userspace knows of neighbour discovery is there when the list has it.
+  if (layers.at(-1) === ATTRIBUTES.nd) readLayer(reader, level, ATTRIBUTES.ndExt);
   finishLevel(reader, level);
+}
+
+function readLayer(reader: Reader, level: Level, entry: KeyAttribute): void {
+  const attribute = entry.number === 0 ? undefined : level.take(entry.number);
+  if (attribute === undefined) {
+    if (!OPTIONAL.has(entry)) reader.report.missing.push(entry.text);
+  } else if (entry === ATTRIBUTES.nsh) readNsh(reader, attribute);
+  else store(reader, entry, attribute);
 }
 
 /** A key may do without these. */
@@ -268,15 +321,9 @@ const OPTIONAL: ReadonlySet<KeyAttribute> = new Set([
   ATTRIBUTES.igmp,
 ]);
 
-function nextLayer(flat: Uint8Array, done: ReadonlySet<KeyAttribute>): KeyAttribute | undefined {
-  const layers = networkOf(flat);
-  if (layers.includes(ATTRIBUTES.nd) && !layers.includes(ATTRIBUTES.ndExt)) layers.push(ATTRIBUTES.ndExt);
-  return layers.find((entry) => !done.has(entry));
-}
-
 function readLabels(reader: Reader, level: Level): void {
   const { flat, report } = reader;
-  const attribute = take(level, KEY_ATTR.MPLS);
+  const attribute = level.take(KEY_ATTR.MPLS);
   if (attribute === undefined) {
     report.missing.push('MPLS');
     return;
@@ -286,14 +333,14 @@ function readLabels(reader: Reader, level: Level): void {
   if (size === 0) report.missing.push('MPLS');
   flat.set(attribute.payload.subarray(0, size), KEY_MPLS_LSE0);
   flat[KEY_MPLS_COUNT] = size / 4;
-  if (size < attribute.payload.length) report.extra.push('MPLS');
+  if (size < attribute.size) report.extra.push('MPLS');
 }
 
 export function labelsSize(attribute: Attribute): number {
-  const { length } = attribute.payload;
-  if (length % 4 !== 0)
-    throw new OdpAttributeError('MPLS', attribute.offset, `payload of ${length} bytes, a multiple of 4 expected`);
-  return Math.min(length, 4 * MPLS_DEPTH_MAX);
+  const { size } = attribute;
+  if (size % 4 !== 0)
+    throw new OdpAttributeError('MPLS', attribute.offset, `payload of ${size} bytes, a multiple of 4 expected`);
+  return Math.min(size, 4 * MPLS_DEPTH_MAX);
 }
 
 export function readNsh(reader: Reader, nsh: Attribute): void {

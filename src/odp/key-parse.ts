@@ -29,7 +29,7 @@ import {
   writeBe16,
   writeBe32,
 } from './layers.ts';
-import { clearUnmatched, type FlatMatch, isEthTypeValid, matchUntagged, newFlatMatch } from './match.ts';
+import { clearUnmatchedOf, type FlatMatch, isEthTypeValid, matchUntagged, newFlatMatch } from './match.ts';
 import { NameTable, TextScanner } from './scanner.ts';
 import { decodeTunnel } from './tunnel.ts';
 import { scanTunnel } from './tunnel-scan.ts';
@@ -98,10 +98,10 @@ const NAMES = new NameTable<Named>([
 export function parseMatch(text: string): FlatMatch {
   const parse = parseText(text, newFlatMatch());
   checkPrerequisites(parse, parse.flat.mask);
-  const { key, mask } = parse.flat;
-  key[KEY_MPLS_COUNT] = 0;
-  clearUnmatched(key, mask);
-  return { key, mask };
+  const { flat } = parse;
+  flat.key[KEY_MPLS_COUNT] = 0;
+  clearUnmatchedOf(flat);
+  return flat;
 }
 
 /** Where parseKey has the masks that it reads and forgets. */

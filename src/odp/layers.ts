@@ -123,58 +123,84 @@ export function isMplsType(type: number | undefined): boolean {
   return type === ETH_P_MPLS_UC || type === ETH_P_MPLS_MC;
 }
 
+/** Attributes of headers, one behind the other. Made once: keys are asked for them often. */
+export type Layers = readonly KeyAttribute[];
+
+const A = ATTRIBUTES;
+const NONE: Layers = [];
+const TCP: Layers = [A.tcp, A.tcpFlags];
+const UDP: Layers = [A.udp];
+const SCTP: Layers = [A.sctp];
+const ICMP: Layers = [A.icmp];
+const IGMP: Layers = [A.igmp];
+const ICMPV6: Layers = [A.icmpv6];
+const ND: Layers = [A.icmpv6, A.nd];
+const ND_EXTENDED: Layers = [A.icmpv6, A.nd, A.ndExt];
+const ARP: Layers = [A.arp];
+const NSH: Layers = [A.nsh];
+
+/** What comes of `head` before each of the transports. */
+function before(head: Layers, transports: readonly Layers[]): ReadonlyMap<Layers, Layers> {
+  return new Map(transports.map((transport) => [transport, [...head, ...transport]]));
+}
+
+const IPV4 = before([A.ipv4], [NONE, TCP, UDP, SCTP, ICMP, IGMP]);
+const IPV6_TRANSPORTS = [NONE, TCP, UDP, SCTP, ICMPV6, ND, ND_EXTENDED];
+const IPV6 = before([A.ipv6], IPV6_TRANSPORTS);
+const IPV6_EXTENDED = before([A.ipv6, A.ipv6Exthdrs], IPV6_TRANSPORTS);
+
 /**
  * Attributes after the Ethernet type in wire order; MPLS, which is no plain attribute, is not among them. The extension headers
- * of an exact IPv6 key are only when there are some.
+ * of an exact IPv6 key are only when there are some, or when `whole`.
  */
-export function layersOf(key: Uint8Array, mask?: Uint8Array): KeyAttribute[] {
+export function layersOf(key: Uint8Array, mask?: Uint8Array, whole = false): Layers {
   switch (fixedEthType(key, mask)) {
     case ETH_P_IP:
-      return [ATTRIBUTES.ipv4, ...transportOf(key, mask, false)];
-    case ETH_P_IPV6:
-      return mask === undefined && readBe16(key, KEY_IPV6_EXTHDRS) === 0
-        ? [ATTRIBUTES.ipv6, ...transportOf(key, mask, true)]
-        : [ATTRIBUTES.ipv6, ATTRIBUTES.ipv6Exthdrs, ...transportOf(key, mask, true)];
+      return IPV4.get(transportOf(key, mask, false)) ?? NONE;
+    case ETH_P_IPV6: {
+      const extended = whole || mask !== undefined || readBe16(key, KEY_IPV6_EXTHDRS) !== 0;
+      return (extended ? IPV6_EXTENDED : IPV6).get(transportOf(key, mask, true)) ?? NONE;
+    }
     case ETH_P_ARP:
     case ETH_P_RARP:
-      return [ATTRIBUTES.arp];
+      return ARP;
     case ETH_P_NSH:
-      return [ATTRIBUTES.nsh];
+      return NSH;
     default:
-      return [];
+      return NONE;
   }
 }
 
-function transportOf(key: Uint8Array, mask: Uint8Array | undefined, ipv6: boolean): KeyAttribute[] {
-  if (mask !== undefined && mask[KEY_IP_PROTO] !== 0xff) return [];
-  if (key[KEY_IP_FRAG] === FRAG_LATER && (mask === undefined || mask[KEY_IP_FRAG] === 0xff)) return [];
+function transportOf(key: Uint8Array, mask: Uint8Array | undefined, ipv6: boolean): Layers {
+  if (mask !== undefined && mask[KEY_IP_PROTO] !== 0xff) return NONE;
+  if (key[KEY_IP_FRAG] === FRAG_LATER && (mask === undefined || mask[KEY_IP_FRAG] === 0xff)) return NONE;
   switch (key[KEY_IP_PROTO]) {
     case IPPROTO_TCP:
-      return [ATTRIBUTES.tcp, ATTRIBUTES.tcpFlags];
+      return TCP;
     case IPPROTO_UDP:
-      return [ATTRIBUTES.udp];
+      return UDP;
     case IPPROTO_SCTP:
-      return [ATTRIBUTES.sctp];
+      return SCTP;
     case IPPROTO_ICMP:
-      return ipv6 ? [] : [ATTRIBUTES.icmp];
+      return ipv6 ? NONE : ICMP;
     case IPPROTO_IGMP:
-      return ipv6 ? [] : [ATTRIBUTES.igmp];
+      return ipv6 ? NONE : IGMP;
     case IPPROTO_ICMPV6:
-      return ipv6 ? [ATTRIBUTES.icmpv6, ...discoveryOf(key, mask)] : [];
+      return ipv6 ? discoveryOf(key, mask) : NONE;
     default:
-      return [];
+      return NONE;
   }
 }
 
-function discoveryOf(key: Uint8Array, mask: Uint8Array | undefined): KeyAttribute[] {
+function discoveryOf(key: Uint8Array, mask: Uint8Array | undefined): Layers {
   const type = readBe16(key, KEY_TP_SRC);
   const exact = mask === undefined || (mask[KEY_TP_SRC + 1] === 0xff && mask[KEY_TP_DST + 1] === 0xff);
-  if (!exact || (type !== ND_SOLICIT && type !== ND_ADVERT) || readBe16(key, KEY_TP_DST) !== 0) return [];
+  if (!exact || (type !== ND_SOLICIT && type !== ND_ADVERT) || readBe16(key, KEY_TP_DST) !== 0) return ICMPV6;
   const extended =
     mask === undefined
       ? (key[KEY_FLAGS] & KEY_FLAG_ND_EXT) !== 0 || groupHasBits(ATTRIBUTES.ndExt.flat, key)
       : readBe32(mask, KEY_ND_RESERVED) !== 0 || mask[KEY_ND_OPTIONS_TYPE] !== 0;
-  return extended ? [ATTRIBUTES.nd, ATTRIBUTES.ndExt] : [ATTRIBUTES.nd];
+  return extended ? ND_EXTENDED : ND;
 }
 
 /** The mask that matches all of a key. Nobody may write to it. */
@@ -222,7 +248,7 @@ export function missingPrerequisite(
   name: FieldName | 'mpls',
   key: Uint8Array,
   mask: Uint8Array,
-  layers: readonly KeyAttribute[],
+  layers: Layers,
 ): string | undefined {
   const requirement = PREREQUISITES[name];
   if (requirement === undefined) return undefined;

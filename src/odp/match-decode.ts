@@ -12,7 +12,6 @@ import {
   KEY_MPLS_LSE0,
   KEY_NSH_CONTEXT,
   KEY_NSH_MDTYPE,
-  KEY_SIZE,
   KEY_TUN_FLAGS,
   KEY_TUN_ID,
   KEY_TUN_PROTO,
@@ -24,11 +23,11 @@ import { ATTRIBUTES, NSH_MD1_SIZE } from './fields.ts';
 import { groupHasBits } from './groups.ts';
 import { KEY_ATTR, NSH_MD1, networkOf } from './key-attributes.ts';
 import {
-  decodeKeyAttributes,
+  decodeLevel,
   finishLevel,
   judge,
   type KeyReport,
-  type Level,
+  Level,
   labelsSize,
   newReport,
   type Reader,
@@ -36,10 +35,9 @@ import {
   readNsh,
   splitLevel,
   store,
-  take,
 } from './key-decode.ts';
-import { isMplsType, layersOf, missingPrerequisite, readBe16, TAGS, tagState } from './layers.ts';
-import { type FlatMatch, maskedKey, matchUntagged } from './match.ts';
+import { isMplsType, layersOf, missingPrerequisite, readBe16, TAGS, tagState, writeBe16 } from './layers.ts';
+import { clearUnmatchedOf, type FlatMatch, matchUntagged, newFlatMatch } from './match.ts';
 import { hasTunnel, setTunnelFlags, TUN_FLAG, TUNNEL_ATTR } from './tunnel.ts';
 import type { FieldName } from './types.ts';
 
@@ -49,31 +47,35 @@ import type { FieldName } from './types.ts';
  * differ in size from the key's, or that matches a header whose type it does not match whole.
  */
 export function decodeMatchAttributes(key: Uint8Array, mask?: Uint8Array): KeyReport & FlatMatch {
-  const { key: flat, ...report } = decodeKeyAttributes(key);
-  const reader: Reader = { flat: new Uint8Array(KEY_SIZE), isMask: true, report: newReport() };
+  const keyLevel = splitLevel(key, 0, 0);
+  const match = newFlatMatch();
+  const flat = match.key;
+  const report = decodeLevel(keyLevel, flat);
+  const reader: Reader = { flat: match.mask, isMask: true, report: newReport() };
   const level = splitLevel(mask ?? exactMaskOf(key), 0, 0);
-  checkSizes(splitLevel(key, 0, 0), level);
+  checkSizes(keyLevel, level);
   if (hasEmptyLabels(level)) report.missing = report.missing.filter((name) => name !== 'MPLS');
   readMetadata(reader, level);
   // The kernel gives every mask a tunnel. For a key without one it says nothing, unless a field in it is matched.
-  if (!hasTunnel(flat)) {
+  if (!hasTunnel(flat) && level.find(KEY_ATTR.TUNNEL) !== undefined) {
     reader.flat[KEY_TUN_PROTO] = 0;
     if (hasTunnel(reader.flat, true)) reader.flat[KEY_TUN_PROTO] = 0xff;
   }
-  const match: FlatMatch = { key: flat, mask: reader.flat };
   readTagMask(reader, level, match, 0);
   if (mask === undefined) fillExact(match);
-  match.key[KEY_MPLS_COUNT] = 0;
-  match.key[KEY_FLAGS] = 0;
+  flat[KEY_MPLS_COUNT] = 0;
+  flat[KEY_FLAGS] = 0;
   report.extra.push(...reader.report.extra);
   report.unknown.push(...reader.report.unknown);
   judge(report);
-  return { ...report, key: maskedKey(match.key, match.mask), mask: match.mask };
+  clearUnmatchedOf(match);
+  const { fitness, missing, extra, unknown } = report;
+  return { fitness, missing, extra, unknown, key: flat, mask: match.mask };
 }
 
 /** Labels of which nothing is matched are an empty attribute in the kernel's answer, in key and mask. */
-function hasEmptyLabels({ attributes, encap }: Level): boolean {
-  return encap === undefined ? attributes.get(KEY_ATTR.MPLS)?.payload.length === 0 : hasEmptyLabels(encap);
+function hasEmptyLabels(level: Level): boolean {
+  return level.encap === undefined ? level.find(KEY_ATTR.MPLS)?.size === 0 : hasEmptyLabels(level.encap);
 }
 
 /** The attributes of a key with all payload bits set, which is what a missing mask stands for. */
@@ -110,16 +112,15 @@ function fillExact({ key, mask }: FlatMatch): void {
 
 /** Masks of lists whose size the key chooses must have that size. */
 function checkSizes(key: Level, mask: Level): void {
-  const labels = [key, mask].map((level) => level.attributes.get(KEY_ATTR.MPLS));
-  requireSameSize('MPLS', labels[0], labels[1]);
-  const options = [key, mask].map((level) => geneveOf(level.attributes.get(KEY_ATTR.TUNNEL)));
-  requireSameSize('TUNNEL GENEVE_OPTS', options[0], options[1]);
+  requireSameSize('MPLS', key.find(KEY_ATTR.MPLS), mask.find(KEY_ATTR.MPLS));
+  const [options, optionsMask] = [geneveOf(key.find(KEY_ATTR.TUNNEL)), geneveOf(mask.find(KEY_ATTR.TUNNEL))];
+  requireSameSize('TUNNEL GENEVE_OPTS', options, optionsMask);
   if (key.encap !== undefined && mask.encap !== undefined) checkSizes(key.encap, mask.encap);
 }
 
 function requireSameSize(name: string, key: Attribute | undefined, mask: Attribute | undefined): void {
-  if (key === undefined || mask === undefined || key.payload.length === mask.payload.length) return;
-  const reason = `mask of ${mask.payload.length} bytes for a key of ${key.payload.length}`;
+  if (key === undefined || mask === undefined || key.size === mask.size) return;
+  const reason = `mask of ${mask.size} bytes for a key of ${key.size}`;
   throw new OdpAttributeError(name, mask.offset, reason);
 }
 
@@ -135,20 +136,20 @@ function readTagMask(reader: Reader, level: Level, match: FlatMatch, index: numb
   if (state !== 'tag') {
     for (let i = index; i < TAGS.length; i++) matchUntagged(match, i);
     if (state === 'cut') {
-      take(level, KEY_ATTR.VLAN);
-      take(level, KEY_ATTR.ENCAP);
+      level.take(KEY_ATTR.VLAN);
+      level.take(KEY_ATTR.ENCAP);
     }
     readNetworkMask(reader, level, match);
     return;
   }
   const { tpid, tci } = TAGS[index];
-  const type = take(level, KEY_ATTR.ETHERTYPE);
-  const vlan = take(level, KEY_ATTR.VLAN);
-  const encap = take(level, KEY_ATTR.ENCAP) && level.encap;
-  if (type !== undefined) reader.flat.set(type.payload, tpid);
-  reader.flat.set(vlan?.payload ?? [0xff, 0xff], tci);
+  const type = level.take(KEY_ATTR.ETHERTYPE);
+  const vlan = level.take(KEY_ATTR.VLAN);
+  const encap = level.take(KEY_ATTR.ENCAP) && level.encap;
+  if (type !== undefined) writeBe16(reader.flat, tpid, readBe16(type.bytes, type.start));
+  writeBe16(reader.flat, tci, vlan === undefined ? 0xffff : readBe16(vlan.bytes, vlan.start));
   finishLevel(reader, level);
-  readTagMask(reader, encap ?? { attributes: new Map() }, match, index + 1);
+  readTagMask(reader, encap ?? new Level([]), match, index + 1);
 }
 
 /** A key of another metadata type has no context, so that nothing of it is matched. */
@@ -158,17 +159,17 @@ function readNshMask(reader: Reader, key: Uint8Array, attribute: Attribute): voi
 }
 
 function readNetworkMask(reader: Reader, level: Level, match: FlatMatch): void {
-  const type = take(level, KEY_ATTR.ETHERTYPE);
-  if (type !== undefined) reader.flat.set(type.payload, KEY_ETH_TYPE);
+  const type = level.take(KEY_ATTR.ETHERTYPE);
+  if (type !== undefined) writeBe16(reader.flat, KEY_ETH_TYPE, readBe16(type.bytes, type.start));
   const needed: [FieldName | 'mpls', number][] = [];
-  const labels = isMplsType(readBe16(match.key, KEY_ETH_TYPE)) ? take(level, KEY_ATTR.MPLS) : undefined;
+  const labels = isMplsType(readBe16(match.key, KEY_ETH_TYPE)) ? level.take(KEY_ATTR.MPLS) : undefined;
   if (labels !== undefined) {
     const bits = labels.payload.subarray(0, labelsSize(labels));
     reader.flat.set(bits, KEY_MPLS_LSE0);
     if (bits.some((byte) => byte !== 0)) needed.push(['mpls', labels.offset]);
   }
   for (const entry of networkOf(match.key)) {
-    const attribute = entry.number === 0 ? undefined : take(level, entry.number);
+    const attribute = entry.number === 0 ? undefined : level.take(entry.number);
     if (attribute === undefined) continue;
     if (entry === ATTRIBUTES.nsh) readNshMask(reader, match.key, attribute);
     else store(reader, entry, attribute);

@@ -32,6 +32,8 @@ import { hasTunnel } from './tunnel.ts';
 import { decodeTunnelMatch, encodeTunnelKey } from './tunnel-typed.ts';
 import { ETH_TYPE_LLC, type FieldName, type FlowMatch, type NumberMatch, type VlanMatch } from './types.ts';
 
+/** 32-bit words of a flat key. */
+const KEY_WORDS = KEY_SIZE / 4;
 /** Smallest value of an Ethernet type field that is a type. */
 const ETH_TYPE_MIN = 0x0600;
 
@@ -57,12 +59,18 @@ export function maskedKey(key: Uint8Array, mask: Uint8Array): Uint8Array {
 /** As maskedKey, in place. */
 export function clearUnmatched(key: Uint8Array, mask: Uint8Array): void {
   if (key.length === KEY_SIZE && mask.length === KEY_SIZE && (key.byteOffset | mask.byteOffset) % 4 === 0) {
-    const words = new Int32Array(key.buffer, key.byteOffset, KEY_SIZE / 4);
-    const bits = new Int32Array(mask.buffer, mask.byteOffset, KEY_SIZE / 4);
-    for (let i = 0; i < KEY_SIZE / 4; i++) words[i] &= bits[i];
+    const words = new Int32Array(key.buffer, key.byteOffset, KEY_WORDS);
+    const bits = new Int32Array(mask.buffer, mask.byteOffset, KEY_WORDS);
+    for (let i = 0; i < KEY_WORDS; i++) words[i] &= bits[i];
   } else {
     for (let i = 0; i < key.length; i++) key[i] &= mask[i];
   }
+}
+
+/** As clearUnmatched, for what newFlatMatch gave: one view over both. */
+export function clearUnmatchedOf({ key }: FlatMatch): void {
+  const words = new Int32Array(key.buffer);
+  for (let i = 0; i < KEY_WORDS; i++) words[i] &= words[KEY_WORDS + i];
 }
 
 /** Marks a tag as absent: all bits of its words must be zero. */
@@ -105,7 +113,7 @@ export function encodeMatch(match: FlowMatch): FlatMatch {
     const missing = missingPrerequisite(name, flat.key, flat.mask, layers);
     if (missing !== undefined) throw new OdpFieldError(name, `needs ${missing}`, missing);
   }
-  clearUnmatched(flat.key, flat.mask);
+  clearUnmatchedOf(flat);
   return flat;
 }
 

@@ -28,7 +28,7 @@ export function hexDigit(code: number): number {
   return lower >= LOWER_A && lower <= LOWER_A + 5 ? lower - LOWER_A + 10 : 16;
 }
 
-function isDigit(code: number): boolean {
+export function isDigit(code: number): boolean {
   return code >= ZERO && code <= NINE;
 }
 
