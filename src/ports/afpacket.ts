@@ -10,6 +10,7 @@ import * as C from '../../assembly/constants.ts';
 import { DatapathError } from '../errors.ts';
 import type { NativePacketOptions, NativePacketSocket } from '../native/io.ts';
 import type { NativeAddon } from '../native/load.ts';
+import { type LinkListener, linkWatch } from './link-watch.ts';
 import { findLink, type Link } from './links.ts';
 import type { PortContext } from './port.ts';
 import { QueuePort, refusal, requireAddon, within } from './queue-port.ts';
@@ -45,12 +46,14 @@ const RING_OPERATIONS: readonly string[] = ['PACKET_VERSION', 'PACKET_RX_RING', 
 const PACKET_FANOUT_HASH = 0;
 const PACKET_FANOUT_FLAG_UNIQUEID = 0x2000;
 
-export class AfPacketPort extends QueuePort {
+export class AfPacketPort extends QueuePort implements LinkListener {
   readonly type: string = 'afpacket';
-  readonly ifindex: number;
-  readonly #sockets: NativePacketSocket[] = [];
+  readonly interfaceName: string;
   readonly #options: Required<Omit<AfPacketPortOptions, 'interface' | 'ring'>>;
+  readonly #sockets: NativePacketSocket[] = [];
   #ring: 'mapped' | 'copied';
+  #ifindex = 0;
+  #dropsBefore = 0;
 
   /** Throws ERR_NO_SUCH_INTERFACE, ERR_PORT_PERMISSION, ERR_PORT_SYSTEM, ERR_NATIVE_UNAVAILABLE, RangeError. */
   constructor(context: PortContext, options: AfPacketPortOptions = {}) {
@@ -60,15 +63,65 @@ export class AfPacketPort extends QueuePort {
     within('frames', frames, FRAMES_MIN, FRAMES_MAX);
     this.#options = { queues, frames, promiscuous };
     this.#ring = ring;
-    const addon = requireAddon(context.name);
-    const link = requireInterface(context.name, options.interface ?? context.name);
-    this.ifindex = link.ifindex;
+    this.interfaceName = options.interface ?? context.name;
+    requireAddon(context.name);
+    this.#attach(requireInterface(context.name, this.interfaceName));
+    linkWatch.add(this);
+  }
+
+  /** Of the interface; 0 while there is none. */
+  get ifindex(): number {
+    return this.#ifindex;
+  }
+
+  #attach(link: Link): void {
+    const { queues } = this.#options;
+    const addon = requireAddon(this.name);
     this.opening(() => {
       const rx = Array.from({ length: queues }, (_, i) => this.#openQueue(addon, link, i));
       const fdOf = (slot: number): number => this.#sockets[slot % queues].fd;
-      const tx = this.blocks.transmitQueues(C.QUEUE_KIND_PACKET_TX, context.portNo, context.workerSlots, fdOf);
+      const tx = this.blocks.transmitQueues(
+        C.QUEUE_KIND_PACKET_TX,
+        this.context.portNo,
+        this.context.workerSlots,
+        fdOf,
+      );
       this.open(C.RX_QUEUES, this.blocks.receiveTable(rx), C.TX_QUEUES, tx);
     });
+    this.#ifindex = link.ifindex;
+  }
+
+  /**
+   * An interface that is gone is left: what goes out to it is dropped by name (noPort). One that is there again under its name is taken, if it can
+   * be. Going down and up and another MTU are the kernel's business: frames longer than the ring's are fetched.
+   */
+  linkChanged(link: Link | undefined): void {
+    if (link === undefined) {
+      this.#ifindex = 0;
+      this.detach();
+    } else if (this.#ifindex === 0 && link.ethernet) {
+      this.whenDetached(() => this.#attachAgain(link));
+    }
+  }
+
+  #attachAgain(link: Link): void {
+    if (this.#ifindex !== 0) return;
+    try {
+      this.#attach(link);
+    } catch (error) {
+      // what the kernel refuses now it may grant when the interface changes again
+      if (!(error instanceof DatapathError)) throw error;
+    }
+  }
+
+  override service(): boolean {
+    linkWatch.look();
+    return false;
+  }
+
+  override async release(): Promise<void> {
+    linkWatch.remove(this);
+    await super.release();
   }
 
   /** A queue over a mapped ring; where the kernel refuses one, over frames that the shim fills. */
@@ -113,17 +166,19 @@ export class AfPacketPort extends QueuePort {
 
   /** Frames that the kernel lost because the rings were full. */
   override get kernelDrops(): number {
-    return this.#sockets.reduce((sum, socket) => sum + socket.counts().drops, 0);
+    return this.#sockets.reduce((sum, socket) => sum + socket.counts().drops, this.#dropsBefore);
   }
 
   protected override closeDescriptors(): void {
-    for (const socket of this.#sockets) socket.close();
+    this.#dropsBefore = this.kernelDrops;
+    for (const socket of this.#sockets.splice(0)) socket.close();
   }
 
   override describe(): string {
     const { queues } = this.#options;
     const what = this.#ring === 'mapped' ? 'ring in memory' : 'copied';
-    return queues === 1 ? what : `${queues} queues, ${what}`;
+    const state = this.#ifindex === 0 ? [`interface ${this.interfaceName} is gone`] : [];
+    return [...(queues === 1 ? [] : [`${queues} queues`]), what, ...state].join(', ');
   }
 }
 

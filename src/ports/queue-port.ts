@@ -13,13 +13,16 @@ import { QueueBlocks } from './queues.ts';
 
 export abstract class QueuePort extends Port {
   protected readonly blocks: QueueBlocks;
+  /** What is being taken back now. */
+  #detaching: Promise<void> | undefined;
+  #released = false;
 
   constructor(context: PortContext) {
     super(context);
     this.blocks = new QueueBlocks(context.memory, `port ${context.name}`);
   }
 
-  /** Runs what opens the port; when it throws, nothing is left behind. */
+  /** Runs what opens the queues and the descriptor; when it throws, nothing is left behind. */
   protected opening(work: () => void): void {
     try {
       work();
@@ -38,10 +41,29 @@ export abstract class QueuePort extends Port {
     return worker === 0 ? 0 : ((worker - 1 + index) % (workerSlots - 1)) + 1;
   }
 
-  override async release(): Promise<void> {
+  /** Closes the port's descriptor in memory, and when no worker has its queues in hand any more, everything behind it. */
+  protected detach(): void {
+    this.context.memory.wasm.closePort(this.portNo);
+    this.#detaching ??= this.#takeBack().finally(() => {
+      this.#detaching = undefined;
+    });
+  }
+
+  /** Runs `work` at once, or when what is being taken back is back; never for a port that is released. */
+  protected whenDetached(work: () => void): void {
+    if (this.#detaching === undefined) work();
+    else void this.#detaching.then(() => (this.#released ? undefined : work()));
+  }
+
+  async #takeBack(): Promise<void> {
     await quiesce(this.context.memory, this.context.workerSlots);
     this.closeDescriptors();
     this.blocks.release();
+  }
+
+  override async release(): Promise<void> {
+    this.#released = true;
+    await (this.#detaching ?? this.#takeBack());
   }
 }
 

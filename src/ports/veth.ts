@@ -32,7 +32,8 @@ export class VethPort extends AfPacketPort {
   }
 
   override async release(): Promise<void> {
+    const { ifindex } = this;
     await super.release();
-    if (findLink(this.name)?.ifindex === this.ifindex) deleteLink(this.ifindex);
+    if (ifindex !== 0 && findLink(this.name)?.ifindex === ifindex) deleteLink(ifindex);
   }
 }

@@ -83,11 +83,11 @@ function poll(datapath: DatapathMemory, slot: number): number {
       datapath.setU64(area + C.WORKER_BUSY_NS, Math.floor(busyNs));
     }
     const n = datapath.wasm.poll(BREATHS);
-    const isKicked = pump?.turn() ?? false;
+    pump?.turn();
     received += n;
     isBusy = n > 0;
     if (isBusy) lastMs = nowMs;
-    else if (nowMs - lastMs < SPIN_MS || isKicked) continue;
+    else if (nowMs - lastMs < SPIN_MS) continue;
     else if (pump !== undefined && hasWake) pump.sleep();
     else Atomics.wait(datapath.int32, stop, 0, NAP_MS);
   }

@@ -140,6 +140,11 @@ export class Lab {
     ip('link', 'set', 'br0', 'up');
   }
 
+  /** Ends the namespace of a host, and with it its interface and the wire. */
+  end(host) {
+    process.kill(host.pid, 'SIGKILL');
+  }
+
   close() {
     for (const child of this.#children) child.kill('SIGKILL');
   }

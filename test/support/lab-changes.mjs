@@ -1,0 +1,115 @@
+/*
+ * What happens to interfaces while a datapath has ports on them: three hosts, of which two talk to each other all the time, and the third one's
+ * wire is pulled, renamed, moved and made anew. Prints what each step came to, as JSON.
+ *
+ *     unshare -n node lab-changes.mjs afpacket[,OPTION...]
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ip, Lab } from './lab.mjs';
+import { datapathBetween } from './lab-exercise.mjs';
+
+const lab = new Lab();
+const hosts = [1, 2, 3].map((n) => lab.host(`h${n}`, { ipv4: `10.0.0.${n}/24` }));
+const [h1, h2, h3] = hosts;
+const datapath = await datapathBetween(lab, process.argv[2]);
+const addressOf = ({ ipv4 }) => ipv4.split('/')[0];
+const outcomes = {};
+
+/** Whether a ping is answered within `seconds`. */
+async function answers(from, to, seconds = 5, ...options) {
+  const { status } = await lab.start(
+    from,
+    'ping',
+    '-c',
+    '1',
+    '-i',
+    '0.05',
+    '-w',
+    String(seconds),
+    ...options,
+    addressOf(to),
+  ).ended;
+  return status === 0;
+}
+
+const describe = (name) => datapath.ports.get(name).describe();
+
+/** Waits until the port says that its interface is gone, or there again. */
+async function gone(name, wanted = true) {
+  for (let turn = 0; turn < 500; turn++) {
+    if (describe(name).includes('is gone') === wanted) return true;
+    await sleep(10);
+  }
+  return false;
+}
+
+/** Processor time of all threads of this process in a second, as a share of it. */
+async function load() {
+  const before = process.cpuUsage();
+  await sleep(1000);
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1e6;
+}
+
+/** The two that nothing happens to: all their pings are answered from the beginning to the end. */
+function watchOthers() {
+  const pinging = lab.start(h2, 'ping', '-q', '-i', '0.02', addressOf(h3));
+  return async () => {
+    pinging.child.kill('SIGINT'); // nsenter has become ping
+    const { stdout } = await pinging.ended;
+    return / ([\d.]+)% packet loss/.exec(stdout)?.[1];
+  };
+}
+
+outcomes.before = [await answers(h1, h2), await answers(h2, h3)];
+const others = watchOthers();
+
+ip('link', 'set', 'dev', 'h1', 'down');
+outcomes.down = await answers(h2, h1, 1);
+ip('link', 'set', 'dev', 'h1', 'up');
+outcomes.upAgain = await answers(h2, h1);
+
+ip('link', 'set', 'dev', 'h1', 'mtu', '9000');
+lab.run(h1, 'ip', 'link', 'set', 'eth0', 'mtu', '9000');
+ip('link', 'set', 'dev', 'h2', 'mtu', '9000');
+lab.run(h2, 'ip', 'link', 'set', 'eth0', 'mtu', '9000');
+outcomes.jumbo = await answers(h2, h1, 5, '-M', 'do', '-s', '8900');
+
+ip('link', 'set', 'dev', 'h1', 'down');
+ip('link', 'set', 'dev', 'h1', 'name', 'other');
+ip('link', 'set', 'dev', 'other', 'up');
+outcomes.renamed = await answers(h2, h1);
+ip('link', 'set', 'dev', 'other', 'down');
+ip('link', 'set', 'dev', 'other', 'name', 'h1');
+ip('link', 'set', 'dev', 'h1', 'up');
+
+const flood = lab.start(h1, 'ping', '-f', addressOf(h2));
+await sleep(200);
+ip('link', 'del', 'dev', 'h1');
+outcomes.deleted = [await gone('h1'), await answers(h2, h1, 1)];
+flood.child.kill();
+outcomes.loadWhileGone = await load();
+
+ip('link', 'add', 'name', 'h1', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(h1.pid));
+ip('link', 'set', 'dev', 'h1', 'up');
+lab.configure(h1);
+outcomes.madeAnew = [await gone('h1', false), await answers(h2, h1)];
+
+const elsewhere = lab.namespace();
+ip('link', 'set', 'dev', 'h1', 'netns', String(elsewhere.pid));
+outcomes.moved = [await gone('h1'), await answers(h2, h1, 1)];
+lab.run(elsewhere, 'ip', 'link', 'set', 'dev', 'h1', 'netns', String(process.pid));
+ip('link', 'set', 'dev', 'h1', 'up');
+outcomes.movedBack = [await gone('h1', false), await answers(h2, h1)];
+
+lab.end(h1);
+outcomes.namespaceDeleted = await gone('h1');
+outcomes.othersLost = await others();
+outcomes.after = await answers(h2, h3);
+await datapath.ports.remove('h1');
+outcomes.idleLoad = await load();
+await datapath.stop();
+const stats = datapath.stats();
+await datapath.close();
+lab.close();
+process.stdout.write(`${JSON.stringify({ outcomes, stats, check: datapath.check() })}\n`);
