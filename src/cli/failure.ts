@@ -5,8 +5,8 @@
  * Thrown by the commands, caught by main.ts. Any thread.
  */
 import { DatapathError } from '../errors.ts';
-import { OdpAttributeError, OdpFieldError, OdpSyntaxError } from '../odp/index.ts';
-import { PcapError } from '../pcap/index.ts';
+import { OdpAttributeError, OdpFieldError, OdpSyntaxError } from '../odp/errors.ts';
+import { PcapError } from '../pcap/error.ts';
 
 export const EXIT_DONE = 0;
 export const EXIT_FAILED = 1;

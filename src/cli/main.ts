@@ -2,135 +2,15 @@
 /*
  * wdp: the command line program. Runs when it is imported, which is what the `bin` of the package and scripts/wdp.mjs do.
  *
- * Each command is a file of this folder; what it prints for programs goes to stdout, everything else to stderr. Exit status: 0 done, 1 it could not be
+ * The control commands of ovs-dpctl (dpctl.ts) run at once, without what the others need: scripts call them often, each in a process of its own. The others
+ * are put together in program.ts. What a command prints for programs goes to stdout, everything else to stderr. Exit status: 0 done, 1 it could not be
  * done (one line on stderr: what, where, how to mend), 2 wrong command line, 130 interrupted. Main thread.
  */
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
-import { Command, CommanderError } from 'commander';
-import { packageRoot } from '../native/package-root.ts';
-import { registerAppctl } from './appctl.ts';
-import { registerBench } from './bench.ts';
-import { EXIT_DONE, EXIT_USAGE, failureOf, oneLine } from './failure.ts';
-import type { NormalizeOptions, OdpOptions } from './odp.ts';
-import { registerRun } from './run.ts';
-import type { TraceCommandOptions } from './trace.ts';
+import { readControlLine, runControlLine } from './dpctl.ts';
+import { failureOf } from './failure.ts';
 
 /** What still keeps the process alive so long after a command is done (a handler's timer, say) does not keep it any longer. */
 const LINGER_MS = 1000;
-
-function makeProgram(): Command {
-  const { version } = JSON.parse(readFileSync(path.join(packageRoot(), 'package.json'), 'utf8')) as { version: string };
-  const program = new Command('wdp')
-    .description('An Open vSwitch datapath for Node.js, as a WebAssembly program.')
-    .version(version, '--version', 'print the version')
-    .helpOption('-h, --help', 'print this help')
-    .helpCommand('help [command]', 'print the help of a command')
-    .enablePositionalOptions()
-    .exitOverride()
-    .addHelpText('after', '\nExit status: 0 done, 1 it could not be done, 2 wrong command line, 130 interrupted.');
-  registerRun(program);
-  registerAppctl(program);
-  registerBench(program);
-  registerParsePcap(program);
-  registerOdp(program);
-  registerTrace(program);
-  registerDoctor(program);
-  tellUsageErrors(program, 'wdp');
-  return program;
-}
-
-/** Usage errors are one line that says where the help is. */
-function tellUsageErrors(command: Command, name: string): void {
-  command.configureOutput({
-    outputError: (text, write) =>
-      write(`wdp: ${oneLine(text.replace(/^error: /, '')).replace(/\.$/, '')}; see ${name} --help\n`),
-  });
-  for (const sub of command.commands) tellUsageErrors(sub, `${name} ${sub.name()}`);
-}
-
-function registerParsePcap(program: Command): void {
-  program
-    .command('parse-pcap')
-    .summary('print the flow key of each packet of a capture')
-    .description(
-      'Prints the flow key of each packet of a capture (pcap or pcapng), one line a packet, in the text of ovs-dpctl.',
-    )
-    .argument('<FILE>', 'the capture')
-    .option('--json', 'one JSON object a packet')
-    .action(async (file: string, options: { json?: boolean }) => {
-      process.stdout.on('error', () => process.exit(EXIT_DONE)); // whoever read the output has seen enough
-      const { parsePcap } = await import('./parse-pcap.ts');
-      await parsePcap(file, options, process.stdout);
-    });
-}
-
-/** parse-actions and parse-key have the same options; normalize-actions has ovs-dpctl's. */
-function registerOdp(program: Command): void {
-  const commands = [
-    ['parse-actions', 'ACTIONS', 'lists of actions', 'printActions'],
-    ['parse-key', 'KEY', 'flow keys, with their masks', 'printKeys'],
-  ] as const;
-  for (const [name, argument, what, print] of commands) {
-    program
-      .command(name)
-      .summary(`print ${what} in the text of ovs-dpctl`)
-      .description(`Reads ${what} in any spelling and prints them as ovs-dpctl does, one line each.`)
-      .argument(`<${argument}...>`, 'text, or attributes in hexadecimal with --attributes')
-      .option('--attributes', 'the arguments are attributes in hexadecimal')
-      .option('--json', 'print typed JSON')
-      .option('--hex', 'print attributes in hexadecimal')
-      .action(async (texts: string[], options: OdpOptions) => {
-        const odp = await import('./odp.ts');
-        odp[print](texts, options, process.stdout);
-      });
-  }
-  program
-    .command('normalize-actions')
-    .summary('print the actions of a flow in a form to compare')
-    .description(
-      'Prints a flow, and its actions under the VLAN tags that a packet has when they happen, outputs in the order of ports: as ovs-dpctl does.',
-    )
-    .argument('<FLOW>', 'the flow as text')
-    .argument('<ACTIONS>', 'its actions as text')
-    .argument('[NAME=NUMBER...]', 'names of ports in them')
-    .option('-m, --more', 'print the actions as they were read, too')
-    .action(async (flow: string, actions: string, ports: string[], options: NormalizeOptions) => {
-      const odp = await import('./odp.ts');
-      odp.printNormalized(flow, actions, ports, options, process.stdout);
-    });
-}
-
-function registerTrace(program: Command): void {
-  program
-    .command('trace')
-    .summary('what a rule file does to one packet, action by action')
-    .description(
-      'Looks a packet up as a datapath with these rules does, executes what is found one action at a time, and shows the packet after each. ' +
-        'For a key a packet is composed.',
-    )
-    .argument('<PACKET|KEY>', 'a packet in hexadecimal, a key in the text of ovs-dpctl, or - to read it from stdin')
-    .requiredOption('--rules <FILE>', 'the rules, as for --handler static:FILE')
-    .option('--in-port <N>', 'the port that the packet comes in by (default: 1; a key has its own)')
-    .option('--attributes', 'the hexadecimal is a list of Netlink attributes of a key')
-    .option('--json', 'one JSON object')
-    .action(async (input: string, options: TraceCommandOptions) => {
-      const { traceCommand } = await import('./trace.ts');
-      await traceCommand(input, options, process.stdout);
-    });
-}
-
-function registerDoctor(program: Command): void {
-  program
-    .command('doctor')
-    .summary('what works on this host, and how to mend what does not')
-    .description('Says what works on this host and, for each thing that does not, the command that mends it.')
-    .option('--json', 'one JSON object')
-    .action(async (options: { json?: boolean }) => {
-      const { doctor } = await import('./doctor.ts');
-      process.exitCode = await doctor(options, process.stdout);
-    });
-}
 
 function fail(error: unknown): void {
   const { text, status } = failureOf(error);
@@ -144,12 +24,15 @@ async function main(): Promise<void> {
     fail(error);
     process.exit();
   });
-  const program = makeProgram();
   try {
-    await program.parseAsync();
+    const control = readControlLine(process.argv.slice(2));
+    if (control !== undefined) process.exitCode = await runControlLine(control);
+    else {
+      const { runProgram } = await import('./program.ts');
+      await runProgram();
+    }
   } catch (error) {
-    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT_DONE : EXIT_USAGE;
-    else fail(error);
+    fail(error);
   }
   setTimeout(() => process.exit(), LINGER_MS).unref();
 }

@@ -23,6 +23,7 @@ import {
   parseActions,
   parseKeyAttributes,
 } from '../odp/index.ts';
+import { jsonText } from '../odp/json.ts';
 import { UsageError } from './failure.ts';
 
 export interface OdpOptions {
@@ -44,7 +45,7 @@ export function printActions(lists: readonly string[], options: OdpOptions, out:
 }
 
 function actionsLine(actions: readonly Action[], options: OdpOptions): string {
-  if (options.json) return jsonOf(actions);
+  if (options.json) return jsonText(actions);
   return options.hex ? hexBytes(encodeActions(actions)) : formatActions(actions);
 }
 
@@ -55,7 +56,7 @@ export function printKeys(keys: readonly string[], options: OdpOptions, out: Nod
     const { key, mask } = options.attributes ? attributesOf(text) : parseKeyAttributes(text);
     if (options.json) {
       const { key: flat, mask: flatMask, ...report } = decodeMatchAttributes(key, mask);
-      out.write(`${jsonOf({ match: decodeMatch(flat, flatMask), ...report })}\n`);
+      out.write(`${jsonText({ match: decodeMatch(flat, flatMask), ...report })}\n`);
     } else if (options.hex) out.write(`${hexBytes(key)}${mask === undefined ? '' : `/${hexBytes(mask)}`}\n`);
     else out.write(`${formatKeyAttributes(key, mask)}\n`);
   }
@@ -69,13 +70,6 @@ function attributesOf(text: string): { key: Uint8Array; mask?: Uint8Array } {
   const [key, mask, ...rest] = text.split('/');
   if (rest.length > 0) throw new UsageError('a key is given as KEY or KEY/MASK');
   return mask === undefined ? { key: parseHexBytes(key) } : { key: parseHexBytes(key), mask: parseHexBytes(mask) };
-}
-
-/** Bytes are written in hexadecimal, integers wider than 53 bits in decimal digits, both as strings. */
-function jsonOf(value: unknown): string {
-  return JSON.stringify(value, (_name, part: unknown) =>
-    typeof part === 'bigint' ? String(part) : part instanceof Uint8Array ? hexBytes(part) : part,
-  );
 }
 
 export interface NormalizeOptions {

@@ -177,7 +177,9 @@ export class NetlinkDpif implements ProviderDatapath {
   cacheSetSize(level: number, size: number): void {
     this.#checkLevel(level);
     const { features } = this.transactDatapath({ command: 'get' }, 'datapath get');
-    this.transactDatapath({ command: 'set', features, masksCacheSize: size }, 'cache size');
+    // the kernel takes powers of two only
+    const masksCacheSize = size <= 1 ? size : 2 ** Math.ceil(Math.log2(size));
+    this.transactDatapath({ command: 'set', features, masksCacheSize }, 'cache size');
   }
 
   #checkLevel(level: number): void {

@@ -233,6 +233,8 @@ export interface CtEntry {
   labels?: Uint8Array;
   /** State and flags of both directions of a TCP connection. */
   tcp?: { state: number; windowScale: [number, number]; flags: [number, number] };
+  /** State, and verification tags of both directions, of an SCTP association. */
+  sctp?: { state: number; tags: [number, number] };
   helper?: string;
   counters?: { origin: CtCounters; reply: CtCounters };
   /** CLOCK_REALTIME, ns. */

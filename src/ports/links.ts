@@ -47,6 +47,7 @@ const IFLA_LINKINFO = 18;
 const IFLA_NET_NS_PID = 19;
 const IFLA_NUM_TX_QUEUES = 31;
 const IFLA_NUM_RX_QUEUES = 32;
+const IFLA_STATS64 = 23;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
@@ -124,6 +125,32 @@ export function findLink(name: string): Link | undefined {
     if (error instanceof DatapathError && error.errno === ENODEV) return undefined;
     throw error;
   }
+}
+
+/** What a device counts beyond packets and bytes: fields of struct rtnl_link_stats64. */
+export interface LinkErrors {
+  collisions: bigint;
+  rxOverErrors: bigint;
+  rxFrameErrors: bigint;
+  txAbortedErrors: bigint;
+  txCarrierErrors: bigint;
+}
+
+/** Of the interface of that name; undefined when there is none, or it does not count. */
+export function linkErrors(name: string): LinkErrors | undefined {
+  const request = linkMessage({ type: RTM_GETLINK, put: (attributes) => attributes.string(IFLA_IFNAME, name) });
+  const cursor = new MessageCursor(transact(K.NETLINK_ROUTE, request, { operation: `interface ${name}` }));
+  if (!cursor.next()) return undefined;
+  const attributes = cursor.attributes(IFINFO_SIZE);
+  while (attributes.next()) {
+    if (attributes.type !== IFLA_STATS64) continue;
+    const bytes = attributes.bytes();
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const field = (index: number): bigint => view.getBigUint64(8 * index, true);
+    const [rxOverErrors, rxFrameErrors, txAbortedErrors, txCarrierErrors] = [11, 13, 16, 17].map(field);
+    return { collisions: field(9), rxOverErrors, rxFrameErrors, txAbortedErrors, txCarrierErrors };
+  }
+  return undefined;
 }
 
 /**

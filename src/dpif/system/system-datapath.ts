@@ -5,13 +5,14 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import * as K from '../../../assembly/netlink/openvswitch.ts';
+import { type LinkErrors, linkErrors } from '../../ports/links.ts';
 import type { UpcallHandler } from '../../upcall/handler.ts';
 import type { DatapathMemory } from '../../wasm/memory.ts';
 import { dpifError, EINVAL, ENOTCONN } from '../errors.ts';
 import { readVport, type VportMessage, vportRequest } from '../messages/vport.ts';
 import { NetlinkDpif } from '../netlink-dpif.ts';
 import type { RecvOptions } from '../provider.ts';
-import type { DpifUpcall, PortChange, PortRequest, UpcallStats } from '../types.ts';
+import type { DpifUpcall, PortChange, PortRequest, PortStats, UpcallStats } from '../types.ts';
 import type { UpcallService, UpcallServiceOptions } from '../upcall-service.ts';
 import { Answers, type AnswersOptions } from './answers.ts';
 import { prepareUpcalls } from './negotiate.ts';
@@ -22,6 +23,14 @@ import { HANDLERS_MAX, SystemUpcalls } from './upcalls.ts';
 /** Classes of the queueing discipline that Open vSwitch sets up: major 1, and a minor one more than the queue. */
 const QUEUES_MAX = 0xf000;
 const VERSION_FILE = '/sys/module/openvswitch/version';
+
+const NO_ERRORS: LinkErrors = {
+  collisions: 0n,
+  rxOverErrors: 0n,
+  rxFrameErrors: 0n,
+  txAbortedErrors: 0n,
+  txCarrierErrors: 0n,
+};
 
 export class SystemDatapath extends NetlinkDpif {
   #upcalls: SystemUpcalls | undefined;
@@ -115,6 +124,13 @@ export class SystemDatapath extends NetlinkDpif {
 
   upcallStats(): UpcallStats | undefined {
     return this.#upcalls?.stats();
+  }
+
+  /** What only the device of a port knows comes from the device; an internal port has no such errors. */
+  override portStats(portNo: number): PortStats {
+    const stats = super.portStats(portNo);
+    const port = this.portQueryByNumber(portNo);
+    return { ...NO_ERRORS, ...stats, ...(port?.type === 'system' && linkErrors(port.name)) };
   }
 
   queueToPriority(queueId: number): number {

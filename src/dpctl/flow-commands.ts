@@ -1,0 +1,206 @@
+/*
+ * dump-flows, add-flow, mod-flow, get-flow, del-flow, and add-flows, mod-flows, del-flows: the flows of a datapath. Before it: commands.ts. After it:
+ * flow-batch.ts and flow-files.ts for what changes flows, flow-text.ts and flow-filter.ts for what shows them.
+ */
+import { constants } from 'node:os';
+import type { Dpif } from '../dpif/dpif.ts';
+import { DPIF_FP_CREATE, DPIF_FP_MODIFY, DPIF_FP_ZERO_STATS, type DpifFlow, type FlowGet } from '../dpif/types.ts';
+import { jsonText } from '../odp/json.ts';
+import { parseUfid } from '../odp/ufid.ts';
+import { monotonicMs } from '../wasm/clock.ts';
+import type { DpctlContext } from './context.ts';
+import { isDatapath, withOptionalDatapath } from './datapaths.ts';
+import { FlowBatch, PortNames } from './flow-batch.ts';
+import { type FlowRequest, processFlows } from './flow-files.ts';
+import { FilterError, parseFilter, passesFilter } from './flow-filter.ts';
+import { type FlowTextOptions, flowObject, flowText } from './flow-text.ts';
+
+const { EINVAL } = constants.errno;
+
+/** Number that poll threads give the flows of the main thread. */
+const MAIN_THREAD = -1;
+/** Flows of one piece of a dump: enough to make the call cheap, few enough to hold. */
+const DUMP_COUNT = 100;
+
+/** What `type=` may list, and which flows each lets pass. */
+const FLOW_TYPES: ReadonlyMap<string, (attrs: DpifFlow['attrs']) => boolean> = new Map<
+  string,
+  (attrs: DpifFlow['attrs']) => boolean
+>([
+  ['ovs', ({ dpLayer }) => dpLayer === 'ovs'],
+  ['tc', ({ dpLayer }) => dpLayer === 'tc'],
+  ['dpdk', ({ dpLayer }) => dpLayer === 'dpdk'],
+  ['offloaded', ({ offloaded, dpLayer }) => offloaded && dpLayer !== 'ovs'],
+  ['partially-offloaded', ({ offloaded, dpLayer }) => offloaded && dpLayer === 'ovs'],
+  ['non-offloaded', ({ offloaded }) => !offloaded],
+  ['all', () => true],
+]);
+
+interface DumpArguments {
+  readonly datapath: readonly string[];
+  readonly filter: string | undefined;
+  readonly types: string | undefined;
+  /** A core's number; -1: the main thread. */
+  readonly pmd: string | undefined;
+}
+
+export async function dumpFlows(context: DpctlContext, args: readonly string[]): Promise<void> {
+  const { datapath, filter, types, pmd } = readDumpArguments(args);
+  if (pmd !== undefined && !/^-?\d+$/.test(pmd))
+    return context.fail(`pmd=${pmd}: a number of a core was expected`, EINVAL);
+  if (datapath.length > 1) return context.fail(`${datapath[1]}: filter=, type= or pmd= was expected`, EINVAL);
+  await withOptionalDatapath(context, datapath, 1, async (dpif) => {
+    const tests = [filterTest(context, dpif, filter), typesTest(context, types)];
+    if (tests.includes(undefined)) return;
+    const passes = (flow: DpifFlow): boolean => tests.every((test) => test!(flow));
+    try {
+      await dump(context, dpif, passes, pmd === undefined ? undefined : Number(pmd));
+    } catch (error) {
+      context.fail('Failed to dump flows from datapath', error);
+    }
+  });
+}
+
+/** The three options may stand in any order. */
+function readDumpArguments(args: readonly string[]): DumpArguments {
+  const argument = (name: string): string | undefined => args.find((arg) => arg.startsWith(name))?.slice(name.length);
+  return {
+    datapath: args.filter((arg) => !/^(filter|type|pmd)=/.test(arg)),
+    filter: argument('filter='),
+    types: argument('type='),
+    pmd: argument('pmd='),
+  };
+}
+
+type FlowTest = (flow: DpifFlow) => boolean;
+
+/** Undefined, and a failure, when the filter cannot be read. */
+function filterTest(context: DpctlContext, dpif: Dpif, text: string | undefined): FlowTest | undefined {
+  if (text === undefined) return () => true;
+  try {
+    const filter = parseFilter(text, new PortNames(dpif).numbers);
+    return (flow) => passesFilter(flow, filter);
+  } catch (error) {
+    if (!(error instanceof FilterError)) throw error;
+    context.fail(`Failed to parse filter (${text}: ${error.message})`);
+    return undefined;
+  }
+}
+
+/** Undefined, and a failure, when there is no such type. */
+function typesTest(context: DpctlContext, text: string | undefined): FlowTest | undefined {
+  if (text === undefined) return () => true;
+  const names = text.split(',').filter((name) => name !== '');
+  const wrong = names.find((name) => !FLOW_TYPES.has(name));
+  if (wrong === undefined) return ({ attrs }) => names.some((name) => FLOW_TYPES.get(name)!(attrs));
+  context.fail(`Failed to parse type (${wrong})`, EINVAL, `there are ${[...FLOW_TYPES.keys()].join(', ')}`);
+  return undefined;
+}
+
+/** Flows of several poll threads are told apart by a line before those of each, unless `pmd` says whose are wanted. */
+async function dump(context: DpctlContext, dpif: Dpif, passes: FlowTest, pmd: number | undefined): Promise<void> {
+  const formatted = flowFormatter(context, dpif);
+  const dumped = dpif.flowDump();
+  try {
+    const thread = dumped.thread();
+    let shown: number | undefined;
+    for (let flows = thread.next(DUMP_COUNT); flows.length > 0; flows = thread.next(DUMP_COUNT)) {
+      let text = '';
+      for (const flow of flows) {
+        if (pmd !== undefined && flow.pmdId !== pmd) continue;
+        if (pmd === undefined && flow.pmdId !== shown) {
+          shown = flow.pmdId;
+          if (!context.options.json) text += pmdTitle(shown);
+        }
+        if (passes(flow)) text += formatted(flow);
+      }
+      context.write(text);
+      await context.turn();
+    }
+  } finally {
+    dumped.close();
+  }
+}
+
+function pmdTitle(pmd: number | undefined): string {
+  if (pmd === undefined) return '';
+  return pmd === MAIN_THREAD ? 'flow-dump from the main thread:\n' : `flow-dump from pmd on cpu core: ${pmd}\n`;
+}
+
+/** What makes a line of a flow, or a JSON object, with a new line at its end. */
+function flowFormatter(context: DpctlContext, dpif: Dpif): (flow: DpifFlow) => string {
+  const { json, names, verbosity } = context.options;
+  const nowMs = monotonicMs();
+  if (json) return (flow) => `${jsonText(flowObject(flow, nowMs))}\n`;
+  const options: FlowTextOptions = {
+    verbose: verbosity > 0,
+    names: names ? new Map([...dpif.ports()].map(({ portNo, name }) => [portNo, name])) : undefined,
+    nowMs,
+  };
+  return (flow) => `${flowText(flow, options)}\n`;
+}
+
+export async function addFlow(context: DpctlContext, args: readonly string[]): Promise<void> {
+  await putFlow(context, args, DPIF_FP_CREATE);
+}
+
+export async function modFlow(context: DpctlContext, args: readonly string[]): Promise<void> {
+  const { mayCreate, clear } = context.options;
+  const flags = DPIF_FP_MODIFY | (mayCreate ? DPIF_FP_CREATE : 0) | (clear ? DPIF_FP_ZERO_STATS : 0);
+  await putFlow(context, args, flags);
+}
+
+async function putFlow(context: DpctlContext, args: readonly string[], flags: number): Promise<void> {
+  await withOptionalDatapath(context, args, 3, (dpif, [flow, actions]) => {
+    const batch = new FlowBatch(context, dpif);
+    batch.put(flow, actions, flags);
+    batch.flush();
+  });
+}
+
+export async function delFlow(context: DpctlContext, args: readonly string[]): Promise<void> {
+  await withOptionalDatapath(context, args, 2, (dpif, [flow]) => {
+    const batch = new FlowBatch(context, dpif);
+    batch.delete(flow);
+    batch.flush();
+  });
+}
+
+export async function getFlow(context: DpctlContext, args: readonly string[]): Promise<void> {
+  await withOptionalDatapath(context, args, 2, (dpif, [text]) => {
+    let ufid: Uint8Array;
+    try {
+      ufid = parseUfid(text);
+    } catch (error) {
+      return context.fail('parsing flow ufid', error);
+    }
+    const op: FlowGet = { type: 'flow_get', ufid };
+    dpif.operate([op]);
+    if (op.flow === undefined) context.fail('getting flow', op.error);
+    else context.write(flowFormatter(context, dpif)(op.flow));
+  });
+}
+
+export async function addFlows(context: DpctlContext, args: readonly string[]): Promise<void> {
+  await changeFlows(context, args, 'add');
+}
+
+export async function modFlows(context: DpctlContext, args: readonly string[]): Promise<void> {
+  await changeFlows(context, args, 'modify');
+}
+
+/** Of one argument, or none: the flows of a datapath, all of them; of a file, those that it lists. */
+export async function delFlows(context: DpctlContext, args: readonly string[]): Promise<void> {
+  if (args.length === 2 || (args.length === 1 && !isDatapath(args[0]))) return changeFlows(context, args, 'delete');
+  await withOptionalDatapath(context, args, 1, (dpif) => {
+    try {
+      dpif.flowFlush();
+    } catch (error) {
+      context.fail('deleting all flows', error);
+    }
+  });
+}
+
+async function changeFlows(context: DpctlContext, args: readonly string[], usual: FlowRequest): Promise<void> {
+  await withOptionalDatapath(context, args, 2, (dpif, [file]) => processFlows(context, dpif, file, usual));
+}

@@ -1,0 +1,89 @@
+/*
+ * A flow as a line of `ovs-dpctl dump-flows`, and its statistics.
+ *
+ * Before it: a dump, or one flow that was asked for. After it: whoever prints lines. Pure; the caller reads the clock, once a dump.
+ */
+import type { DpifFlow, FlowStats } from '../dpif/types.ts';
+import { decodeActions } from '../odp/actions.ts';
+import { formatActions } from '../odp/actions-text.ts';
+import { formatKeyAttributes } from '../odp/attributes-text.ts';
+import { decodeMatch } from '../odp/match.ts';
+import { decodeMatchAttributes } from '../odp/match-decode.ts';
+import { formatUfid } from '../odp/ufid.ts';
+
+export interface FlowTextOptions {
+  /** Print UFIDs, wildcarded fields and where the flow is, as -m does. */
+  readonly verbose: boolean;
+  /** Names of ports by number, instead of their numbers. */
+  readonly names: ReadonlyMap<number, string> | undefined;
+  /** CLOCK_MONOTONIC, milliseconds. */
+  readonly nowMs: number;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/** Letters of TCP flags, in the order in which Open vSwitch prints them; the other bits are printed as numbers. */
+const TCP_FLAGS: readonly (readonly [bit: number, text: string])[] = [
+  [0x002, 'S'],
+  [0x001, 'F'],
+  [0x008, 'P'],
+  [0x004, 'R'],
+  [0x020, 'U'],
+  [0x010, '.'],
+  [0x040, 'E'],
+  [0x080, 'C'],
+  [0x100, 'N'],
+  [0x200, '[200]'],
+  [0x400, '[400]'],
+  [0x800, '[800]'],
+];
+
+/** Without a new line at its end. */
+export function flowText(flow: DpifFlow, options: FlowTextOptions): string {
+  const { verbose, names, nowMs } = options;
+  const { key = EMPTY, mask, actions = EMPTY, ufid, stats, attrs, extraInfo } = flow;
+  const keyOptions = names === undefined ? { verbose } : { verbose, portName: (port: number) => names.get(port) };
+  const head = `${formatKeyAttributes(key, mask, keyOptions)}, ${statsText(stats, nowMs)}`;
+  const list = formatActions(actions, names === undefined ? {} : { names });
+  if (!verbose) return `${head}, actions:${list}`;
+  const identity = ufid === undefined ? '' : `${formatUfid(ufid)}, `;
+  const extra = extraInfo === undefined ? '' : `, dp-extra-info:${extraInfo}`;
+  return `${identity}${head}${placeText(attrs)}, actions:${list}${extra}`;
+}
+
+function placeText({ offloaded, dpLayer }: DpifFlow['attrs']): string {
+  const layer = dpLayer === undefined ? '' : `, dp:${dpLayer}`;
+  return offloaded ? `, offloaded:${dpLayer === 'ovs' ? 'partial' : 'yes'}${layer}` : layer;
+}
+
+/** `packets:N, bytes:N, used:N.NNNs` or `used:never`, and the TCP flags if there were any. */
+export function statsText({ packets, bytes, usedMs, tcpFlags }: FlowStats, nowMs: number): string {
+  const used = usedMs === 0n ? 'never' : `${((nowMs - Number(usedMs)) / 1000).toFixed(3)}s`;
+  return `packets:${packets}, bytes:${bytes}, used:${used}${tcpFlags === 0 ? '' : `, flags:${flagsText(tcpFlags)}`}`;
+}
+
+function flagsText(flags: number): string {
+  let text = '';
+  for (const [bit, letter] of TCP_FLAGS) if (flags & bit) text += letter;
+  return text;
+}
+
+/** The flow for programs: typed key and actions, counters as numbers, the time since it was used in seconds, null when it never was. */
+export function flowObject(
+  { key = EMPTY, mask, actions = EMPTY, ufid, stats, attrs }: DpifFlow,
+  nowMs: number,
+): object {
+  const { key: flat, mask: flatMask } = decodeMatchAttributes(key, mask);
+  return {
+    ...(ufid !== undefined && { ufid: formatUfid(ufid) }),
+    match: decodeMatch(flat, flatMask),
+    ...statsObject(stats, nowMs),
+    ...attrs,
+    actions: decodeActions(actions),
+  };
+}
+
+export function statsObject({ packets, bytes, usedMs, tcpFlags }: FlowStats, nowMs: number): object {
+  const used = usedMs === 0n ? null : Math.round(nowMs - Number(usedMs)) / 1000;
+  return { packets: Number(packets), bytes: Number(bytes), used, tcpFlags };
+}

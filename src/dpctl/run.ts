@@ -1,0 +1,27 @@
+/*
+ * One control command, from its words to its end: the command is found, its arguments are counted, and it runs.
+ *
+ * Before it: cli/dpctl.ts with the words of a command line, unixctl.ts with those of a request. After it: command-table.ts.
+ */
+import { DPCTL_COMMANDS, type DpctlCommand } from './command-table.ts';
+import type { DpctlContext } from './context.ts';
+
+export function findCommand(name: string): DpctlCommand | undefined {
+  return DPCTL_COMMANDS.find((command) => command.name === name);
+}
+
+/** What is wrong with the number of arguments; undefined: nothing. */
+export function countProblem({ name, minArgs, maxArgs }: DpctlCommand, count: number): string | undefined {
+  if (count < minArgs) return `'${name}' command requires at least ${minArgs} arguments`;
+  return count > maxArgs ? `'${name}' command takes at most ${maxArgs} arguments` : undefined;
+}
+
+/** Runs a command whose arguments were counted. What fails is told to the context. */
+export async function runCommand(command: DpctlCommand, context: DpctlContext, args: readonly string[]): Promise<void> {
+  if (command.writes && context.options.readOnly) {
+    context.fail(`'${command.name}' command does not work in read only mode`);
+    return;
+  }
+  const run = await command.load();
+  await run(context, args);
+}

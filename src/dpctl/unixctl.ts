@@ -1,0 +1,60 @@
+/*
+ * dpctl/*: the control commands over the control socket of a worker, whose datapaths are in its process. Before it: control/control.ts registers them.
+ * After it: run.ts.
+ *
+ * What a command prints, data and error lines, is one text, as in Open vSwitch; it is an error reply when something could not be done. Owner thread.
+ */
+import { type UnixctlCommands, UnixctlError } from '../control/unixctl.ts';
+import { DPCTL_COMMANDS, type DpctlCommand } from './command-table.ts';
+import { DpctlContext } from './context.ts';
+import { DpctlOptionError, type DpctlWords, readWords } from './options.ts';
+import { countProblem, runCommand } from './run.ts';
+
+/** Registers every control command as `dpctl/NAME`. `onWrite` hears of those that change something. */
+export function registerDpctl(commands: UnixctlCommands, onWrite: (text: string) => void = () => {}): void {
+  for (const command of DPCTL_COMMANDS) {
+    commands.register(`dpctl/${command.name}`, {
+      usage: command.usage,
+      minArgs: 0,
+      maxArgs: Number.POSITIVE_INFINITY,
+      run: (words) => {
+        if (command.writes) onWrite(`dpctl/${command.name} ${words.join(' ')}`);
+        return answer(command, words);
+      },
+    });
+  }
+  commands.register('dpctl/list-commands', {
+    usage: '',
+    minArgs: 0,
+    maxArgs: Number.POSITIVE_INFINITY,
+    run: () => {
+      const lines = DPCTL_COMMANDS.map(({ name, usage }) => `  dpctl/${name.padEnd(23)} ${usage}\n`);
+      return `The available commands are:\n${lines.join('')}`;
+    },
+  });
+}
+
+async function answer(command: DpctlCommand, words: readonly string[]): Promise<string> {
+  const { options, args } = read(words);
+  const problem = countProblem(command, args.length);
+  if (problem !== undefined) throw new UnixctlError(problem);
+  const parts: string[] = [];
+  const sink = {
+    write: (text: string) => void parts.push(text),
+    error: (text: string) => void parts.push(`wdp: ${text}\n`),
+  };
+  const context = new DpctlContext(options, sink, true);
+  await runCommand(command, context, args);
+  const text = parts.join('');
+  if (context.failed) throw new UnixctlError(text);
+  return text;
+}
+
+function read(words: readonly string[]): DpctlWords {
+  try {
+    return readWords(words);
+  } catch (error) {
+    if (error instanceof DpctlOptionError) throw new UnixctlError(error.message);
+    throw error;
+  }
+}
