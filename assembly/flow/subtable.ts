@@ -19,6 +19,7 @@ import {
   FLOW_HASH,
   FLOW_INLINE_WORDS,
   FLOW_SUBTABLE,
+  KEY_SIZE,
   KEY_WORDS,
   SB_MASK_INDEX,
   SB_SUBTABLES,
@@ -45,7 +46,7 @@ import { markSeen } from '../memory/repair';
 import { allocate, release, retire } from '../memory/slab';
 import { clear, refAt, usedWays } from './bucket';
 import { isFull, makeTable, placeRef, removeRef, SPILLED_MAX, tableBuckets, tableEnd } from './bucket-table';
-import { finish, nhWord } from './hash';
+import { finish, nh } from './hash';
 import { appendToOrder, isOrdered, removeFromOrder } from './order';
 
 // ------------------------------------------------------------------------------------------------ masks
@@ -55,10 +56,16 @@ function maskChain(hash: u32): usize {
   return load<u32>(sb(SB_MASK_INDEX)) + ((hash & (2 * SUBTABLES_MAX - 1)) << 2);
 }
 
+// hashMask takes three vectors at a time
+assert(KEY_SIZE % 48 == 0);
+
 function hashMask(mask: usize): u32 {
   let sum: u64 = 0;
-  for (let i: u32 = 0; i < <u32>KEY_WORDS; i++)
-    sum += nhWord(load<u64>(mask + (i << 3)), load<u64>(secrets + (i << 3)));
+  for (let at: u32 = 0; at < <u32>KEY_SIZE; at += 48) {
+    const a = v128.xor(v128.load(mask + at), v128.load(secrets + at));
+    const b = v128.xor(v128.load(mask + at, 16), v128.load(secrets + at, 16));
+    sum += nh(a, b, v128.xor(v128.load(mask + at, 32), v128.load(secrets + at, 32)));
+  }
   return finish(sum);
 }
 

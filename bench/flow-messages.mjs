@@ -1,0 +1,215 @@
+#!/usr/bin/env node
+/*
+ * flow-messages: flows put, dumped and removed by messages to the WASM kernel, a second: the messages are written before, copied into the datapath's memory
+ * a datagram at a time and handled there; answers are counted. What a client does to write requests and read flows is not in it.
+ *
+ *   bench/flow-messages.mjs [--flows N] [--masks M] [--batch B] [--name ufid|key] [--rounds R] [--json]
+ *
+ * A flow is that of a typical put: ten attributes of key and mask, a UFID or none, one output; `--masks` spreads them over masks that differ in the
+ * length of an address prefix. Every flow put must be dumped and must be gone in the end, or the benchmark fails. Printed are the median round and the
+ * fastest, by the processor time of this process. Needs the built package (npm run build).
+ */
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: {
+    flows: { type: 'string', default: '100000' },
+    masks: { type: 'string', default: '1' },
+    batch: { type: 'string', default: '64' },
+    name: { type: 'string', default: 'ufid' },
+    rounds: { type: 'string', default: '5' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const [flows, masks, batch, rounds] = [values.flows, values.masks, values.batch, values.rounds].map(Number);
+if (!(flows > 0 && masks > 0 && masks <= 24 && batch > 0 && rounds > 0 && ['ufid', 'key'].includes(values.name))) {
+  process.stderr.write(
+    'flow-messages: --flows, --masks (24 at most), --batch and --rounds take numbers above 0, --name ufid or key\n',
+  );
+  process.exit(2);
+}
+
+const C = await import('../dist/assembly/constants.js');
+const [FAMILY_DATAPATH, FAMILY_FLOW] = [32, 34];
+const OVS = await import('../dist/assembly/netlink/openvswitch.js');
+const { Datapath } = await import('../dist/src/index.js');
+const { encodeKeyAttributes, encodeMatchAttributes, parseKey, parseMatch } = await import('../dist/src/odp/index.js');
+
+const [NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_CREATE] = [1, 4, 0x300, 0x400];
+const ROOM = 1 << 20;
+const IFINDEX = 7;
+
+const attribute = (type, payload) => {
+  const bytes = Buffer.alloc((4 + payload.length + 3) & ~3);
+  bytes.writeUInt16LE(4 + payload.length, 0);
+  bytes.writeUInt16LE(type, 2);
+  bytes.set(payload, 4);
+  return bytes;
+};
+const u32 = (value) => new Uint8Array(Uint32Array.of(value).buffer);
+
+function message(family, version, command, flags, ifindex, attributes) {
+  const head = Buffer.alloc(24);
+  const body = Buffer.concat(attributes);
+  head.writeUInt32LE(24 + body.length, 0);
+  head.writeUInt16LE(family, 4);
+  head.writeUInt16LE(NLM_F_REQUEST | flags, 6);
+  head.writeUInt8(command, 16);
+  head.writeUInt8(version, 17);
+  head.writeInt32LE(ifindex, 20);
+  return Buffer.concat([head, body]);
+}
+
+const ACTIONS = attribute(OVS.OVS_FLOW_ATTR_ACTIONS, attribute(1, u32(2)));
+const headers = (a, mask) =>
+  `recirc_id(0),in_port(1),eth(src=02:00:00:00:01:01,dst=02:00:00:00:02:02),eth_type(0x0800),ipv4(src=${a}${mask},dst=192.168.7.7,proto=6,tos=0,ttl=64,frag=no),tcp(src=40000,dst=443),tcp_flags(psh|ack)`;
+/** Where the key of a flow has its source address: the attribute IPV4 is found once, the rest of the message is the same for all. */
+const IPV4 = 7;
+
+function ipv4At(list) {
+  for (let at = 0; at < list.length; at += (list.readUInt16LE(at) + 3) & ~3)
+    if (list.readUInt16LE(at + 2) === IPV4) return at + 4;
+  throw new Error('no IPV4 in the key');
+}
+
+/** One datagram a batch of flows: { put, remove } as Buffers. */
+function datagrams() {
+  const kinds = Array.from({ length: masks }, (_, i) => {
+    const match = encodeMatchAttributes(
+      parseMatch(headers('10.0.0.0', i === 0 ? '' : `/255.255.255.${256 - (1 << (i % 8))}`)),
+    );
+    return attribute(OVS.OVS_FLOW_ATTR_MASK, match.mask);
+  });
+  const key = Buffer.from(encodeKeyAttributes(parseKey(headers('10.0.0.0', ''))));
+  const source = ipv4At(key);
+  const lists = { put: [], remove: [] };
+  for (let first = 0; first < flows; first += batch) {
+    const put = [];
+    const remove = [];
+    for (let i = first; i < Math.min(flows, first + batch); i++) {
+      key.writeUInt32BE(0x0a000000 + (i << (masks > 1 ? 8 : 0)), source);
+      const ufid = Buffer.alloc(16);
+      ufid.writeUInt32LE((i * 2654435761) % 4294967296, 0);
+      ufid.writeUInt32LE(i, 4);
+      const keyAttribute = attribute(OVS.OVS_FLOW_ATTR_KEY, key);
+      const name = values.name === 'ufid' ? [attribute(OVS.OVS_FLOW_ATTR_UFID, ufid)] : [];
+      const parts = [...name, keyAttribute, kinds[i % masks], ACTIONS];
+      put.push(message(FAMILY_FLOW, 1, OVS.OVS_FLOW_CMD_NEW, NLM_F_CREATE | NLM_F_ACK, IFINDEX, parts));
+      remove.push(
+        message(FAMILY_FLOW, 1, OVS.OVS_FLOW_CMD_DEL, NLM_F_ACK, IFINDEX, name.length > 0 ? name : [keyAttribute]),
+      );
+    }
+    lists.put.push(Buffer.concat(put));
+    lists.remove.push(Buffer.concat(remove));
+  }
+  return lists;
+}
+
+class Client {
+  constructor(datapath) {
+    this.memory = datapath.memory;
+    this.socket = this.memory.wasm.openSocket(1, C.SOCKET_ADMIN) >>> 0;
+    this.in = this.memory.allocate(ROOM, 'requests');
+    this.out = this.memory.allocate(ROOM, 'answers');
+    this.refused = 0;
+  }
+
+  /** Handles one datagram; returns how many messages came back. */
+  send(datagram) {
+    const { memory, in: start, out } = this;
+    memory.bytes.set(datagram, start);
+    const end = start + datagram.length;
+    let count = 0;
+    for (let at = start; at < end; at = memory.u32(this.socket + C.SOCKET_NEXT)) {
+      count += this.count(memory.wasm.handleMessages(this.socket, at, end - at, out, out + ROOM) >>> 0);
+    }
+    return count;
+  }
+
+  count(end) {
+    const { memory } = this;
+    let count = 0;
+    for (let at = this.out; at < end; at += C.NL_MMAP_HDRLEN + ((memory.u32(at + C.NL_MMAP_LEN) + 3) & ~3)) {
+      const type = memory.u32(at + C.NL_MMAP_HDRLEN + 4) & 0xffff;
+      if (type === 2 && memory.u32(at + C.NL_MMAP_HDRLEN + 16) !== 0) this.refused++;
+      count++;
+    }
+    return count;
+  }
+
+  /** Dumps all flows; returns how many, each message walked over. */
+  dump(ufidFlags) {
+    const { memory, out } = this;
+    const flags = ufidFlags === 0 ? [] : [attribute(OVS.OVS_FLOW_ATTR_UFID_FLAGS, u32(ufidFlags))];
+    const request = message(FAMILY_FLOW, 1, OVS.OVS_FLOW_CMD_GET, NLM_F_DUMP, IFINDEX, flags);
+    memory.bytes.set(request, this.in);
+    let end = memory.wasm.handleMessages(this.socket, this.in, request.length, out, out + ROOM) >>> 0;
+    let count = 0;
+    for (;;) {
+      const size = memory.u32(out + C.NL_MMAP_LEN);
+      const first = out + C.NL_MMAP_HDRLEN;
+      for (let at = first; at < first + size; at += (memory.u32(at) + 3) & ~3)
+        count += (memory.u32(at + 4) & 0xffff) === FAMILY_FLOW ? 1 : 0;
+      if (memory.u32(this.socket + C.SOCKET_DUMP) === 0) return count;
+      end = memory.wasm.continueDump(this.socket, out, out + ROOM) >>> 0;
+      if (end === out) return count;
+    }
+  }
+}
+
+const datapath = await Datapath.open({
+  flows: flows + 64,
+  idleTimeoutMs: 0,
+  dpIfindex: IFINDEX,
+  arenaSize: (256 << 20) + flows * 256,
+});
+const client = new Client(datapath);
+const attributes = [
+  attribute(OVS.OVS_DP_ATTR_NAME, Buffer.from('dp0\0')),
+  attribute(OVS.OVS_DP_ATTR_UPCALL_PID, u32(1)),
+];
+client.send(message(FAMILY_DATAPATH, 2, OVS.OVS_DP_CMD_NEW, NLM_F_ACK, 0, attributes));
+client.refused = 0;
+const { put, remove } = datagrams();
+
+const rates = { puts: [], dumped: [], dumpedTerse: [], removed: [] };
+function timed(name, run, wanted) {
+  const start = process.cpuUsage();
+  const count = run();
+  const { user, system } = process.cpuUsage(start);
+  const seconds = (user + system) / 1e6;
+  if (count !== wanted || client.refused !== 0)
+    throw new Error(`${name}: ${count} of ${wanted}, ${client.refused} refused`);
+  rates[name].push(count / seconds);
+}
+const sendAll = (list) => list.reduce((sum, datagram) => sum + client.send(datagram), 0);
+let bytesPerFlow = 0;
+for (let round = 0; round <= rounds; round++) {
+  const before = datapath.memory.superblock(C.SB_ARENA_USED);
+  timed('puts', () => sendAll(put), flows);
+  bytesPerFlow = (datapath.memory.superblock(C.SB_ARENA_USED) - before) / flows;
+  timed('dumped', () => client.dump(0), flows);
+  timed('dumpedTerse', () => client.dump(7), flows);
+  timed('removed', () => sendAll(remove), flows);
+  if (round === 0) for (const list of Object.values(rates)) list.length = 0; // for the compiler
+}
+if (datapath.check() !== 0 || datapath.flows.count !== 0) throw new Error('flows are left, or an invariant is broken');
+const { machine } = await import('../dist/src/bench/machine.js');
+const result = {
+  bench: 'flow-messages',
+  flows,
+  masks,
+  batch,
+  name: values.name,
+  bytesInArena: Math.round(bytesPerFlow),
+};
+for (const [name, list] of Object.entries(rates)) {
+  list.sort((a, b) => a - b);
+  result[name] = Math.round(list[list.length >> 1]);
+  result[`${name}Max`] = Math.round(list.at(-1));
+}
+await datapath.close();
+if (values.json) console.log(JSON.stringify({ ...result, machine: machine(), node: process.version }));
+else
+  for (const [name, value] of Object.entries(result))
+    console.log(`${name.padEnd(16)}${typeof value === 'number' ? value.toLocaleString('en') : value}`);
