@@ -306,15 +306,15 @@ export const SB_METERS = 464; // u32 (live), address of the meter table, 0 none
 export const SB_UFID_TABLE = 468; // u32 (live), the index of UFIDs (flow/bucket-table.ts), 0 none
 export const SB_UFID_COUNT = 472; // u32 (live), flows in it
 export const SB_SAMPLE_RINGS = 476; // u32 (live), address of u32[workers]: each worker's ring for what PSAMPLE sends, 0 nobody listens
-export const SB_FREE_LISTS = 512; // u32[64] (live), heads by size class
+export const SB_FREE_LISTS = 512; // u32[104] (live), heads by size class, up to the largest block of 2 GiB
 // the datapath as messages know it (assembly/kernel/datapath.ts)
-export const SB_DP_EXISTS = 768; // u32 (live), 1: OVS_DP_CMD_NEW made it
-export const SB_DP_FEATURES = 772; // u32 (live), OVS_DP_F_*
-export const SB_DP_MASKS_CACHE_SIZE = 776; // u32 (live), kept for whoever asks: the cache here is another one
-export const SB_DP_PORT_IDS = 780; // u32 (live), address of the port ids by worker (PORT_IDS_*), 0 none
-export const SB_DP_LISTENERS = 784; // u32 (live), written by the host: bit g - GROUP_FIRST says that somebody listens to group g
-export const SB_IFINDEX_NEXT = 788; // u32 (live), for the next device that is made here
-export const SB_DP_BASE = 792; // u64[DP_COUNTS], counters when the datapath was made
+export const SB_DP_EXISTS = 960; // u32 (live), 1: OVS_DP_CMD_NEW made it
+export const SB_DP_FEATURES = 964; // u32 (live), OVS_DP_F_*
+export const SB_DP_MASKS_CACHE_SIZE = 968; // u32 (live), kept for whoever asks: the cache here is another one
+export const SB_DP_PORT_IDS = 972; // u32 (live), address of the port ids by worker (PORT_IDS_*), 0 none
+export const SB_DP_LISTENERS = 976; // u32 (live), written by the host: bit g - GROUP_FIRST says that somebody listens to group g
+export const SB_IFINDEX_NEXT = 980; // u32 (live), for the next device that is made here
+export const SB_DP_BASE = 984; // u64[DP_COUNTS], counters when the datapath was made
 export const DP_COUNTS = 5; // hits, misses, lost, subtables visited, hits of the cache
 
 export const OPTION_EMC = 1; // use the exact-match cache

@@ -151,7 +151,7 @@ describe('structures that both sides share', () => {
     expect(C.WORKER_DROPS + C.DROP_REASONS * 8).toBeLessThanOrEqual(C.WORKER_EXPLICIT_DROPS);
     expect(C.WORKER_EXPLICIT_DROPS + C.EXPLICIT_REASONS * 8).toBeLessThanOrEqual(C.WORKER_CONTROL_SIZE);
     expect(C.METER_BANDS + C.METER_BANDS_MAX * C.METER_BAND_SIZEOF).toBe(C.METER_SIZEOF);
-    expect(C.SB_FREE_LISTS + 64 * 4).toBeLessThanOrEqual(C.SUPERBLOCK_SIZE);
+    expect(C.SB_FREE_LISTS + 104 * 4).toBeLessThanOrEqual(C.SB_DP_EXISTS);
     expect(C.PACKET_RECIRC_ID).toBe(C.PACKET_CUT + 4);
     expect(C.UPCALL_ANSWER_ACTIONS).toBe(C.UPCALL_ANSWER_MASK + 4);
     expect(C.NL_MMAP_PID).toBe(C.NL_MMAP_GROUP + 4);

@@ -160,6 +160,19 @@ describe.each(BUILDS)('slab, %s', (build) => {
     expect(later).toContain(block);
   });
 
+  it('keeps to its own lists with the largest blocks', async () => {
+    await using datapath = await openDatapath({ build, arenaSize: 512 * 1048576 });
+    const { memory } = datapath;
+    const behind = C.SUPERBLOCK + C.SB_DP_EXISTS;
+    const before = memory.copy(behind, 256);
+    for (let size = 1048576; size <= 128 * 1048576; size *= 2) {
+      const block = memory.wasm.allocateBlock(size) >>> 0;
+      memory.wasm.releaseBlock(block);
+      expect(memory.wasm.allocateBlock(size) >>> 0).toBe(block);
+    }
+    expect(memory.copy(behind, 256)).toEqual(before);
+  });
+
   it('answers 0 for what no arena holds, and goes on', async () => {
     await using datapath = await openDatapath({ build, arenaSize: 1048576 });
     const { memory } = datapath;

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import * as C from '../assembly/constants.ts';
-import { GROUP_FLOW } from '../assembly/kernel/families.ts';
+import { FAMILY_DATAPATH, GROUP_FLOW } from '../assembly/kernel/families.ts';
 import * as OVS from '../assembly/netlink/openvswitch.ts';
 import type { Datapath, DatapathOptions } from '../src/index.ts';
 import { NLM_F_CREATE, NLM_F_ECHO } from '../src/netlink/index.ts';
@@ -67,7 +67,7 @@ describe.each(BUILDS)('ovs_flow, %s', (build) => {
       datapath.poll();
       const { flows } = client.ask(FLOW.GET, { ufid: ufidOf(2) });
       expect(flows[0]).toMatchObject({ types: [UFID, KEY, MASK, USED, STATS, ACTIONS], packets: 2, bytes: 120 });
-      expect(Math.abs(flows[0]!.usedMs! - performance.timeOrigin - performance.now())).toBeGreaterThan(0);
+      expect(flows[0]!.usedMs).toBe(datapath.memory.u64(C.SUPERBLOCK + C.SB_TIME_MS));
       expect(flows[0]).toMatchObject({ command: FLOW.GET, ifindex: client.ifindex, flags: 0 });
     }));
 
@@ -176,7 +176,7 @@ describe.each(BUILDS)('ovs_flow, %s', (build) => {
       expect(client.ask(FLOW.GET, { ufid: ufidOf(1) }).flows[0]!.actions).toEqual(output(2));
       expect(datapath.check()).toBe(0);
       for (const block of blocks) memory.wasm.releaseBlock(block);
-      expect(put(9, { mask: MASK_SOURCE }).errno).toBe(0);
+      expect(put(9).errno).toBe(0);
     }));
 
   it('leaves out of a dump a list of actions that fits no part, and shows it when asked', () =>
@@ -191,8 +191,9 @@ describe.each(BUILDS)('ovs_flow, %s', (build) => {
     }));
 
   it(`dumps a flow that stays once, whatever comes and goes, SEED=${SEED}`, () =>
-    world({ build, flows: 512 }, ({ client, put }) => {
+    world({ build, flows: 512 }, ({ datapath, client, put }) => {
       const random = new Random(SEED);
+      const other = new FlowSocket(datapath);
       const stay = new Set<number>();
       const others: number[] = [];
       for (let i = 0; i < 256; i++) {
@@ -205,7 +206,8 @@ describe.each(BUILDS)('ovs_flow, %s', (build) => {
         const shown = client.dump(4000, 7, () => {
           for (let i = 0; i < 20; i++) {
             const number = random.pick(others);
-            if (client.ask(FLOW.DEL, { ufid: ufidOf(number) }).errno !== 0) put(number, { ufid: ufidOf(number) });
+            const parts = { ufid: ufidOf(number), key: keyOf(number), actions: output(3) };
+            if (other.ask(FLOW.DEL, { ufid: parts.ufid }).errno !== 0) other.ask(FLOW.NEW, parts);
           }
         });
         for (const { ufid } of shown) seen.set(String(ufid), (seen.get(String(ufid)) ?? 0) + 1);
@@ -214,12 +216,13 @@ describe.each(BUILDS)('ovs_flow, %s', (build) => {
     }));
 
   it('ends a dump when the datapath goes', () =>
-    world({ build }, ({ client, put }) => {
+    world({ build }, ({ datapath, client, put }) => {
       for (let i = 0; i < 40; i++) put(i);
       const { socket } = client;
+      const other = new KernelSocket(datapath.memory);
       socket.startDump(flowRequest(FLOW.GET, {}, client.ifindex), 4000);
       expect(socket.dumping).toBe(true);
-      socket.done({ family: 32, version: 2, command: OVS.OVS_DP_CMD_DEL, ifindex: client.ifindex });
+      other.done({ family: FAMILY_DATAPATH, version: 2, command: OVS.OVS_DP_CMD_DEL, ifindex: client.ifindex });
       expect(socket.finishDump(4000)).toEqual([]);
       expect(socket.doneErrno).toBe(ENODEV);
       expect(socket.startDump(flowRequest(FLOW.GET, {}, client.ifindex), 4000)).toEqual([]);

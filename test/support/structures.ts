@@ -113,7 +113,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
     ],
     8: ['SB_TIME_MS'],
     40: ['SB_DP_BASE'],
-    256: ['SB_FREE_LISTS'],
+    416: ['SB_FREE_LISTS'],
   }),
   VPORT: table(C.VPORT_SIZEOF, {
     4: ['VPORT_TYPE', 'VPORT_IFINDEX', 'VPORT_PORT_IDS', 'VPORT_DEVICE'],
