@@ -216,7 +216,8 @@ class Lists {
   readonly value = new Uint8Array(PAYLOAD_SIZE_MAX);
   readonly bits = new Uint8Array(PAYLOAD_SIZE_MAX);
 
-  put(number: number, key: Uint8Array, mask: Uint8Array, size = key.length): void {
+  /** Of a nest, key and mask may differ in size; `size` is for those that stand in `value` and `bits`. */
+  put(number: number, key: Uint8Array, mask: Uint8Array, size?: number): void {
     this.key.put(number, key, 0, size);
     this.mask.put(number, mask, 0, size);
   }
