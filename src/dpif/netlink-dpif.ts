@@ -6,16 +6,30 @@
 import * as K from '../../assembly/netlink/openvswitch.ts';
 import { DatapathError } from '../errors.ts';
 import type { GenericFamily } from '../netlink/generic.ts';
+import { MessageCursor } from '../netlink/message.ts';
 import type { Transport } from '../transport/transport.ts';
 import { dpifError, EAFNOSUPPORT, EINVAL, ENODEV, errnoOf } from './errors.ts';
+import { ctLimitRequest, readCtLimits } from './messages/ct-limit.ts';
 import { type DatapathMessage, type DatapathRequest, datapathRequest, readDatapath } from './messages/datapath.ts';
 import { firstReply } from './messages/request.ts';
 import { readVport, type VportMessage, type VportRequest, vportRequest } from './messages/vport.ts';
 import { NetlinkFlows } from './netlink-flows.ts';
+import { NetlinkMeters } from './netlink-meters.ts';
 import { PortEvents } from './port-events.ts';
 import { portType } from './port-types.ts';
 import type { FlowDumpOptions, ProviderDatapath, ProviderFlowDump, Walk } from './provider.ts';
-import type { DpifOp, DpifPort, DpStats, PortChange, PortRequest, PortStats } from './types.ts';
+import type {
+  CtLimit,
+  DpifOp,
+  DpifPort,
+  DpStats,
+  MeterConfig,
+  MeterFeatures,
+  MeterStats,
+  PortChange,
+  PortRequest,
+  PortStats,
+} from './types.ts';
 
 export interface DatapathFamilies {
   datapath: GenericFamily;
@@ -54,6 +68,7 @@ export class NetlinkDpif implements ProviderDatapath {
   protected readonly families: DatapathFamilies;
   protected features: number;
   readonly #flows: NetlinkFlows;
+  readonly #meters: NetlinkMeters;
   #events: PortEvents | undefined;
 
   constructor(transport: Transport, families: DatapathFamilies, datapath: DatapathMessage) {
@@ -63,6 +78,7 @@ export class NetlinkDpif implements ProviderDatapath {
     this.dpIfindex = datapath.dpIfindex;
     this.features = datapath.features;
     this.#flows = new NetlinkFlows(transport, families, datapath.dpIfindex);
+    this.#meters = new NetlinkMeters(transport, datapath.dpIfindex);
   }
 
   close(): void {
@@ -160,6 +176,40 @@ export class NetlinkDpif implements ProviderDatapath {
     return this.#flows.operateAsync(ops, signal);
   }
 
+  meterGetFeatures(): MeterFeatures {
+    return this.#meters.features();
+  }
+
+  meterSet(id: number, config: MeterConfig): void {
+    this.#meters.set(id, config);
+  }
+
+  meterGet(id: number): MeterStats {
+    return this.#meters.get(id);
+  }
+
+  meterDel(id: number): MeterStats | undefined {
+    return this.#meters.delete(id);
+  }
+
+  ctSetLimits(limits: readonly CtLimit[]): void {
+    this.#transactLimits('set', limits);
+  }
+
+  ctGetLimits(zones: readonly number[]): CtLimit[] {
+    return this.#transactLimits(
+      'get',
+      zones.map((zone) => ({ zone })),
+    );
+  }
+
+  ctDelLimits(zones: readonly number[]): void {
+    this.#transactLimits(
+      'del',
+      zones.map((zone) => ({ zone })),
+    );
+  }
+
   cacheGetSupportedLevels(): number {
     return this.transactDatapath({ command: 'get' }, 'datapath get').masksCacheSize === undefined ? 0 : 1;
   }
@@ -184,6 +234,13 @@ export class NetlinkDpif implements ProviderDatapath {
 
   #checkLevel(level: number): void {
     if (level !== 0) throw dpifError(EINVAL, `cache level ${level}`, { [EINVAL]: { text: 'there is level 0 only' } });
+  }
+
+  #transactLimits(command: 'set' | 'get' | 'del', limits: readonly Partial<CtLimit>[]): CtLimit[] {
+    const operation = 'conntrack limits';
+    const request = ctLimitRequest(this.transport.family('ovs_ct_limit'), command, limits);
+    const reply = new MessageCursor(this.transport.transact(request, { operation }));
+    return reply.next() ? readCtLimits(reply) : [];
   }
 
   /** A request about this datapath. */

@@ -31,29 +31,29 @@ export interface Link {
 export const RTNLGRP_LINK = 1;
 export const RTM_NEWLINK = 16;
 export const RTM_DELLINK = 17;
-const RTM_GETLINK = 18;
-const IFINFO_SIZE = 16;
+export const RTM_GETLINK = 18;
+export const IFINFO_SIZE = 16;
 const IFINFO_TYPE = 2;
 const IFINFO_INDEX = 4;
 const IFINFO_FLAGS = 8;
 const IFINFO_CHANGE = 12;
 const ARPHRD_ETHER = 1;
-const IFF_UP = 1;
+export const IFF_UP = 1;
 const IFF_LOWER_UP = 65536;
 const IFLA_ADDRESS = 1;
-const IFLA_IFNAME = 3;
-const IFLA_MTU = 4;
-const IFLA_LINKINFO = 18;
+export const IFLA_IFNAME = 3;
+export const IFLA_MTU = 4;
+export const IFLA_LINKINFO = 18;
 const IFLA_NET_NS_PID = 19;
 const IFLA_NUM_TX_QUEUES = 31;
 const IFLA_NUM_RX_QUEUES = 32;
 const IFLA_STATS64 = 23;
-const IFLA_INFO_KIND = 1;
-const IFLA_INFO_DATA = 2;
+export const IFLA_INFO_KIND = 1;
+export const IFLA_INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
 const ENODEV = 19;
 
-interface LinkRequest {
+export interface LinkRequest {
   type: number;
   flags?: number;
   /** 0: named by an attribute. */
@@ -63,7 +63,8 @@ interface LinkRequest {
   put?: (attributes: AttributeBuilder, buffer: MessageBuffer) => void;
 }
 
-function linkMessage({ type, flags = 0, ifindex = 0, ifFlags = 0, ifChange = 0, put }: LinkRequest): Uint8Array {
+/** A message about an interface: its type is RTM_*. */
+export function linkMessage({ type, flags = 0, ifindex = 0, ifFlags = 0, ifChange = 0, put }: LinkRequest): Uint8Array {
   const buffer = new MessageBuffer();
   const start = beginMessage(buffer, type, flags);
   const info = buffer.put(IFINFO_SIZE);

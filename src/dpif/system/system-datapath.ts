@@ -11,11 +11,14 @@ import type { DatapathMemory } from '../../wasm/memory.ts';
 import { dpifError, EINVAL, ENOTCONN } from '../errors.ts';
 import { readVport, type VportMessage, vportRequest } from '../messages/vport.ts';
 import { NetlinkDpif } from '../netlink-dpif.ts';
-import type { RecvOptions } from '../provider.ts';
-import type { DpifUpcall, PortChange, PortRequest, PortStats, UpcallStats } from '../types.ts';
+import { tunnelKind } from '../port-types.ts';
+import type { RecvOptions, Walk } from '../provider.ts';
+import type { CtEntry, CtFlush, DpifUpcall, PortChange, PortRequest, PortStats, UpcallStats } from '../types.ts';
 import type { UpcallService, UpcallServiceOptions } from '../upcall-service.ts';
 import { Answers, type AnswersOptions } from './answers.ts';
+import { dumpConnections, flushConnections } from './conntrack.ts';
 import { prepareUpcalls } from './negotiate.ts';
+import { createTunnel, deleteTunnel, tunnelOptions } from './tunnels.ts';
 import { SystemUpcallHost } from './upcall-host.ts';
 import { possibleCpus, type UpcallTarget } from './upcall-sockets.ts';
 import { HANDLERS_MAX, SystemUpcalls } from './upcalls.ts';
@@ -43,6 +46,21 @@ export class SystemDatapath extends NetlinkDpif {
     super.close();
   }
 
+  /** The devices of tunnels go with it. */
+  override destroy(): void {
+    const tunnels = [...this.portDump()].filter(({ type }) => tunnelKind(type) !== undefined);
+    super.destroy();
+    for (const { name } of tunnels) deleteTunnel(name);
+  }
+
+  ctDump(zone?: number): Walk<CtEntry> {
+    return dumpConnections(zone);
+  }
+
+  ctFlush(flush: CtFlush): void {
+    flushConnections(flush);
+  }
+
   /** After a change of ports: sockets for those that came, none for those that went. */
   run(): boolean {
     if (!this.#portsChanged) return false;
@@ -59,14 +77,33 @@ export class SystemDatapath extends NetlinkDpif {
     }
   }
 
+  /** A tunnel's device is made first, and goes again when the datapath does not take it. */
   override portAdd(port: PortRequest, portNo?: number): number {
+    if (tunnelKind(port.type ?? '') === undefined) return this.#portAdd(port, portNo);
+    const { name, isNew } = createTunnel(port);
+    try {
+      return this.#portAdd({ name }, portNo);
+    } catch (error) {
+      if (isNew) deleteTunnel(name);
+      throw error;
+    }
+  }
+
+  #portAdd(port: PortRequest, portNo: number | undefined): number {
     if (this.#upcalls === undefined) return super.portAdd(port, portNo);
     return this.#upcalls.sockets.addPort((portId) => super.portAdd(port, portNo, portId));
   }
 
   override portDel(portNo: number): void {
+    const port = this.portQueryByNumber(portNo);
     super.portDel(portNo);
     this.#upcalls?.sockets.removePort(portNo);
+    if (port !== undefined && tunnelKind(port.type) !== undefined) deleteTunnel(port.name);
+  }
+
+  portOptions(portNo: number): Record<string, string> {
+    const port = this.portQueryByNumber(portNo);
+    return port === undefined || tunnelKind(port.type) === undefined ? {} : tunnelOptions(port.type, port.name);
   }
 
   override portPoll(): PortChange | undefined {
