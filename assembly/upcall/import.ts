@@ -55,6 +55,7 @@ import {
   UPCALL_OFFSETS,
   UPCALL_PACKET,
   UPCALL_PACKET_SIZE,
+  UPCALL_PORT_ID,
   UPCALL_PORT_PRODUCED,
   UPCALL_PRODUCED,
   UPCALL_TIME_NS,
@@ -165,6 +166,7 @@ function read(ring: usize, frame: usize, size: u32): bool {
   store<u32>(frame, messageSize(message), NL_MMAP_LEN);
   store<u64>(frame, 0, NL_MMAP_GROUP);
   store<u64>(frame, 0, NL_MMAP_UID);
+  store<u32>(frame, 0, UPCALL_PORT_ID); // the socket knows
   store<u32>(frame, command, UPCALL_COMMAND);
   store<u32>(frame, <u32>message, UPCALL_MESSAGE);
   store<u64>(frame, load<u64>(area, WORKER_TIME_NS), UPCALL_TIME_NS);

@@ -13,6 +13,7 @@ import { attempt } from './dpif-core.ts';
 import { DpifServices } from './dpif-services.ts';
 import { EBUSY, EEXIST, ENODEV, explain, FLOW_ERRORS, OPEN_ERRORS, PORT_ERRORS } from './errors.ts';
 import { FlowDump } from './flow-dump.ts';
+import { executeWithHelp, wantsHelp } from './help.ts';
 import { say } from './log.ts';
 import { operationName } from './netlink-flows.ts';
 import type { FlowDumpOptions } from './provider.ts';
@@ -199,15 +200,24 @@ export class Dpif extends DpifServices implements Disposable {
     return this.#one<Execute>({ type: 'execute', ...op });
   }
 
-  /** Carries the operations out in order. Each gets its `error` or its results; throws only what keeps all of them from being tried. */
+  /**
+   * Carries the operations out in order; those that need help (Execute.needsHelp, lists of more than 65,531 bytes) partly here. Each gets its `error` or its
+   * results; throws only what keeps all of them from being tried.
+   */
   operate(ops: readonly DpifOp[]): void {
-    this.attempt('flow operations', {}, () => this.provider.operate(ops));
+    for (const run of cutByHelp(ops)) {
+      if (isHelped(run)) this.#help(run[0]);
+      else this.attempt('flow operations', {}, () => this.provider.operate(run));
+    }
     for (const op of ops) this.#explainOp(op);
   }
 
   /** The same, giving way to the event loop between parts. */
   async operateAsync(ops: readonly DpifOp[], signal?: AbortSignal): Promise<void> {
-    await this.attemptAsync('flow operations', {}, () => this.provider.operateAsync(ops, signal));
+    for (const run of cutByHelp(ops)) {
+      if (isHelped(run)) this.#help(run[0]);
+      else await this.attemptAsync('flow operations', {}, () => this.provider.operateAsync(run, signal));
+    }
     for (const op of ops) this.#explainOp(op);
   }
 
@@ -221,12 +231,35 @@ export class Dpif extends DpifServices implements Disposable {
     return op;
   }
 
+  #help(op: Execute): void {
+    op.error = executeWithHelp(op, (part) => {
+      this.provider.operate([part]);
+      return part.error;
+    }) as DatapathError | undefined;
+  }
+
   #explainOp(op: DpifOp): void {
     if (op.error === undefined) return;
     const error = explain(op.error, `${this.fullName}: ${operationName(op)}`, FLOW_ERRORS) as DatapathError;
     op.error = error;
     if (!isProbe(op)) say(error.errno === EEXIST ? 'dbg' : 'warn', () => error.message);
   }
+}
+
+/** Runs of operations for the provider, and between them, alone, those that need help. */
+function cutByHelp(ops: readonly DpifOp[]): DpifOp[][] {
+  const runs: DpifOp[][] = [];
+  for (const op of ops) {
+    const last = runs.at(-1);
+    if (last === undefined || isHelped([op]) || isHelped(last)) runs.push([op]);
+    else last.push(op);
+  }
+  return runs;
+}
+
+function isHelped(run: readonly DpifOp[]): run is [Execute] {
+  const [op] = run;
+  return op.type === 'execute' && wantsHelp(op);
 }
 
 function isProbe(op: DpifOp): boolean {

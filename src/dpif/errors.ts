@@ -48,7 +48,7 @@ export function dpifError(errno: number, operation: string, meanings: Meanings =
   const said = below?.kernelMessage === undefined ? '' : `: ${below.kernelMessage}`;
   const text = `${operation}: ${meaning?.text ?? 'refused'} (${errnoName(errno)})${said}`;
   const code = meaning?.code ?? (below?.code === 'ERR_NETLINK_REFUSED' ? undefined : below?.code) ?? 'ERR_OPERATION';
-  return new DatapathError(code, text, {
+  const error = new DatapathError(code, text, {
     errno,
     operation,
     ...(below?.kernelMessage !== undefined && { kernelMessage: below.kernelMessage }),
@@ -56,15 +56,21 @@ export function dpifError(errno: number, operation: string, meanings: Meanings =
     ...(below?.attributeOffset !== undefined && { attributeOffset: below.attributeOffset }),
     ...(cause !== undefined && { cause }),
   });
+  explained.add(error);
+  return error;
 }
+
+/** Errors of this layer: they say already what is to be said. */
+const explained = new WeakSet<DatapathError>();
 
 /** What was thrown below, said in the words of this layer. What has no errno of a datapath stays as it is. */
 export function explain(error: unknown, operation: string, meanings: Meanings = {}): unknown {
-  if (!(error instanceof DatapathError) || error.errno === undefined || KEPT.has(error.code)) return error;
+  if (!(error instanceof DatapathError) || error.errno === undefined) return error;
+  if (explained.has(error) || KEPT.has(error.code)) return error;
   return dpifError(error.errno, operation, meanings, error);
 }
 
-/** Errors that say already what is to be said. */
+/** So do these of the layers below. */
 const KEPT: ReadonlySet<DatapathErrorCode> = new Set<DatapathErrorCode>([
   'ERR_NETLINK_NO_SUCH_FAMILY',
   'ERR_NATIVE_UNAVAILABLE',

@@ -22,7 +22,7 @@ export const TUNNEL_KINDS: readonly TunnelKind[] = [
   { type: 'ip6gre', device: 'ip6gre_sys' },
   { type: 'erspan', device: 'erspan_sys' },
   { type: 'ip6erspan', device: 'ip6erspan_sys' },
-  { type: 'bareudp', device: 'bareudp_sys', dstPort: 6635 },
+  { type: 'bareudp', device: 'udp_sys', dstPort: 6635 },
   { type: 'gtpu', device: 'gtpu_sys', dstPort: 2152 },
 ];
 

@@ -130,6 +130,8 @@ export interface Execute {
   actions: Uint8Array;
   /** It is only asked whether the datapath takes these actions. */
   probe?: boolean;
+  /** The datapath may not know all of the actions: what it need not do is done here. */
+  needsHelp?: boolean;
   /** Largest frame that was seen before reassembly, 0 none. */
   mru?: number;
   hash?: bigint;

@@ -152,12 +152,13 @@ export function deleteTunnel(name: string): void {
   }
 }
 
-/** The options that a device was made with, where they are not the usual ones. */
+/** The options that a device was made with, where they are not the usual ones, and what Open vSwitch lists besides. */
 export function tunnelOptions(type: string, name: string): Record<string, string> {
   const kind = tunnelKind(type);
   const port = /_(\d+)$/.exec(name);
-  const options: Record<string, string> = {};
+  const options: Record<string, string> = { packet_type: 'ptap' };
   if (kind?.dstPort !== undefined && port !== null && Number(port[1]) !== kind.dstPort) options.dst_port = port[1];
+  if (type === 'erspan' || type === 'ip6erspan') options.erspan_ver = '0';
   if (type !== 'vxlan') return options;
   const exts: string[] = [];
   for (const cursor = readData(name)?.data; cursor?.next(); ) {
