@@ -78,7 +78,6 @@ function drain(memory: DatapathMemory): void {
   for (let i = 0; memory.superblock(C.SB_RETIRED_COUNT) > 0; i++) {
     if (i > 100_000) throw new Error('retired blocks are never freed');
     memory.wasm.sortSubtables();
-    if (memory.superblock(C.SB_RETIRED_COUNT) <= 1) return;
   }
 }
 
