@@ -51,6 +51,7 @@ static FILE *results;
 
 /* Of the scenario that runs. */
 static int sockets[SOCKET_COUNT];
+static bool held[SOCKET_COUNT]; /* what waits there is not received */
 static int links;
 static struct device devices[DEVICES_MAX];
 static struct link known[LINKS_MAX];
@@ -239,7 +240,7 @@ static void remove_device(const char *name)
 static void drain(void)
 {
     for (size_t i = 0; i < SOCKET_COUNT; i++) {
-        while (sockets[i] >= 0 && receive_one(i)) {
+        while (sockets[i] >= 0 && !held[i] && receive_one(i)) {
         }
     }
     drain_links();

@@ -19,7 +19,7 @@ import {
 } from '../support/conformance/scenario.ts';
 import { BOOT, run } from './kernel.ts';
 
-const OPERATIONS = ['end', 'send', 'post', 'receive', 'frame', 'device', 'remove', 'join', 'leave', 'close'];
+const OPERATIONS = ['end', 'send', 'post', 'frame', 'device', 'remove', 'join', 'leave', 'close'];
 const RECORDS = ['step', 'message', 'frame', 'link', 'failure', 'families'] as const;
 const FIX_IFINDEX = 255;
 const IFNAMSIZ = 16;
@@ -55,8 +55,6 @@ function pack(step: Step): Buffer {
     case 'send':
     case 'post':
       return packStep(step.do, step.from, step.datagram);
-    case 'receive':
-      return packStep(step.do, step.at, plain(Buffer.alloc(0)));
     case 'frame':
       return packStep(step.do, 'admin', plain(Buffer.concat([nameBytes(step.device), step.data])));
     case 'device':

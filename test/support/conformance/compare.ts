@@ -4,9 +4,9 @@
  * Before it: the observations of both. After it: the test, which knows the differences that are meant.
  */
 import { type Canonical, Canonicalizer, type Line } from './canonical.ts';
-import { describeLine, describeStep } from './describe.ts';
+import { describeLine, describeStep, differingParts, outlineOf, outlineOfLine } from './describe.ts';
 import type { Observed } from './observation.ts';
-import type { Scenario, Step } from './scenario.ts';
+import type { Scenario, SocketName, Step } from './scenario.ts';
 
 export interface Difference {
   scenario: Scenario;
@@ -31,11 +31,14 @@ function sameLines(a: readonly Line[], b: readonly Line[]): boolean {
   return a.length === b.length && a.every((line, index) => Buffer.compare(line.bytes, b[index]!.bytes) === 0);
 }
 
+function sockets(kernel: Canonical, ours: Canonical): SocketName[] {
+  return [...new Set([...kernel.messages, ...ours.messages].map(({ socket }) => socket))];
+}
+
 /** Everything, in order for each socket and each device. */
 export function isSame(kernel: Canonical, ours: Canonical): boolean {
   if (kernel.failure !== ours.failure) return false;
-  const sockets = new Set([...kernel.messages, ...ours.messages].map(({ socket }) => socket));
-  for (const name of sockets) {
+  for (const name of sockets(kernel, ours)) {
     const of = ({ messages }: Canonical) => messages.filter(({ socket }) => socket === name);
     if (!sameLines(of(kernel), of(ours))) return false;
   }
@@ -50,8 +53,13 @@ export function isSame(kernel: Canonical, ours: Canonical): boolean {
 
 const isAsked = (step: Step) => step.do === 'send' || step.do === 'post' || step.do === 'frame';
 
-/** Compares scenario by scenario. `isMeant` says whether a scenario goes on behind a difference that is known. */
-export function compare(scenarios: readonly Scenario[], kernel: Observed, ours: Observed): Account {
+/** Compares scenario by scenario. Behind a difference that is known a scenario goes on, whatever it is. */
+export function compare(
+  scenarios: readonly Scenario[],
+  kernel: Observed,
+  ours: Observed,
+  isKnown: (difference: Difference) => boolean,
+): Account {
   const account: Account = { scenarios: scenarios.length, compared: 0, passedOver: 0, received: 0, differences: [] };
   for (const [index, scenario] of scenarios.entries()) {
     const [theirs, mine] = [new Canonicalizer(kernel.families), new Canonicalizer(ours.families)];
@@ -66,8 +74,9 @@ export function compare(scenarios: readonly Scenario[], kernel: Observed, ours: 
       if (isAsked(step)) account.compared++;
       account.received += one.messages.length + one.frames.length;
       if (isSame(one, two)) continue;
-      account.differences.push({ scenario, index: at, step, kernel: one, ours: two });
-      isOver = scenario.isStateful === true;
+      const difference = { scenario, index: at, step, kernel: one, ours: two };
+      account.differences.push(difference);
+      isOver = scenario.isStateful === true && !isKnown(difference);
     }
   }
   return account;
@@ -81,13 +90,45 @@ function linesOf({ messages, frames, failure }: Canonical): string[] {
   ];
 }
 
-/** A difference as a person reads it: what was asked, and what only one of the two said. */
+/** The lines that there are more of than in the others. */
+function surplus(some: string[], others: string[]): string[] {
+  const rest = [...others];
+  return some.filter((line) => {
+    const index = rest.indexOf(line);
+    if (index >= 0) rest.splice(index, 1);
+    return index < 0;
+  });
+}
+
+/** A difference as a person reads it: what was asked, and what only one of the two said; all that both said if it is in another order. */
 export function describeDifference({ scenario, index, step, kernel, ours }: Difference): string {
   const [theirs, mine] = [linesOf(kernel), linesOf(ours)];
-  const only = (some: string[], others: string[]) => some.filter((line) => !others.includes(line));
+  const isOrder = [...theirs].sort().join('\n') === [...mine].sort().join('\n');
+  const only = (some: string[], others: string[]) => (isOrder ? some : surplus(some, others));
   return [
     `${scenario.name}, step ${index}: ${describeStep(step)}`,
     ...only(theirs, mine).map((line) => `    kernel: ${line}`),
     ...only(mine, theirs).map((line) => `    ours:   ${line}`),
   ].join('\n');
+}
+
+/** Names of the parts in which messages differ, when both sent messages of the same kinds to the same sockets; else undefined. */
+export function differingIn({ kernel, ours }: Difference): string[] | undefined {
+  const [theirs, mine] = [kernel, ours].map(({ messages }) => messages.map(outlineOfLine).sort().join());
+  if (theirs !== mine) return undefined;
+  const parts = sockets(kernel, ours).flatMap((name) => {
+    const [a, b] = [kernel, ours].map(({ messages }) => messages.filter(({ socket }) => socket === name));
+    return a!.flatMap((line, index) => differingParts(line.bytes, b![index]!.bytes));
+  });
+  return [...new Set(parts)];
+}
+
+/** What kind of difference it is: those of one kind have one cause, more often than not. */
+export function kindOf(difference: Difference): string {
+  const { step, kernel, ours } = difference;
+  const what = step.do === 'send' ? outlineOf(step.datagram) : step.do;
+  const parts = differingIn(difference);
+  if (parts !== undefined) return `${what}: ${parts.join(', ') || 'frames, or the order of messages'}`;
+  const [theirs, mine] = [kernel, ours].map(({ messages }) => messages.map(outlineOfLine).sort().join(', '));
+  return `${what}: kernel ${theirs || 'nothing'}; ours ${mine || 'nothing'}`;
 }

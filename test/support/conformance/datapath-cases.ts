@@ -258,6 +258,37 @@ function manyPorts(): Scenario {
   return script.scenario;
 }
 
+/** Ports, or the datapath itself, come and go between two parts of a dump. Many port ids make a part full with eight ports. */
+function dumpsInParts(): Scenario[] {
+  const pids = attr(VPORT_ATTR.UPCALL_PID, u32(...Array.from({ length: 900 }, (_, index) => 10_000 + index)));
+  const remove = (script: Script, numbers: number[]) => {
+    for (const number of numbers) script.send('vport', VPORT.DEL, [attr(VPORT_ATTR.PORT_NO, u32(number))]);
+  };
+  const changes: Record<string, (script: Script) => void> = {
+    'ports go': (script) => remove(script, [1, 5, 8, 9, 12, 20]),
+    'the next port goes': (script) => remove(script, [8]),
+    'ports come': (script) => {
+      for (const number of [3, 15, 40]) {
+        script.newPort(`late${number}`, VPORT_TYPE.INTERNAL, [attr(VPORT_ATTR.PORT_NO, u32(number))]);
+      }
+    },
+    'the datapath goes': (script) => script.send('datapath', DP.DEL, []),
+  };
+  return Object.entries(changes).map(([name, change]) => {
+    const script = new Script(`a dump in parts, ${name}`);
+    script.newDatapath('dp0', [attr(DP_ATTR.USER_FEATURES, u32(DP_F.VPORT_PIDS))]);
+    for (let index = 1; index <= 20; index++) {
+      const number = attr(VPORT_ATTR.PORT_NO, u32(index));
+      if (![3, 15].includes(index)) script.newPort(`i${index}`, VPORT_TYPE.INTERNAL, [pids, number], { flags: ACK });
+    }
+    script.send('datapath', DP.GET, [], { from: 'plain' });
+    script.post('plain', script.message('vport', VPORT.GET, [], { flags: DUMP }));
+    change(script);
+    script.send('datapath', DP.GET, [], { from: 'plain' });
+    return script.scenario;
+  });
+}
+
 /** The requester is a member of the group that its request is told to. */
 function membersOfGroups(): Scenario {
   const script = new Script('requesters in groups');
@@ -290,6 +321,7 @@ export function datapathScenarios(): Scenario[] {
     portIds(),
     devicesComeAndGo(),
     manyPorts(),
+    ...dumpsInParts(),
     membersOfGroups(),
   ];
 }

@@ -109,22 +109,68 @@ export function describeLine({ socket, bytes }: Line): string {
   return `${socket} < ${describeMessage(bytes)}`;
 }
 
-/** The messages of a datagram, with families and devices by name. */
-function describeDatagram({ bytes, fixes }: Datagram): string {
+/** Family and command, or the errno: what kind of message it is. */
+function outline(bytes: Uint8Array): string {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const type = bytes.length < 16 ? 0 : view.getUint16(4, true);
+  const family = OVS.FAMILIES[type - FAMILY_TYPE];
+  if (family !== undefined) return `${family} ${nameIn(COMMANDS[family], bytes[16] ?? 0)}`;
+  return (type === 2 || type === 3) && bytes.length >= 20
+    ? `${NLMSG[type]} ${view.getInt32(16, true)}`
+    : `${NLMSG[type] ?? type}`;
+}
+
+export function outlineOfLine({ socket, bytes }: Line): string {
+  return `${socket} ${outline(bytes)}`;
+}
+
+export function outlineOf(datagram: Datagram): string {
+  return messagesOf(datagram)
+    .map(([bytes]) => outline(bytes))
+    .join(' & ');
+}
+
+const whole = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+
+/** The parts in which two messages of one kind differ: `header`, or names of attributes. */
+export function differingParts(one: Uint8Array, other: Uint8Array): string[] {
+  if (Buffer.compare(one, other) === 0) return [];
+  const family = OVS.FAMILIES[new DataView(one.buffer, one.byteOffset).getUint16(4, true) - FAMILY_TYPE];
+  if (family === undefined) return ['what is said in the acknowledgement'];
+  const values = [one, other].map((bytes) => {
+    const found = new Map([['header', whole(bytes.subarray(4, HEADERS_SIZE))]]);
+    for (const [type, from, to] of attributesOf(bytes, HEADERS_SIZE, bytes.length)) {
+      found.set(nameIn(ATTRIBUTES[family], type), whole(bytes.subarray(from, to)));
+    }
+    return found;
+  });
+  const names = [...new Set(values.flatMap((found) => [...found.keys()]))];
+  const differing = names.filter((name) => values[0]!.get(name) !== values[1]!.get(name));
+  return (differing.length > 0 ? differing : ['padding, size or order']).map((name) => `${family} ${name}`);
+}
+
+/** The messages of a datagram, families by name, and the datapath of each. */
+function messagesOf({ bytes, fixes }: Datagram): [Uint8Array, string | undefined][] {
   const named = bytes.slice();
   const view = new DataView(named.buffer);
   for (const fix of fixes) {
     if ('family' in fix) view.setUint16(fix.at, FAMILY_TYPE + OVS.FAMILIES.indexOf(fix.family), true);
   }
-  const parts: string[] = [];
+  const found: [Uint8Array, string | undefined][] = [];
   for (let at = 0; at < named.length; ) {
     const size = named.length - at < 4 ? 0 : view.getUint32(at, true);
     const end = size >= 16 && at + size <= named.length ? at + size : named.length;
     const device = fixes.find((fix) => 'ifindex' in fix && fix.at === at + HEADERS_SIZE - 4);
-    const name = device !== undefined && 'ifindex' in device ? ` (dp ${device.ifindex})` : '';
-    parts.push(describeMessage(named.subarray(at, end)) + name);
+    found.push([named.subarray(at, end), device !== undefined && 'ifindex' in device ? device.ifindex : undefined]);
     at = (end + 3) & ~3;
   }
+  return found;
+}
+
+function describeDatagram(datagram: Datagram): string {
+  const parts = messagesOf(datagram).map(
+    ([bytes, dp]) => describeMessage(bytes) + (dp === undefined ? '' : ` (dp ${dp})`),
+  );
   return parts.join(' & ');
 }
 
@@ -133,8 +179,6 @@ export function describeStep(step: Step): string {
     case 'send':
     case 'post':
       return `${step.from} (${SOCKETS[step.from].portId}) > ${describeDatagram(step.datagram)}`;
-    case 'receive':
-      return `${step.at} receives`;
     case 'frame':
       return `frame at ${step.device}: ${hex(step.data)}`;
     case 'device':

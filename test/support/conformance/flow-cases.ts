@@ -230,6 +230,18 @@ function masks(): Scenario {
   return script.scenario;
 }
 
+/** Masks that look at the same bits, of which one also names a header to look at nothing of it. */
+function sameMasks(): Scenario {
+  const script = withPorts('masks of the same bits');
+  const nothing = attr(KEY.IPV4, new Uint8Array(12));
+  script.putFlow({ key: ipKey(1), mask: ipMask, actions: [] });
+  script.putFlow({ key: ipKey(2), mask: [...ipMask, nothing], actions: [] });
+  script.dumpAll();
+  script.flow(FLOW.DEL, { key: ipKey(1) });
+  script.dumpAll();
+  return script.scenario;
+}
+
 /** Answers that are larger than a page, or than what a dump has room for. */
 function largeFlows(): Scenario {
   const script = withPorts('large lists of actions');
@@ -361,6 +373,7 @@ export function flowScenarios(): Scenario[] {
     ufidSizes(),
     statistics(),
     masks(),
+    sameMasks(),
     largeFlows(),
     manyFlows(),
     portsUnderFlows(),

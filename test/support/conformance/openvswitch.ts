@@ -104,6 +104,8 @@ export const KEY = {
   DP_HASH: 19,
   RECIRC_ID: 20,
   MPLS: 21,
+  CT_ORIG_TUPLE_IPV4: 26,
+  CT_ORIG_TUPLE_IPV6: 27,
 } as const;
 
 export const ACTION = {
@@ -119,5 +121,7 @@ export const ACTION = {
   TRUNC: 13,
   METER: 19,
   CLONE: 20,
+  DROP: 24,
+  PSAMPLE: 25,
 } as const;
 export const USERSPACE_ATTR = { PID: 1, USERDATA: 2, EGRESS_TUN_PORT: 3, ACTIONS: 4 } as const;

@@ -50,10 +50,12 @@ export interface Datagram {
   fixes: Fix[];
 }
 
-/** Whatever a step causes is collected before the next, but for `post` and `receive`: the first collects nothing, the second one datagram. */
+/**
+ * Whatever a step causes is received before the next; but a socket that posted something receives nothing until it sends something. (The kernel makes the
+ * parts of a dump as they are received.)
+ */
 export type Step =
   | { do: 'send' | 'post'; from: SocketName; datagram: Datagram }
-  | { do: 'receive'; at: SocketName }
   /** A frame arrives at a device. */
   | { do: 'frame'; device: string; data: Uint8Array }
   /** A device that is not Open vSwitch's own appears, or goes. */

@@ -94,6 +94,11 @@ export class Script {
     this.steps.push({ do: 'send', from, datagram: together(...messages) });
   }
 
+  /** What comes back waits until the socket sends again. */
+  post(from: SocketName, datagram: Datagram): void {
+    this.steps.push({ do: 'post', from, datagram });
+  }
+
   raw(bytes: Uint8Array, from: SocketName = 'admin'): void {
     this.steps.push({ do: 'send', from, datagram: { bytes, fixes: [] } });
   }
