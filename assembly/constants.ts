@@ -536,23 +536,20 @@ export const QUEUE_KIND_PACKET_RX = 1; // AF_PACKET socket
 export const QUEUE_KIND_PACKET_TX = 2;
 export const QUEUE_KIND_TAP_RX = 3; // TAP device: read and written a frame at a time
 export const QUEUE_KIND_TAP_TX = 4;
+export const QUEUE_KIND_XDP_RX = 5; // AF_XDP socket
+export const QUEUE_KIND_XDP_TX = 6;
 
-// receive queue over a ring of struct tpacket2_hdr frames; blocks follow each other, frames do not cross them
+// receive queue over a ring of struct tpacket2_hdr frames, which follow each other without gaps
 export const RXQ_WORKER = 16; // u32 (live), worker that polls it
 export const RXQ_OWNER = 20; // u32 (live), worker + 1 that has frames of it in hand, 0 nobody
 export const RXQ_FLAGS = 24; // u32, RXQ_FLAG_*
-export const RXQ_RING = 28; // u32, address of the first block
-export const RXQ_RING_END = 32; // u32, behind the last block
-export const RXQ_BLOCK_SIZE = 36; // u32
-export const RXQ_BLOCK_FRAMES = 40; // u32, frames a block
-export const RXQ_FRAME_SIZE = 44; // u32
-export const RXQ_NEXT = 48; // u32, address of the frame to take next
-export const RXQ_NEXT_LEFT = 52; // u32, frames from it to the end of its block
-export const RXQ_HELD = 56; // u32, frames taken and not given back
-export const RXQ_HELD_FIRST = 60; // u32, address of the first of them
-export const RXQ_HELD_LEFT = 64; // u32, frames from it to the end of its block
-export const RXQ_FILL = 68; // u32, address of the frame that the shim fills next, where the kernel has no ring in this memory
-export const RXQ_FILL_LEFT = 72; // u32
+export const RXQ_RING = 28; // u32, address of the first frame
+export const RXQ_RING_END = 32; // u32, behind the last
+export const RXQ_FRAME_SIZE = 36; // u32
+export const RXQ_NEXT = 40; // u32, address of the frame to take next
+export const RXQ_HELD = 44; // u32, frames taken and not given back
+export const RXQ_HELD_FIRST = 48; // u32, address of the first of them
+export const RXQ_FILL = 52; // u32, address of the frame that the shim fills next, where the kernel has no ring in this memory
 export const RXQ_FETCH_WANTED = 76; // u32, frames longer than the ring's that stand next, for the shim to receive
 export const RXQ_FETCHED = 80; // u32, of them received
 export const RXQ_FETCH_TAKEN = 84; // u32, of them taken
@@ -617,6 +614,49 @@ export const TXQ_ENTRY_ADDRESS = 0; // u32, of the virtio_net_hdr with the frame
 export const TXQ_ENTRY_SIZE = 4; // u32, of both
 export const TXQ_ENTRY_FRAME_SIZE = 8; // u32, as it is counted
 export const TXQ_ENTRY_ERRNO = 12; // u32, why it was refused, 0 it was not
+
+// An AF_XDP socket: a UMEM of frames and up to four rings of which one side is the kernel's. As a receive queue it begins like the others
+// (RXQ_WORKER, RXQ_OWNER, RXQ_FLAGS). Positions run freely and wrap at 2^32.
+export const XSK_UMEM = 28; // u32, address of the first frame
+export const XSK_FRAME_SIZE = 32; // u32, a power of two
+export const XSK_FRAMES = 36; // u32
+export const XSK_STATES = 40; // u32, address of u8[XSK_FRAMES]: who has each frame, XSK_FRAME_*
+export const XSK_FREE = 44; // u32, address of u32[XSK_FRAMES]: a stack of frames that nobody has
+export const XSK_FREE_COUNT = 48; // u32
+export const XSK_HELD = 52; // u32, frames of the round that are handled in place
+export const XSK_ERRNO = 92; // u32, as RXQ_ERRNO
+export const XSK_SIZEOF = 384;
+export const XSK_RING_FILL = 128; // XSK_RING_SIZEOF each
+export const XSK_RING_COMPLETION = 160;
+export const XSK_RING_RX = 192;
+export const XSK_RING_TX = 224;
+export const XSK_HELD_LIST = 256; // u32[BATCH_MAX], frames of the round
+export const XSK_RING_SIZEOF = 32;
+// a ring
+export const XRING_PRODUCER = 0; // u32, address of the producer's position
+export const XRING_CONSUMER = 4; // u32, address of the consumer's
+export const XRING_FLAGS = 8; // u32, address of the flags, XDP_RING_*
+export const XRING_ENTRIES = 12; // u32, address of the entries
+export const XRING_MASK = 16; // u32, entries - 1
+export const XRING_POSITION = 20; // u32, our own position, published by the shim (transmit) or when the round is settled
+/** XDP_RING_NEED_WAKEUP: the kernel does not look at the ring by itself. */
+export const XDP_RING_NEED_WAKEUP_FLAG = 1;
+// struct xdp_desc, an entry of the receive and transmit rings; those of the others are a u64 address
+export const XDP_DESC_SIZEOF = 16;
+export const XDP_DESC_ADDR = 0; // u64, from the start of the UMEM
+export const XDP_DESC_LEN = 8; // u32
+export const XDP_DESC_OPTIONS = 12; // u32
+// who has a frame
+export const XSK_FRAME_FREE = 0;
+export const XSK_FRAME_FILL = 1; // the kernel, to receive into
+export const XSK_FRAME_HELD = 2; // a packet of the round
+export const XSK_FRAME_TX = 3; // the kernel, to send
+
+// transmit queue over an AF_XDP socket, which sends plain frames; the others go to a queue over sendmmsg
+export const XTQ_SOCKET = 16; // u32, address of the socket
+export const XTQ_OTHER = 20; // u32, address of the other queue
+export const XTQ_FRAME_MAX = 24; // u32, longest frame
+export const XTQ_SIZEOF = 64;
 
 // ---------------------------------------------------------------------------------------------------- flows
 

@@ -13,6 +13,7 @@ export { allocateBlock, releaseBlock, retireBlock } from './control';
 export { initRing, pushFrame, ringSize } from './io/ring';
 export { closePort, moveQueue, openPort } from './io/port';
 export { prepareSleep, settle } from './io/queue';
+export { checkXsk, fillXdp } from './io/afxdp';
 
 // packets
 export { poll } from './pipeline';

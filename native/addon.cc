@@ -14,6 +14,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("probe", Napi::Function::New(env, Probe, "probe"));
   NetlinkObject::Define(env, exports);
   PacketObject::Define(env, exports);
+  XdpObject::Define(env, exports);
   TapObject::Define(env, exports);
   PumpObject::Define(env, exports);
   PollSetObject::Define(env, exports);

@@ -1,5 +1,5 @@
 /*
- * The glue of PacketSocket, TapQueue and Pump. io-object.h has the rules.
+ * The glue of PacketSocket, XdpSocket, TapQueue and Pump. io-object.h has the rules.
  */
 #include "io-object.h"
 
@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "arguments.h"
+#include "io-layout.h"
 
 namespace wdp {
 namespace {
@@ -104,6 +105,98 @@ Napi::Value PacketObject::Fd(Info info) { return Napi::Number::New(info.Env(), s
 Napi::Value PacketObject::Operation(Info info) { return Napi::String::New(info.Env(), socket_.operation()); }
 
 Napi::Value PacketObject::FanoutGroup(Info info) { return Napi::Number::New(info.Env(), socket_.FanoutGroup()); }
+
+// ------------------------------------------------------------------------------------------------ XdpSocket
+
+namespace {
+
+XdpOptions XdpOptionsOf(Arguments* args, const Napi::Object& object) {
+  constexpr int64_t kEntriesMax = 1 << 20;
+  const auto size = [&](const char* name, int64_t min) { return static_cast<uint32_t>(IntegerOf(args, object, name, min, kEntriesMax, min)); };
+  XdpOptions options;
+  options.ifindex = IntegerOf(args, object, "ifindex", 1, INT32_MAX, -1);
+  options.queue = IntegerOf(args, object, "queue", 0, UINT16_MAX, 0);
+  options.flags = IntegerOf(args, object, "flags", 0, UINT16_MAX, 0);
+  options.frameSize = size("frameSize", 2048);
+  options.frameCount = size("frameCount", 1);
+  options.fillSize = size("fillSize", 1);
+  options.completionSize = size("completionSize", 1);
+  options.rxSize = size("rxSize", 0);
+  options.txSize = size("txSize", 1);
+  options.sendBufferSize = IntegerOf(args, object, "sendBufferSize", 0, kBufferMax, 0);
+  return options;
+}
+
+/** Page-aligned room of `size` bytes in the view, whose offset is the property `name`. */
+uint8_t* PlaceOf(Arguments* args, const Napi::Object& object, const char* name, size_t size, const View<uint8_t>& view) {
+  const int64_t offset = args->IntegerOr(object.Get(name), name, 0, kSizeMax, 0);
+  args->Inside(offset, size, view.length);
+  args->Aligned(reinterpret_cast<uintptr_t>(view.data) + offset, sysconf(_SC_PAGESIZE), name);
+  return view.data + offset;
+}
+
+}  // namespace
+
+void XdpObject::Define(Napi::Env env, Napi::Object exports) {
+  exports.Set("XdpSocket", DefineClass(env, "XdpSocket",
+                                       {
+                                           InstanceMethod("open", &XdpObject::Open),
+                                           InstanceMethod("ring", &XdpObject::Ring),
+                                           InstanceMethod("drops", &XdpObject::Drops),
+                                           InstanceMethod("close", &XdpObject::Close),
+                                           InstanceAccessor("fd", &XdpObject::Fd, nullptr),
+                                           InstanceAccessor("isZeroCopy", &XdpObject::IsZeroCopy, nullptr),
+                                           InstanceAccessor("operation", &XdpObject::Operation, nullptr),
+                                       }));
+}
+
+Napi::Value XdpObject::Open(Info info) {
+  Arguments args(info, "open");
+  const Napi::Object object = args.Object(0, "options");
+  if (!args.ok()) return info.Env().Undefined();
+  const XdpOptions options = XdpOptionsOf(&args, object);
+  const View<uint8_t> view = args.Bytes(1, "view");
+  const Napi::Object at = args.Object(2, "places");
+  if (!args.ok()) return info.Env().Undefined();
+  const auto ring = [](uint32_t entries, size_t entrySize) { return entries == 0 ? 0 : XdpSocket::kRingHead + entries * entrySize; };
+  XdpPlaces places;
+  places.umem = PlaceOf(&args, at, "umem", static_cast<size_t>(options.frameSize) * options.frameCount, view);
+  places.fill = PlaceOf(&args, at, "fill", ring(options.fillSize, sizeof(uint64_t)), view);
+  places.completion = PlaceOf(&args, at, "completion", ring(options.completionSize, sizeof(uint64_t)), view);
+  places.rx = PlaceOf(&args, at, "rx", ring(options.rxSize, layout::XDP_DESC_SIZEOF), view);
+  places.tx = PlaceOf(&args, at, "tx", ring(options.txSize, layout::XDP_DESC_SIZEOF), view);
+  if (!args.ok()) return info.Env().Undefined();
+  const int error = socket_.Open(options, places);
+  if (error == 0) view_ = Napi::Reference<Napi::Value>::New(info[1], 1);
+  return Napi::Number::New(info.Env(), error);
+}
+
+Napi::Value XdpObject::Ring(Info info) {
+  Arguments args(info, "ring");
+  const int64_t index = args.Integer(info[0], "index", 0, 3);
+  if (!args.ok()) return info.Env().Undefined();
+  const XdpRing& ring = socket_.ring(static_cast<int>(index));
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("producer", ring.producer);
+  object.Set("consumer", ring.consumer);
+  object.Set("flags", ring.flags);
+  object.Set("entries", ring.entries);
+  return object;
+}
+
+Napi::Value XdpObject::Drops(Info info) { return Napi::Number::New(info.Env(), static_cast<double>(socket_.Drops())); }
+
+Napi::Value XdpObject::Close(Info info) {
+  socket_.Close();
+  view_.Reset();
+  return info.Env().Undefined();
+}
+
+Napi::Value XdpObject::Fd(Info info) { return Napi::Number::New(info.Env(), socket_.fd()); }
+
+Napi::Value XdpObject::IsZeroCopy(Info info) { return Napi::Boolean::New(info.Env(), socket_.isZeroCopy()); }
+
+Napi::Value XdpObject::Operation(Info info) { return Napi::String::New(info.Env(), socket_.operation()); }
 
 // ------------------------------------------------------------------------------------------------ TapQueue
 

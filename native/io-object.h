@@ -1,5 +1,6 @@
 /*
- * PacketSocket, TapQueue and Pump as JavaScript sees them: arguments checked, then handed to packet-socket.h, tap.h and pump.h. src/native/io.ts describes every method.
+ * PacketSocket, XdpSocket, TapQueue and Pump as JavaScript sees them: arguments checked, then handed to packet-socket.h, xdp-socket.h, tap.h and
+ * pump.h. src/native/io.ts describes every method.
  *
  * Ownership. An object with a view keeps the view's memory alive. A socket is closed by close, by the garbage collector, or with its thread.
  * Threads. Each thread that loads the addon has classes of its own; no globals.
@@ -13,6 +14,7 @@
 #include "packet-socket.h"
 #include "pump.h"
 #include "tap.h"
+#include "xdp-socket.h"
 
 namespace wdp {
 
@@ -32,6 +34,26 @@ class PacketObject : public Napi::ObjectWrap<PacketObject> {
   Napi::Value FanoutGroup(Info info);
 
   PacketSocket socket_;
+  Napi::Reference<Napi::Value> view_;
+};
+
+class XdpObject : public Napi::ObjectWrap<XdpObject> {
+ public:
+  static void Define(Napi::Env env, Napi::Object exports);
+  explicit XdpObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<XdpObject>(info) {}
+
+ private:
+  using Info = const Napi::CallbackInfo&;
+
+  Napi::Value Open(Info info);
+  Napi::Value Ring(Info info);
+  Napi::Value Drops(Info info);
+  Napi::Value Close(Info info);
+  Napi::Value Fd(Info info);
+  Napi::Value IsZeroCopy(Info info);
+  Napi::Value Operation(Info info);
+
+  XdpSocket socket_;
   Napi::Reference<Napi::Value> view_;
 };
 

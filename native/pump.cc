@@ -52,7 +52,8 @@ uint32_t Pump::Kick(uint32_t list, uint32_t count) {
   uint32_t* const queues = WordsAt(list, static_cast<size_t>(count) * 4);
   if (queues == nullptr) return 0;
   uint32_t refused = 0;
-  // first what goes out: it may lie in buffers that are received into afterwards
+  // first what goes out: it may lie in buffers that are received into afterwards; and plain frames before those that had to take the other way
+  for (uint32_t i = 0; i < count; i++) SendXdp(queues[i]);
   for (uint32_t i = 0; i < count; i++) refused += Send(queues[i]);
   for (uint32_t i = 0; i < count; i++) Receive(queues[i]);
   return refused;
@@ -106,6 +107,37 @@ uint32_t Pump::AimSend(const uint32_t* entries, uint32_t count) {
   return count;
 }
 
+/** Publishes what was written into the transmit ring, and has the kernel send it. */
+void Pump::SendXdp(uint32_t queue) {
+  const uint32_t* const words = WordsAt(queue, XTQ_SIZEOF);
+  if (words == nullptr || words[QUEUE_KIND / 4] != QUEUE_KIND_XDP_TX) return;
+  const uint32_t* const xsk = WordsAt(words[XTQ_SOCKET / 4], XSK_SIZEOF);
+  if (xsk == nullptr) return;
+  const uint32_t* const ring = xsk + XSK_RING_TX / 4;
+  uint32_t* const producer = WordsAt(ring[XRING_PRODUCER / 4], 4);
+  const uint32_t* const consumer = WordsAt(ring[XRING_CONSUMER / 4], 4);
+  const uint32_t* const flags = WordsAt(ring[XRING_FLAGS / 4], 4);
+  if (producer == nullptr || consumer == nullptr || flags == nullptr) return;
+  const uint32_t position = ring[XRING_POSITION / 4];
+  __atomic_store_n(producer, position, __ATOMIC_RELEASE);
+  // one call sends as many as the kernel's budget allows; without progress the rest waits for the next kick
+  uint32_t before = __atomic_load_n(consumer, __ATOMIC_ACQUIRE) - 1;
+  for (;;) {
+    const uint32_t now = __atomic_load_n(consumer, __ATOMIC_ACQUIRE);
+    if (now == position || now == before) return;
+    if ((__atomic_load_n(flags, __ATOMIC_ACQUIRE) & XDP_RING_NEED_WAKEUP_FLAG) == 0) return;
+    before = now;
+    sendto(static_cast<int>(words[QUEUE_FD / 4]), nullptr, 0, MSG_DONTWAIT, nullptr, 0);
+  }
+}
+
+/** Wakes the kernel when it waits for free frames to receive into. */
+void Pump::WakeXdp(const uint32_t* xsk) {
+  const uint32_t* const flags = WordsAt(xsk[(XSK_RING_FILL + XRING_FLAGS) / 4], 4);
+  if (flags == nullptr || (__atomic_load_n(flags, __ATOMIC_ACQUIRE) & XDP_RING_NEED_WAKEUP_FLAG) == 0) return;
+  recvfrom(static_cast<int>(xsk[QUEUE_FD / 4]), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
+}
+
 /** Writes frames to a TAP device. Returns how many, or -1 when not even the first. */
 int Pump::WriteMany(int fd, uint32_t count) {
   for (uint32_t i = 0; i < count; i++) {
@@ -123,6 +155,7 @@ void Pump::Receive(uint32_t queue) {
   uint32_t* const words = WordsAt(queue, RXQ_SIZEOF);
   if (words == nullptr) return;
   const uint32_t kind = WordOf(words, QUEUE_KIND);
+  if (kind == QUEUE_KIND_XDP_RX && WordsAt(queue, XSK_SIZEOF) != nullptr) return WakeXdp(words);
   if (kind != QUEUE_KIND_PACKET_RX && kind != QUEUE_KIND_TAP_RX) return;
   if (WordOf(words, RXQ_FETCH_WANTED) != 0) Fetch(words);
   if ((WordOf(words, RXQ_FLAGS) & RXQ_FLAG_COPYING) != 0) Fill(words);
@@ -158,27 +191,17 @@ void Pump::Fill(uint32_t* words) {
   const uint32_t ring = WordOf(words, RXQ_RING);
   const uint32_t end = WordOf(words, RXQ_RING_END);
   const uint32_t frameSize = WordOf(words, RXQ_FRAME_SIZE);
-  if (end < ring || WordsAt(ring, end - ring) == nullptr || frameSize <= kFillMac) return;
-  struct Place {
-    uint32_t frame;
-    uint32_t left;
-  };
-  Place places[kBatch + 1] = {{WordOf(words, RXQ_FILL), WordOf(words, RXQ_FILL_LEFT)}};
+  uint32_t fill = WordOf(words, RXQ_FILL);
+  if (end < ring || WordsAt(ring, end - ring) == nullptr || frameSize <= kFillMac || end - ring < frameSize) return;
+  uint8_t* frames[kBatch];
   uint32_t usable = 0;
-  while (usable < kBatch) {
-    Place next = places[usable];
-    if (next.frame < ring || next.frame + frameSize > end || next.left == 0) return;
-    uint8_t* const frame = memory_ + next.frame;
+  for (; usable < kBatch; usable++) {
+    if (fill < ring || fill % 4 != 0 || fill > end - frameSize) fill = ring;
+    uint8_t* const frame = memory_ + fill;
     if (__atomic_load_n(reinterpret_cast<uint32_t*>(frame), __ATOMIC_ACQUIRE) != TP_STATUS_KERNEL) break;
     AimReceive(usable, frame + kFillMac - VNET_SIZEOF, frameSize - kFillMac + VNET_SIZEOF);
-    next.frame += frameSize;
-    if (--next.left == 0) {
-      const uint32_t block = WordOf(words, RXQ_BLOCK_SIZE);
-      next.frame = ring + ((next.frame - 1 - ring) / block + 1) * block;
-      if (next.frame >= end) next.frame = ring;
-      next.left = WordOf(words, RXQ_BLOCK_FRAMES);
-    }
-    places[++usable] = next;
+    frames[usable] = frame;
+    fill += frameSize;
   }
   if (usable == 0) return;
   const int fd = static_cast<int>(WordOf(words, QUEUE_FD));
@@ -189,9 +212,8 @@ void Pump::Fill(uint32_t* words) {
   if (received <= 0) return;
   timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  for (uint32_t i = 0; i < static_cast<uint32_t>(received); i++) Publish(memory_ + places[i].frame, i, now);
-  WordOf(words, RXQ_FILL) = places[received].frame;
-  WordOf(words, RXQ_FILL_LEFT) = places[received].left;
+  for (int i = 0; i < received; i++) Publish(frames[i], static_cast<uint32_t>(i), now);
+  WordOf(words, RXQ_FILL) = static_cast<uint32_t>(frames[received - 1] - memory_) + frameSize;
 }
 
 /** Reads frames from a TAP device. Returns how many, or -1 when not even the first. */

@@ -37,6 +37,8 @@ class Pump {
 
   uint32_t* WordsAt(uint32_t address, size_t size);
   uint32_t Send(uint32_t queue);
+  void SendXdp(uint32_t queue);
+  void WakeXdp(const uint32_t* xsk);
   uint32_t AimSend(const uint32_t* entries, uint32_t count);
   int WriteMany(int fd, uint32_t count);
   void Receive(uint32_t queue);

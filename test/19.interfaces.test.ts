@@ -21,7 +21,7 @@ interface Exercise {
 }
 
 const whyNot = whyNoLab();
-const BACKENDS = ['afpacket', 'afpacket,ring=copied', 'afpacket,queues=2', 'tap', 'tap,queues=2'];
+const BACKENDS = ['afpacket', 'afpacket,tx=socket', 'afpacket,ring=copied', 'afpacket,queues=2', 'tap', 'tap,queues=2'];
 
 describe.skipIf(whyNot)(`two hosts${whyNot ? `: ${whyNot}` : ''}`, () => {
   let bridged: Exercise;

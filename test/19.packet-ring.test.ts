@@ -46,10 +46,7 @@ class Ring {
       ring,
       geometry,
     );
-    const perBlock = memory.u32(this.queue + C.RXQ_BLOCK_FRAMES);
-    for (let i = 0; i < perBlock * geometry.blockCount; i++) {
-      this.frames.push(ring + Math.floor(i / perBlock) * geometry.blockSize + (i % perBlock) * geometry.frameSize);
-    }
+    for (let at = ring; at < ring + size; at += geometry.frameSize) this.frames.push(at);
     memory.wasm.openPort(PORT, C.RX_QUEUES, blocks.receiveTable([this.queue]), C.TX_NULL, 0, 0, 0);
   }
 
@@ -74,8 +71,8 @@ class Ring {
   }
 
   poll(): Uint8Array[] {
-    while (this.datapath.poll() > 0);
-    this.datapath.poll(); // settles
+    // a round may bring nothing but frames that are refused, and the one after the last settles
+    for (let idle = 0; idle < 3; idle++) if (this.datapath.poll() > 0) idle = 0;
     return this.out.receive();
   }
 }

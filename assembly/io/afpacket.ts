@@ -32,8 +32,6 @@ import {
   PORT_ROW_TX_PACKETS,
   QUEUE_PORT,
   QUEUE_TOUCHED,
-  RXQ_BLOCK_FRAMES,
-  RXQ_BLOCK_SIZE,
   RXQ_FETCHED,
   RXQ_FETCH_BUFFERS,
   RXQ_FETCH_FRAME,
@@ -47,9 +45,8 @@ import {
   RXQ_FRAME_SIZE,
   RXQ_HELD,
   RXQ_HELD_FIRST,
-  RXQ_HELD_LEFT,
   RXQ_NEXT,
-  RXQ_NEXT_LEFT,
+  RXQ_OWNER,
   RXQ_RING,
   RXQ_RING_END,
   TP2_LEN,
@@ -105,43 +102,59 @@ export function receivePackets(queue: usize, portNo: u32): u32 {
   if (!hasPackets(queue) && (load<u32>(queue, RXQ_FLAGS) & RXQ_FLAG_COPYING) == 0) return 0;
   if (!own(queue)) return 0;
   let frame: usize = load<u32>(queue, RXQ_NEXT);
-  let left = load<u32>(queue, RXQ_NEXT_LEFT);
   store<u32>(queue, <u32>frame, RXQ_HELD_FIRST);
-  store<u32>(queue, left, RXQ_HELD_LEFT);
+  const ready = touchFrames(queue, frame);
   let n: u32 = 0;
   let held: u32 = 0;
-  for (; held < <u32>BATCH_MAX; held++) {
+  for (; held < ready; held++, frame = after(queue, frame)) {
     const status = atomic.load<u32>(frame, TP2_STATUS);
-    if ((status & TP_STATUS_USER) == 0) break;
-    if ((status & TP_STATUS_COPY) != 0 && !hasFetched(queue, frame, left)) break;
+    if ((status & TP_STATUS_COPY) != 0 && !hasFetched(queue, frame)) break;
     const refusal = take(queue, frame, status, n, portNo);
     if (refusal == 0) n++;
     else countRefused(portNo, refusal);
-    left--;
-    frame += load<u32>(queue, RXQ_FRAME_SIZE);
-    if (left == 0) {
-      frame = nextBlock(queue, frame);
-      left = load<u32>(queue, RXQ_BLOCK_FRAMES);
-    }
   }
   store<u32>(queue, held, RXQ_HELD);
   store<u32>(queue, <u32>frame, RXQ_NEXT);
-  store<u32>(queue, left, RXQ_NEXT_LEFT);
   return n;
 }
 
 @inline
 export function hasPackets(queue: usize): bool {
-  return (atomic.load<u32>(load<u32>(queue, RXQ_NEXT), TP2_STATUS) & TP_STATUS_USER) != 0;
+  return isOurs(load<u32>(queue, RXQ_NEXT));
 }
 
-/** The block behind the one whose last frame ends at `end`. */
 @inline
-function nextBlock(queue: usize, end: usize): usize {
-  const size = load<u32>(queue, RXQ_BLOCK_SIZE);
-  const ring = load<u32>(queue, RXQ_RING);
-  const next = ring + ((<u32>end - 1 - ring) / size + 1) * size;
-  return next == load<u32>(queue, RXQ_RING_END) ? ring : next;
+function isOurs(frame: usize): bool {
+  return (atomic.load<u32>(frame, TP2_STATUS) & TP_STATUS_USER) != 0;
+}
+
+/** The frame behind this one. */
+@inline
+function after(queue: usize, frame: usize): usize {
+  const next = frame + load<u32>(queue, RXQ_FRAME_SIZE);
+  return next == load<u32>(queue, RXQ_RING_END) ? load<u32>(queue, RXQ_RING) : next;
+}
+
+/** What touchFrames reads: kept so that the loads are not removed. */
+export let touchedFrames: u32 = 0;
+
+/**
+ * How many frames of a batch are ours, from `first` on. Touches what will be read of them, first all headers and then all beginnings, so that the
+ * transfers from the cache of the processor that wrote them overlap.
+ */
+function touchFrames(queue: usize, first: usize): u32 {
+  const size = load<u32>(queue, RXQ_FRAME_SIZE);
+  const end = first + min<usize>(BATCH_MAX * size, load<u32>(queue, RXQ_RING_END) - first);
+  let frame = first;
+  while (frame < end && isOurs(frame)) frame += size;
+  const ready = <u32>(frame - first) / size;
+  let touching: u32 = 0;
+  for (let from = first; from < frame; from += size) {
+    const data = from + min<u32>(<u32>load<u16>(from, TP2_MAC), size);
+    touching += <u32>load<u8>(data - VNET_SIZEOF) + <u32>load<u8>(data);
+  }
+  touchedFrames += touching;
+  return ready;
 }
 
 /** A frame that never becomes a packet of the batch. */
@@ -197,12 +210,11 @@ function putTag(data: usize, header: usize, status: u32): void {
 // ---------------------------------------------------------------------------------------------------- frames longer than the ring's
 
 /** The whole of the frame that stands next is in a buffer. Otherwise it is asked for, with those of its kind right behind it. */
-function hasFetched(queue: usize, frame: usize, left: u32): bool {
+function hasFetched(queue: usize, frame: usize): bool {
   if (load<u32>(queue, RXQ_FETCH_TAKEN) < load<u32>(queue, RXQ_FETCHED)) return true;
-  const behind = min<u32>(left, RXQ_FETCH_MAX);
   let wanted: u32 = 1;
-  for (; wanted < behind; wanted++) {
-    frame += load<u32>(queue, RXQ_FRAME_SIZE);
+  for (; wanted < <u32>RXQ_FETCH_MAX; wanted++) {
+    frame = after(queue, frame);
     const both = TP_STATUS_USER | TP_STATUS_COPY;
     if ((atomic.load<u32>(frame, TP2_STATUS) & both) != both) break;
   }
@@ -225,15 +237,10 @@ function takeFetched(queue: usize, frame: usize, status: u32, n: u32, portNo: u3
 /** Gives the frames of the round back to the kernel. */
 export function giveBackPackets(queue: usize): void {
   let frame: usize = load<u32>(queue, RXQ_HELD_FIRST);
-  let left = load<u32>(queue, RXQ_HELD_LEFT);
-  for (let held = load<u32>(queue, RXQ_HELD); held != 0; held--) {
-    atomic.store<u32>(frame, TP_STATUS_KERNEL, TP2_STATUS);
-    left--;
-    frame += load<u32>(queue, RXQ_FRAME_SIZE);
-    if (left == 0) {
-      frame = nextBlock(queue, frame);
-      left = load<u32>(queue, RXQ_BLOCK_FRAMES);
-    }
+  // whatever was read of the frames was read before the first of them is given back: any atomic operation that writes is a full barrier
+  atomic.add<u32>(queue, 0, RXQ_OWNER);
+  for (let held = load<u32>(queue, RXQ_HELD); held != 0; held--, frame = after(queue, frame)) {
+    store<u32>(frame, TP_STATUS_KERNEL, TP2_STATUS);
   }
   store<u32>(queue, 0, RXQ_HELD);
 }

@@ -1,6 +1,6 @@
 /*
  * Queues: what lies between the datapath and a kernel ring. Before it: io/receive.ts and io/transmit.ts, which find a port's queues. After
- * it: one driver a kind of queue (io/afpacket.ts), and the shim, which makes the system calls (native/pump.cc).
+ * it: one driver a kind of queue (io/afpacket.ts, io/afxdp.ts), and the shim, which makes the system calls (native/pump.cc).
  *
  * Concepts. A worker goes in rounds: `poll` receives and queues what goes out, the host has the shim kick every queue that was touched, and
  * `settle` gives back the frames that were received and empties what was sent. So a received frame stays where it is until it is sent, and
@@ -25,6 +25,8 @@ import {
   QUEUE_KIND,
   QUEUE_KIND_PACKET_TX,
   QUEUE_KIND_TAP_TX,
+  QUEUE_KIND_XDP_RX,
+  QUEUE_KIND_XDP_TX,
   QUEUE_TABLE_COUNT,
   QUEUE_TABLE_REFS,
   QUEUE_TOUCHED,
@@ -43,7 +45,8 @@ import {
   WORKER_WAKE,
 } from '../constants';
 import { AREA_TOUCHED, area, areaOf, pollSet, rxPorts, touchedQueues, worker } from '../memory/layout';
-import { giveBackPackets, hasPackets, settlePackets } from './afpacket';
+import { giveBackPackets, hasPackets, queuePacket, receivePackets, settlePackets } from './afpacket';
+import { giveBackXdp, hasXdp, queueXdp, receiveXdp, settleXdpTransmit } from './afxdp';
 import { RX_PORT_MASK } from './port';
 import { queued } from './ring';
 import { portAt } from './transmit';
@@ -104,8 +107,23 @@ function settleOne(queue: usize): void {
   store<u32>(queue, 0, QUEUE_TOUCHED);
   const kind = load<u32>(queue, QUEUE_KIND);
   if (kind == QUEUE_KIND_PACKET_TX || kind == QUEUE_KIND_TAP_TX) return settlePackets(queue);
-  giveBackPackets(queue);
+  if (kind == QUEUE_KIND_XDP_TX) return settleXdpTransmit(queue);
+  if (kind == QUEUE_KIND_XDP_RX) giveBackXdp(queue);
+  else giveBackPackets(queue);
   atomic.store<u32>(queue, 0, RXQ_OWNER);
+}
+
+/** Fills the batch from a receive queue, of whatever kind. Returns the number of packets. */
+@inline
+export function receiveFrom(queue: usize, portNo: u32): u32 {
+  return load<u32>(queue, QUEUE_KIND) == QUEUE_KIND_XDP_RX ? receiveXdp(queue, portNo) : receivePackets(queue, portNo);
+}
+
+/** Queues a packet for the next kick on a transmit queue of whatever kind. False when there is no room, which is counted. */
+@inline
+export function sendTo(queue: usize, packet: usize, size: u32, stays: bool): bool {
+  if (load<u32>(queue, QUEUE_KIND) == QUEUE_KIND_XDP_TX) return queueXdp(queue, packet, size, stays);
+  return queuePacket(queue, packet, size, stays);
 }
 
 /**
@@ -135,7 +153,8 @@ function sleepOn(port: usize, index: u32): u32 {
   if (kind == RX_REPLAY) return load<u32>(rx, REPLAY_DONE) != 0 ? SLEEP_MAX_US : NAP_US;
   if (kind != RX_QUEUES) return SLEEP_MAX_US;
   const queue = queueOf(port, index);
-  if (hasPackets(queue)) return 0;
+  const isXdp = load<u32>(queue, QUEUE_KIND) == QUEUE_KIND_XDP_RX;
+  if (isXdp ? hasXdp(queue) : hasPackets(queue)) return 0;
   if (load<u32>(queue, RXQ_ERRNO) == 0) waitFor(load<u32>(queue, QUEUE_FD));
   return SLEEP_MAX_US;
 }

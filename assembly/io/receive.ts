@@ -52,8 +52,8 @@ import {
   WORKER_TIME_NS,
 } from '../constants';
 import { area, BUFFER_STRIDE, buffers, packets } from '../memory/layout';
-import { receivePackets } from './afpacket';
-import { queueOf } from './queue';
+import { copyFrame } from './copy';
+import { queueOf, receiveFrom } from './queue';
 import { queued, slotAt } from './ring';
 
 /** The frames of the batch at hand stay where they are until the queues are settled: what is sent need not be copied. */
@@ -68,7 +68,7 @@ export function receive(port: usize, portNo: u32, index: u32): u32 {
   if (kind == RX_RING) return receiveRing(rx, portNo);
   if (kind != RX_QUEUES) return 0;
   framesStay = true;
-  return receivePackets(queueOf(port, index), portNo);
+  return receiveFrom(queueOf(port, index), portNo);
 }
 
 /** Gives the frames of the batch back to where they came from. */
@@ -174,19 +174,6 @@ function receiveReplay(replay: usize, portNo: u32): u32 {
   }
   advanceReplay(replay, n);
   return n;
-}
-
-/** Copies a frame as a NIC would deliver it. Frames of the master array lie on cache lines, so short ones are copied by whole vectors. */
-@inline
-function copyFrame(to: usize, from: usize, size: u32): void {
-  if (size <= 64) {
-    v128.store(to, v128.load(from));
-    v128.store(to, v128.load(from, 16), 16);
-    v128.store(to, v128.load(from, 32), 32);
-    v128.store(to, v128.load(from, 48), 48);
-  } else {
-    memory.copy(to, from, size);
-  }
 }
 
 function advanceReplay(replay: usize, n: u32): void {

@@ -32,8 +32,8 @@ import {
 } from '../constants';
 import { ports, worker } from '../memory/layout';
 import { count, countDrop, countPort } from '../flow/counters';
-import { queuePacket } from './afpacket';
 import { complete, isOffloaded, isSuperFrame } from './offload';
+import { sendTo } from './queue';
 import { framesStay } from './receive';
 import { frameCapacity, pushFrame, queued } from './ring';
 import { beginSegments, segment } from './segment';
@@ -60,7 +60,7 @@ export function deliver(packet: usize, portNo: u32, size: u32, last: bool): bool
   }
   const port = portAt(portNo);
   const kind = load<u32>(port, PORT_TX_KIND);
-  if (kind == TX_QUEUES) return queuePacket(ringOf(port), packet, size, last && framesStay);
+  if (kind == TX_QUEUES) return sendTo(ringOf(port), packet, size, last && framesStay);
   return (
     kind != TX_RING ||
     (isOffloaded(packet) ? pushPlain(port, portNo, packet, size) : pushTo(port, portNo, packet, size))

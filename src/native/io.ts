@@ -38,6 +38,45 @@ export interface NativePacketSocket {
   close(): void;
 }
 
+export interface NativeXdpOptions {
+  readonly ifindex: number;
+  /** Queue of the interface. Default 0. */
+  readonly queue?: number;
+  /** XDP_COPY 2, XDP_ZEROCOPY 4, XDP_USE_NEED_WAKEUP 8. */
+  readonly flags: number;
+  /** Bytes of a frame of the UMEM, 2048 or 4096, and how many there are. */
+  readonly frameSize: number;
+  readonly frameCount: number;
+  /** Entries of the rings, powers of two. */
+  readonly fillSize: number;
+  readonly completionSize: number;
+  /** 0 (default): the socket only sends. */
+  readonly rxSize?: number;
+  readonly txSize: number;
+  readonly sendBufferSize?: number;
+}
+
+/** Offsets into the view, page-aligned: the UMEM, and each ring's entries with 4096 bytes more. */
+export type NativeXdpPlaces = Record<'umem' | 'fill' | 'completion' | 'rx' | 'tx', number>;
+
+/** Where the parts of a mapped ring are, from its place. */
+export type NativeXdpRing = Record<'producer' | 'consumer' | 'flags' | 'entries', number>;
+
+/** An AF_XDP socket. One thread at a time; its descriptor may be used by others. */
+export interface NativeXdpSocket {
+  /** Opens and binds it, with UMEM and rings in the view. 0 or -errno, then `operation` was refused. */
+  open(options: NativeXdpOptions, view: ByteView, places: NativeXdpPlaces): number;
+  /** 0 fill, 1 completion, 2 receive, 3 transmit. */
+  ring(index: number): NativeXdpRing;
+  /** Frames that the kernel lost since it was opened. */
+  drops(): number;
+  readonly fd: number;
+  readonly isZeroCopy: boolean;
+  readonly operation: string;
+  /** Puts ordinary memory where the rings were. Only when no thread looks at any of it any more. */
+  close(): void;
+}
+
 /** One queue of a TAP device, which goes with its last queue. */
 export interface NativeTapQueue {
   /** Opens a queue of the device, which is made if it is not there; one of several if `isMany`. 0 or -errno, then `operation` was refused. */
@@ -58,6 +97,7 @@ export interface NativePump {
 
 export interface NativeIo {
   readonly PacketSocket: new () => NativePacketSocket;
+  readonly XdpSocket: new () => NativeXdpSocket;
   readonly TapQueue: new () => NativeTapQueue;
   readonly Pump: new (memory: ByteView) => NativePump;
   /** An event counter that wakes a sleeping thread: its descriptor, or -errno. */

@@ -15,6 +15,7 @@ import { findLink, type Link } from './links.ts';
 import type { PortContext } from './port.ts';
 import { QueuePort, refusal, requireAddon, within } from './queue-port.ts';
 import { ringGeometry } from './queues.ts';
+import { XDP_COPY, XDP_USE_NEED_WAKEUP, Xsk } from './xsk.ts';
 
 export interface AfPacketPortOptions {
   /** The interface. Default: the port's name. */
@@ -25,6 +26,11 @@ export interface AfPacketPortOptions {
   frames?: number | undefined;
   /** Whether the interface receives what is addressed to others. Default true. */
   promiscuous?: boolean | undefined;
+  /**
+   * How plain frames are sent: `xdp`, by AF_XDP sockets, which is faster and passes by the interface's queueing discipline and by whoever listens to
+   * what goes out (tcpdump); `socket`, by the packet socket, as everything else. Default `auto`: xdp where it can be had.
+   */
+  tx?: 'auto' | 'xdp' | 'socket' | undefined;
   /** `mapped` (default): the kernel's ring in the datapath's memory. `copied`: without one, the shim receives. */
   ring?: 'mapped' | 'copied' | undefined;
 }
@@ -41,6 +47,8 @@ const FRAME_OVERHEAD = 14 + 8;
 /** For frames longer than the ring's, which wait in the socket; and for what waits to be sent. */
 const RECEIVE_BUFFER_SIZE = 16 * 1048576;
 const SEND_BUFFER_SIZE = 4 * 1048576;
+/** Frames that can be on their way out by AF_XDP at once. */
+const XSK_FRAMES = 512;
 /** What can be refused where rings cannot be had. */
 const RING_OPERATIONS: readonly string[] = ['PACKET_VERSION', 'PACKET_RX_RING', 'mmap'];
 const PACKET_FANOUT_HASH = 0;
@@ -51,6 +59,7 @@ export class AfPacketPort extends QueuePort implements LinkListener {
   readonly interfaceName: string;
   readonly #options: Required<Omit<AfPacketPortOptions, 'interface' | 'ring'>>;
   readonly #sockets: NativePacketSocket[] = [];
+  readonly #xsks: Xsk[] = [];
   #ring: 'mapped' | 'copied';
   #ifindex = 0;
   #dropsBefore = 0;
@@ -58,10 +67,10 @@ export class AfPacketPort extends QueuePort implements LinkListener {
   /** Throws ERR_NO_SUCH_INTERFACE, ERR_PORT_PERMISSION, ERR_PORT_SYSTEM, ERR_NATIVE_UNAVAILABLE, RangeError. */
   constructor(context: PortContext, options: AfPacketPortOptions = {}) {
     super(context);
-    const { queues = 1, frames = FRAMES_DEFAULT, promiscuous = true, ring = 'mapped' } = options;
+    const { queues = 1, frames = FRAMES_DEFAULT, promiscuous = true, tx = 'auto', ring = 'mapped' } = options;
     within('queues', queues, 1, C.QUEUES_MAX);
     within('frames', frames, FRAMES_MIN, FRAMES_MAX);
-    this.#options = { queues, frames, promiscuous };
+    this.#options = { queues, frames, promiscuous, tx };
     this.#ring = ring;
     this.interfaceName = options.interface ?? context.name;
     requireAddon(context.name);
@@ -80,12 +89,9 @@ export class AfPacketPort extends QueuePort implements LinkListener {
     this.opening(() => {
       const rx = Array.from({ length: queues }, (_, i) => this.#openQueue(addon, link, i));
       const fdOf = (slot: number): number => this.#sockets[slot % queues].fd;
-      const tx = this.blocks.transmitQueues(
-        C.QUEUE_KIND_PACKET_TX,
-        this.context.portNo,
-        this.context.workerSlots,
-        fdOf,
-      );
+      const { portNo, workerSlots } = this.context;
+      const tx = this.blocks.transmitQueues(C.QUEUE_KIND_PACKET_TX, portNo, workerSlots, fdOf);
+      if (this.#options.tx !== 'socket') this.#addXsks(addon, link, tx);
       this.open(C.RX_QUEUES, this.blocks.receiveTable(rx), C.TX_QUEUES, tx);
     });
     this.#ifindex = link.ifindex;
@@ -122,6 +128,26 @@ export class AfPacketPort extends QueuePort implements LinkListener {
   override async release(): Promise<void> {
     linkWatch.remove(this);
     await super.release();
+  }
+
+  /**
+   * Plain frames go by AF_XDP sockets: one for each queue of the interface, as the kernel has it, so for so many of the workers; the others, and
+   * the calling thread, send by the packet socket.
+   */
+  #addXsks(addon: NativeAddon, link: Link, table: number): void {
+    const { memory, portNo, workerSlots } = this.context;
+    const count = Math.min(Math.max(link.rxQueues, link.txQueues), Math.max(workerSlots - 1, 1));
+    for (let queue = 0; queue < count; queue++) {
+      const worker = this.workerOf(queue);
+      const what = { ifindex: link.ifindex, queue, portNo, worker, flags: XDP_COPY | XDP_USE_NEED_WAKEUP };
+      const sizes = { rxFrames: 0, txFrames: XSK_FRAMES, sendBufferSize: SEND_BUFFER_SIZE };
+      const xsk = Xsk.open(this.blocks, addon, { ...what, ...sizes });
+      if (xsk instanceof Xsk) {
+        this.#xsks.push(xsk);
+        memory.setU32(table + worker * 4, xsk.transmitQueue(memory.u32(table + worker * 4)));
+      } else if (this.#options.tx === 'xdp') throw refusal(this.name, xsk.operation, xsk.errno, 'CAP_NET_RAW');
+      else return;
+    }
   }
 
   /** A queue over a mapped ring; where the kernel refuses one, over frames that the shim fills. */
@@ -172,13 +198,15 @@ export class AfPacketPort extends QueuePort implements LinkListener {
   protected override closeDescriptors(): void {
     this.#dropsBefore = this.kernelDrops;
     for (const socket of this.#sockets.splice(0)) socket.close();
+    for (const { socket } of this.#xsks.splice(0)) socket.close();
   }
 
   override describe(): string {
     const { queues } = this.#options;
     const what = this.#ring === 'mapped' ? 'ring in memory' : 'copied';
     const state = this.#ifindex === 0 ? [`interface ${this.interfaceName} is gone`] : [];
-    return [...(queues === 1 ? [] : [`${queues} queues`]), what, ...state].join(', ');
+    const tx = this.#xsks.length > 0 ? ['sends by AF_XDP'] : [];
+    return [...(queues === 1 ? [] : [`${queues} queues`]), what, ...tx, ...state].join(', ');
   }
 }
 

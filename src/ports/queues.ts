@@ -8,8 +8,8 @@ import type { DatapathMemory } from '../wasm/memory.ts';
 
 const PAGE = 4096;
 const CACHE_LINE = 64;
-/** A block of a ring: what the kernel allocates in one piece; small enough to be found in fragmented memory. */
-const BLOCK_SIZE = 65536;
+/** Frames of a block, which then is a whole number of pages: so blocks follow each other without gaps. */
+const BLOCK_FRAMES = 64;
 /** Room for copies: a whole batch of super-frames. Only what is written to is ever resident. */
 const TX_BUFFER_SIZE = C.BATCH_MAX * (C.FRAME_SIZE_MAX + 1 + CACHE_LINE);
 
@@ -30,7 +30,7 @@ export interface ReceiveQueue {
   flags: number;
 }
 
-/** How a ring of frames is laid out: frames do not cross blocks, and the rest of a block is left free. */
+/** How a ring of frames is laid out. */
 export interface RingGeometry {
   readonly frameSize: number;
   readonly blockSize: number;
@@ -40,9 +40,7 @@ export interface RingGeometry {
 /** A ring of at least `frames` frames of at least `size` bytes. Frames are an odd number of cache lines, so that they spread over cache sets. */
 export function ringGeometry(frames: number, size: number): RingGeometry {
   const frameSize = (Math.ceil(size / CACHE_LINE) | 1) * CACHE_LINE;
-  const blockSize = Math.max(BLOCK_SIZE, Math.ceil(frameSize / PAGE) * PAGE);
-  const perBlock = Math.floor(blockSize / frameSize);
-  return { frameSize, blockSize, blockCount: Math.ceil(frames / perBlock) };
+  return { frameSize, blockSize: frameSize * BLOCK_FRAMES, blockCount: Math.ceil(frames / BLOCK_FRAMES) };
 }
 
 /** Blocks of the arena that belong together; all given back or none. */
@@ -90,7 +88,6 @@ export class QueueBlocks {
   receiveQueue(what: ReceiveQueue, ring: number, geometry: RingGeometry): number {
     const { memory } = this;
     const { frameSize, blockSize, blockCount } = geometry;
-    const perBlock = Math.floor(blockSize / frameSize);
     const queue = this.allocateCleared(C.RXQ_SIZEOF);
     const words: [number, number][] = [
       [C.QUEUE_KIND, what.kind],
@@ -100,13 +97,9 @@ export class QueueBlocks {
       [C.RXQ_FLAGS, what.flags],
       [C.RXQ_RING, ring],
       [C.RXQ_RING_END, ring + blockSize * blockCount],
-      [C.RXQ_BLOCK_SIZE, blockSize],
-      [C.RXQ_BLOCK_FRAMES, perBlock],
       [C.RXQ_FRAME_SIZE, frameSize],
       [C.RXQ_NEXT, ring],
-      [C.RXQ_NEXT_LEFT, perBlock],
       [C.RXQ_FILL, ring],
-      [C.RXQ_FILL_LEFT, perBlock],
       [C.RXQ_FETCH_BUFFERS, this.allocate(C.RXQ_FETCH_MAX * C.RXQ_FETCH_STRIDE)],
     ];
     for (const [offset, value] of words) memory.setU32(queue + offset, value);

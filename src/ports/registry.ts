@@ -40,6 +40,7 @@ const onOrOff = v.pipe(
   v.union([v.boolean(), v.picklist(['on', 'off'])], 'must be on or off'),
   v.transform((value) => value === true || value === 'on'),
 );
+const sending = v.picklist(['auto', 'xdp', 'socket'], 'must be auto, xdp or socket');
 const speed = oneOf(['recorded', 'max']);
 const rate = oneOf(['max']);
 
@@ -102,6 +103,7 @@ export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
         queues: v.optional(integer),
         frames: v.optional(integer),
         promiscuous: v.optional(onOrOff),
+        tx: v.optional(sending),
         ring: v.optional(v.picklist(['mapped', 'copied'], 'must be mapped or copied')),
       },
       (context, options) => new AfPacketPort(context, options),
@@ -131,6 +133,7 @@ export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
         queues: v.optional(integer),
         frames: v.optional(integer),
         promiscuous: v.optional(onOrOff),
+        tx: v.optional(sending),
       },
       (context, options) => VethPort.open(context, options),
     ),

@@ -39,6 +39,8 @@ export interface DatapathExports {
 
   prepareSleep(): number;
   settle(): void;
+  checkXsk(xsk: number): number;
+  fillXdp(xsk: number, count: number): void;
 
   poll(breaths: number): number;
   extractKey(data: number, size: number, inPort: number): number;

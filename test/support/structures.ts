@@ -180,9 +180,8 @@ export const STRUCTURES: Record<string, FieldTable> = {
     C.RXQ_SIZEOF,
     {
       4: [
-        ...(['RXQ_WORKER', 'RXQ_OWNER', 'RXQ_FLAGS', 'RXQ_RING', 'RXQ_RING_END', 'RXQ_BLOCK_SIZE'] as const),
-        ...(['RXQ_BLOCK_FRAMES', 'RXQ_FRAME_SIZE', 'RXQ_NEXT', 'RXQ_NEXT_LEFT', 'RXQ_HELD', 'RXQ_HELD_FIRST'] as const),
-        ...(['RXQ_HELD_LEFT', 'RXQ_FILL', 'RXQ_FILL_LEFT', 'RXQ_FETCH_WANTED', 'RXQ_FETCHED'] as const),
+        ...(['RXQ_WORKER', 'RXQ_OWNER', 'RXQ_FLAGS', 'RXQ_RING', 'RXQ_RING_END', 'RXQ_FRAME_SIZE'] as const),
+        ...(['RXQ_NEXT', 'RXQ_HELD', 'RXQ_HELD_FIRST', 'RXQ_FILL', 'RXQ_FETCH_WANTED', 'RXQ_FETCHED'] as const),
         ...(['RXQ_FETCH_TAKEN', 'RXQ_FETCH_BUFFERS', 'RXQ_ERRNO'] as const),
       ],
       32: ['RXQ_FETCH_SIZES'],
@@ -200,6 +199,31 @@ export const STRUCTURES: Record<string, FieldTable> = {
   TXQ_ENTRY: table(C.TXQ_ENTRY_SIZEOF, {
     4: ['TXQ_ENTRY_ADDRESS', 'TXQ_ENTRY_SIZE', 'TXQ_ENTRY_FRAME_SIZE', 'TXQ_ENTRY_ERRNO'],
   }),
+  XSK: table(
+    C.XSK_SIZEOF,
+    {
+      4: [
+        ...([
+          'XSK_UMEM',
+          'XSK_FRAME_SIZE',
+          'XSK_FRAMES',
+          'XSK_STATES',
+          'XSK_FREE',
+          'XSK_FREE_COUNT',
+          'XSK_HELD',
+        ] as const),
+        'XSK_ERRNO',
+      ],
+      32: ['XSK_RING_FILL', 'XSK_RING_COMPLETION', 'XSK_RING_RX', 'XSK_RING_TX'],
+      128: ['XSK_HELD_LIST'],
+    },
+    C.RXQ_FLAGS + 4,
+  ),
+  XRING: table(C.XSK_RING_SIZEOF, {
+    4: ['XRING_PRODUCER', 'XRING_CONSUMER', 'XRING_FLAGS', 'XRING_ENTRIES', 'XRING_MASK', 'XRING_POSITION'],
+  }),
+  XDP_DESC: table(C.XDP_DESC_SIZEOF, { 4: ['XDP_DESC_LEN', 'XDP_DESC_OPTIONS'], 8: ['XDP_DESC_ADDR'] }),
+  XTQ: table(C.XTQ_SIZEOF, { 4: ['XTQ_SOCKET', 'XTQ_OTHER', 'XTQ_FRAME_MAX'] }, C.XTQ_SOCKET),
   TPACKET2_HDR: table(C.TP2_SIZEOF, {
     2: ['TP2_MAC', 'TP2_NET', 'TP2_VLAN_TCI', 'TP2_VLAN_TPID'],
     4: ['TP2_STATUS', 'TP2_LEN', 'TP2_SNAPLEN', 'TP2_SEC', 'TP2_NSEC'],
@@ -293,6 +317,7 @@ export const OFFSET_PREFIXES: readonly string[] = [
   'RXQ_',
   'TXQ_',
   'TP2_',
+  'XRING_',
 ];
 const NO_OFFSETS =
   /_(SIZE|SIZEOF|WORDS|MAX|CHUNKS|FLAG_\w+|KIND_\w+|STRIDE|FETCH_FRAME|SHARE|WAYS|FREE|ATTACHED|POLLING|TRAPPED)$|^KEY_FLAG_|^PACKET_FLAG_|^UPCALL_PORT_SHARE$/;
