@@ -277,6 +277,7 @@ export const SB_WORKER_AREA_SIZE = 76; // u32
 export const SB_VPORTS = 80; // u32
 export const SB_DEVICES = 84; // u32
 export const SB_POLICIES = 88; // u32
+export const SB_DOOR = 92; // u32
 // words written by writers, on their own lines
 export const SB_WRITER = 128; // u32 (live), 0 or worker + 1 of the lock's owner
 export const SB_EPOCH = 192; // u32 (live)
@@ -508,6 +509,10 @@ export const SOCKET_ADMIN = 1;
 export const SOCKET_PLAIN_ACK = 2;
 /** NETLINK_CAP_ACK: a refusal holds the header of the request, not all of it. */
 export const SOCKET_CAP_ACK = 4;
+
+/** Region where the owner thread puts a datagram (its requests) and, behind it, where it finds the frames that answer it. */
+export const DOOR_DATAGRAM_SIZE = 262144;
+export const DOOR_OUT_SIZE = 1048576;
 
 /** Region of the policies of all families (assembly/kernel/policies.ts). */
 export const POLICIES_SIZE = 1536;

@@ -27,6 +27,7 @@ const ADDRESSES: [string, number][] = [
   ['vports', C.SB_VPORTS],
   ['devices', C.SB_DEVICES],
   ['policies', C.SB_POLICIES],
+  ['door', C.SB_DOOR],
   ['worker areas', C.SB_WORKER_AREAS],
   ['flows', C.SB_FLOWS],
   ['flows, cold', C.SB_FLOWS_COLD],

@@ -6,7 +6,7 @@ import * as C from '../assembly/constants.ts';
 import { FAMILY_DATAPATH, GROUP_DATAPATH, OVS_DATAPATH_VERSION } from '../assembly/kernel/families.ts';
 import * as OVS from '../assembly/netlink/openvswitch.ts';
 import { type AttributeBuilder, MessageCursor, NLM_F_DUMP, NLM_F_ECHO } from '../src/netlink/index.ts';
-import { BUILDS, openDatapath } from './support/datapath.ts';
+import { BUILDS, bareDatapath } from './support/datapath.ts';
 import { type KernelFrame, KernelSocket, message, type RequestParts } from './support/kernel-socket.ts';
 
 const EPERM = 1;
@@ -47,7 +47,7 @@ function shown({ bytes }: KernelFrame) {
 
 describe.each(BUILDS)('ovs_datapath, %s', (build) => {
   it('makes, shows, dumps and removes a datapath', async () => {
-    await using datapath = await openDatapath({ build, dpIfindex: IFINDEX });
+    await using datapath = bareDatapath({ build, dpIfindex: IFINDEX });
     const socket = new KernelSocket(datapath.memory);
     expect(socket.ask(request(OVS.OVS_DP_CMD_GET)).errno).toBe(ENODEV);
 
@@ -77,7 +77,7 @@ describe.each(BUILDS)('ovs_datapath, %s', (build) => {
   });
 
   it('lets administrators change it and everybody look', async () => {
-    await using datapath = await openDatapath({ build, dpIfindex: IFINDEX });
+    await using datapath = bareDatapath({ build, dpIfindex: IFINDEX });
     const nobody = new KernelSocket(datapath.memory, 1000, 0);
     expect(nobody.ask(create).errno).toBe(EPERM);
     expect(nobody.ask(request(OVS.OVS_DP_CMD_GET)).errno).toBe(ENODEV);

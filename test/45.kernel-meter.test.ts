@@ -7,7 +7,7 @@ import * as C from '../assembly/constants.ts';
 import { FAMILY_CT_LIMIT, FAMILY_DATAPATH, FAMILY_METER } from '../assembly/kernel/families.ts';
 import * as OVS from '../assembly/netlink/openvswitch.ts';
 import { type AttributeBuilder, NLM_F_DUMP } from '../src/netlink/index.ts';
-import { BUILDS, openDatapath } from './support/datapath.ts';
+import { BUILDS, bareDatapath } from './support/datapath.ts';
 import { KernelSocket, type RequestParts } from './support/kernel-socket.ts';
 
 const [ENOENT, ENODEV, EINVAL, EFBIG, ERANGE, EOPNOTSUPP] = [2, 19, 22, 27, 34, 95];
@@ -46,7 +46,7 @@ function set(meter: number, bands: Write[], more?: Write): RequestParts {
 }
 
 async function withDatapath(build: 'release' | 'debug', look: (socket: KernelSocket) => void) {
-  await using datapath = await openDatapath({ build, dpIfindex: IFINDEX });
+  await using datapath = bareDatapath({ build, dpIfindex: IFINDEX });
   const socket = new KernelSocket(datapath.memory);
   const attributes: Write = (a) => void a.string(OVS.OVS_DP_ATTR_NAME, 'dp0').u32(OVS.OVS_DP_ATTR_UPCALL_PID, 0);
   socket.done({ family: FAMILY_DATAPATH, version: 2, command: OVS.OVS_DP_CMD_NEW, attributes });

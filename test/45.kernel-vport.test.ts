@@ -7,7 +7,7 @@ import { FAMILY_DATAPATH, FAMILY_VPORT, GROUP_VPORT } from '../assembly/kernel/f
 import * as OVS from '../assembly/netlink/openvswitch.ts';
 import type { Datapath } from '../src/index.ts';
 import { type AttributeBuilder, NLM_F_DUMP, NLM_F_ECHO } from '../src/netlink/index.ts';
-import { BUILDS, openDatapath } from './support/datapath.ts';
+import { BUILDS, bareDatapath } from './support/datapath.ts';
 import { KernelSocket, message, type RequestParts, shownVport } from './support/kernel-socket.ts';
 
 const EINVAL = 22;
@@ -48,7 +48,7 @@ const named = (name: string) => (a: AttributeBuilder) => void a.string(OVS.OVS_V
 
 /** A datapath dp0 with the devices lo, veth0, veth1 and veth2, and a socket that has made it. */
 async function withDatapath(build: 'release' | 'debug', look: (socket: KernelSocket, datapath: Datapath) => void) {
-  await using datapath = await openDatapath({ build, dpIfindex: IFINDEX });
+  await using datapath = bareDatapath({ build, dpIfindex: IFINDEX });
   const socket = new KernelSocket(datapath.memory);
   socket.addDevice('lo', 1, C.DEVICE_UNFIT);
   for (const i of [0, 1, 2]) socket.addDevice(`veth${i}`, 100 + i, C.DEVICE_ETHERNET);

@@ -28,7 +28,7 @@ const OPTIONS: [keyof DatapathOptions, number[], unknown[]][] = [
   ['upcallFrames', [64, 65_536], [0, 32, 65, 131_072]],
   ['arenaSize', [65_536, 65_537, 512 * MIB], [0, 65_535, 4096 * MIB]],
   ['memoryLimit', [64 * MIB, 4096 * MIB], [MIB - 1, 4096 * MIB + 1]],
-  ['dpIfindex', [0, 2_147_483_647], [-1, 2_147_483_648]],
+  ['dpIfindex', [1, 2_147_483_647], [0, -1, 2_147_483_648]],
   ['idleTimeoutMs', [0, 2_147_483_647], [-1, 2_147_483_648, 0.5]],
   ['hardTimeoutMs', [0, 2_147_483_647], [-1, 2_147_483_648]],
   ['upcallTimeoutMs', [1, 2_147_483_647], [0, 2_147_483_648]],
@@ -119,7 +119,7 @@ describe.each(BUILDS)('ports, %s', (build) => {
     const ports = Array.from({ length: C.PORTS_MAX - 1 }, (_, i) =>
       datapath.ports.add(`p${i}`, { slots: 2, frameSize: 64 }),
     );
-    expect(() => datapath.ports.add('one more', { slots: 2 })).toThrow(
+    expect(() => datapath.ports.add('one-more', { slots: 2 })).toThrow(
       expect.objectContaining({ code: 'ERR_PORTS_EXHAUSTED' }),
     );
     datapath.flows.put({ key: new Uint8Array(C.KEY_SIZE), mask: new Uint8Array(C.KEY_SIZE) }, `1,${C.PORTS_MAX - 1}`);
@@ -129,7 +129,7 @@ describe.each(BUILDS)('ports, %s', (build) => {
     expect(ports.every((port) => port.stats().rxPackets === 1)).toBe(true);
     expectAccounted(datapath.stats());
     await datapath.ports.remove(500);
-    expect(datapath.ports.add('one more', { slots: 2 }).portNo).toBe(500);
+    expect(datapath.ports.add('one-more', { slots: 2 }).portNo).toBe(500);
   });
 
   it('take frames up to their size, and the datapath up to 65,535 bytes', async () => {

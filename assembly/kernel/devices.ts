@@ -23,7 +23,7 @@ import { lock, unlock } from '../memory/lock';
 import { openFrames, frameAt } from './frames';
 import { copyName, isDeviceName, sameName } from './names';
 import { notifyRemoval } from './vport';
-import { findVport } from './vports';
+import { findVport, nextIfindex } from './vports';
 
 @inline
 function deviceAt(index: u32): usize {
@@ -31,11 +31,11 @@ function deviceAt(index: u32): usize {
 }
 
 /**
- * Says that there is a device: its name (NUL-terminated within IFNAMSIZ bytes), its ifindex (not 0), and what it is good for (DEVICE_*). 0, -EINVAL:
- * no such name or ifindex can be; -EEXIST: there is one of this name; -ENOSPC: too many.
+ * Says that there is a device: its name (NUL-terminated within IFNAMSIZ bytes), its ifindex (0: the next one), and what it is good for (DEVICE_*). 0,
+ * -EINVAL: no such name can be; -EEXIST: there is one of this name; -ENOSPC: too many.
  */
 export function addDevice(name: usize, ifindex: u32, kind: u32): i32 {
-  if (ifindex == 0 || !isDeviceName(name)) return -EINVAL;
+  if (!isDeviceName(name)) return -EINVAL;
   lock();
   const status = findDevice(name) != 0 || findVport(name) != 0 ? -EEXIST : fillDevice(name, ifindex, kind);
   unlock();
@@ -49,7 +49,7 @@ function fillDevice(name: usize, ifindex: u32, kind: u32): i32 {
     copyName(device + DEVICE_NAME, name);
     store<u32>(device, kind, DEVICE_KIND);
     store<u32>(device, 0, DEVICE_VPORT);
-    store<u32>(device, ifindex, DEVICE_IFINDEX);
+    store<u32>(device, ifindex != 0 ? ifindex : nextIfindex(), DEVICE_IFINDEX);
     return 0;
   }
   return -ENOSPC;

@@ -144,7 +144,7 @@ function isIfindexTaken(ifindex: u32): bool {
 }
 
 /** A number for a device that is made here. */
-function nextIfindex(): u32 {
+export function nextIfindex(): u32 {
   let ifindex = load<u32>(sb(SB_IFINDEX_NEXT));
   while (isIfindexTaken(ifindex)) ifindex++;
   store<u32>(sb(SB_IFINDEX_NEXT), ifindex + 1);

@@ -11,6 +11,7 @@
  *                  vports                what messages know of each port (control only)
  *                  devices               what vports can be made of (control only)
  *                  policies              of the families of messages, read-only
+ *                  door                  the owner thread's messages to the datapath, and what comes back
  *                  worker areas          one a worker slot, each:
  *                      control           state, epoch, counters, drops
  *                      packets           46 descriptors (a batch, one to execute alone, copies for nested actions, a segment)
@@ -40,6 +41,8 @@ import {
   DEFERRED_MAX,
   DEVICES_MAX,
   DEVICE_SIZEOF,
+  DOOR_DATAGRAM_SIZE,
+  DOOR_OUT_SIZE,
   EMC_ENTRIES_MAX,
   EMC_ENTRIES_MIN,
   EINVAL,
@@ -64,6 +67,7 @@ import {
   SB_ARENA_NEXT,
   SB_ARENA_SIZE,
   SB_DEVICES,
+  SB_DOOR,
   SB_DP_IFINDEX,
   SB_EMC_ENTRIES,
   SB_END,
@@ -228,6 +232,7 @@ export function create(
   next = region(SB_VPORTS, next, PORTS_MAX * VPORT_SIZEOF);
   next = region(SB_DEVICES, next, DEVICES_MAX * DEVICE_SIZEOF);
   next = region(SB_POLICIES, next, POLICIES_SIZE);
+  next = region(SB_DOOR, next, DOOR_DATAGRAM_SIZE + DOOR_OUT_SIZE);
   next = region(SB_WORKER_AREAS, next, <u64>workerSlots * up64(size));
   next = region(SB_FLOWS, next, <u64>flowSlots * FLOW_SIZEOF);
   next = region(SB_FLOWS_COLD, next, <u64>flowSlots * FLOW_COLD_SIZEOF);

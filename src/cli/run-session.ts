@@ -198,5 +198,7 @@ function eventText(event: DatapathEvent): string {
       return `the listener of samples failed: ${reason(event.reason)}`;
     case 'flow-put-failed':
       return `a flow was not installed: errno ${event.errno}`;
+    case 'port-failed':
+      return `port ${event.name} was added and could not be opened: ${reason(event.reason)}`;
   }
 }

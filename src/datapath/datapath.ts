@@ -9,7 +9,12 @@
  * thread that opened it, the owner thread; workers are inside. What can be lost: see DatapathStats, which names it.
  */
 import * as C from '../../assembly/constants.ts';
+import { GROUP_VPORT } from '../../assembly/kernel/families.ts';
 import { DatapathError } from '../errors.ts';
+import { KernelClient } from '../kernel/client.ts';
+import { FrontDoor } from '../kernel/front-door.ts';
+import { publish, watchGroups } from '../kernel/notifications.ts';
+import { registerDatapath, unregisterDatapath } from '../kernel/registry.ts';
 import type { MemoryPort } from '../ports/memory.ts';
 import { Ports } from '../ports/ports.ts';
 import { Dispatcher } from '../upcall/dispatcher.ts';
@@ -47,16 +52,19 @@ const AGEING_MS = 50;
 const HOUSEKEEPING_MS = 1000;
 
 export class Datapath implements AsyncDisposable {
-  readonly name: string;
+  /** Where messages go in: for the wasm transport. */
+  readonly door: FrontDoor;
   readonly options: Readonly<ResolvedOptions>;
   readonly ports: Ports;
   readonly flows: Flows;
   readonly meters: Meters;
   readonly ageing: Ageing;
   readonly #memory: DatapathMemory;
+  readonly #client: KernelClient;
   readonly #stats: StatsReader;
   readonly #dispatcher: Dispatcher;
   readonly #samples: Samples;
+  #unwatch: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #pool: WorkerPool | undefined;
   #handler: UpcallHandler | undefined;
@@ -65,27 +73,38 @@ export class Datapath implements AsyncDisposable {
   #lastAgeingMs = 0;
   #lastHousekeepingMs = 0;
 
-  /** Opens a datapath. Throws RangeError for impossible sizes, DatapathError ERR_OUT_OF_MEMORY, ERR_WASM. */
+  /** Opens a datapath. Throws RangeError for impossible sizes and names, DatapathError ERR_OUT_OF_MEMORY, ERR_WASM. */
   static async open(options: DatapathOptions = {}): Promise<Datapath> {
     options.signal?.throwIfAborted();
+    const datapath = Datapath.bare(options);
+    datapath.#client.newDatapath(datapath.options.name);
+    datapath.enter();
+    return datapath;
+  }
+
+  /** A memory in which a message can make a datapath; `enter` then. For the wasm transport. */
+  static bare(options: DatapathOptions): Datapath {
     const resolved = resolveOptions(options);
     const memory = DatapathMemory.create(loadModule(resolved.build), capacityOf(resolved));
-    const datapath = new Datapath(resolved, memory);
-    options.signal?.addEventListener('abort', () => void datapath.close(), { once: true });
-    return datapath;
+    return new Datapath(resolved, memory);
   }
 
   private constructor(options: ResolvedOptions, memory: DatapathMemory) {
     const slots = options.workers + 1;
-    this.name = options.name;
     this.options = options;
     this.#memory = memory;
+    this.door = new FrontDoor(memory, (group, message) => this.#heard(group, message));
+    this.#client = new KernelClient(this.door);
     memory.setOption(C.OPTION_EMC, options.emc);
     this.#stats = new StatsReader(memory, slots);
     this.flows = new Flows(memory);
     this.meters = new Meters(memory);
     this.ageing = new Ageing(memory, options);
-    this.ports = new Ports(memory, this.#stats, slots, () => this.#portsChanged());
+    this.ports = new Ports({
+      ...{ memory, door: this.door, client: this.#client, stats: this.#stats, workerSlots: slots },
+      onChange: () => this.#portsChanged(),
+      onFailure: (name, reason) => this.#event({ type: 'port-failed', name, reason }),
+    });
     const rings = Array.from({ length: slots }, (_, slot) => memory.upcallRing(slot));
     this.#dispatcher = new Dispatcher(memory, {
       rings,
@@ -98,6 +117,32 @@ export class Datapath implements AsyncDisposable {
     this.#samples = new Samples(memory, (reason) => this.#event({ type: 'sample-error', reason }));
     this.#stats.markHostBlocks();
     this.#tellTime();
+  }
+
+  /** The datapath was made: it is in the list of this process from now on, if nobody there has its name or dp_ifindex. */
+  enter(): void {
+    const { signal } = this.options;
+    registerDatapath(this);
+    this.#unwatch = watchGroups((groups) => this.door.listen(groups));
+    signal?.addEventListener('abort', () => void this.close(), { once: true });
+  }
+
+  /** The name that its port 0 has. */
+  get name(): string {
+    const address = this.#memory.superblock(C.SB_VPORTS) + C.VPORT_NAME;
+    const bytes = Buffer.from(this.#memory.copy(address, C.IFNAMSIZ));
+    return bytes.toString('latin1', 0, bytes.indexOf(0));
+  }
+
+  /** A message has removed it: there is nothing left but to close it. */
+  removed(): void {
+    unregisterDatapath(this);
+    void this.close();
+  }
+
+  #heard(group: number, message: Uint8Array<ArrayBuffer>): void {
+    if (group === GROUP_VPORT) this.ports.heard(message);
+    publish(group, message);
   }
 
   /** The memory and the instance of the calling thread: for handlers and ports that live inside this package, and for tests. */
@@ -293,7 +338,10 @@ export class Datapath implements AsyncDisposable {
     this.#retireHandler();
     this.#dispatcher.abandon();
     this.#samples.close();
-    for (const port of [...this.ports]) await this.ports.remove(port.portNo);
+    unregisterDatapath(this);
+    if (this.door.exists) this.#client.deleteDatapath();
+    await this.ports.close();
+    this.#unwatch?.();
     await this.#pool?.close();
   }
 

@@ -3,11 +3,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import * as C from '../../assembly/constants.ts';
+import { freeIfindex } from '../kernel/registry.ts';
 import type { WasmBuild } from '../wasm/load.ts';
 import type { Capacity } from '../wasm/memory.ts';
 
 export interface DatapathOptions {
-  /** Name, as in `wdp show`. Default `dp0`. */
+  /** Name, as in `wdp show`: 1 to 15 characters, no blank, `/` or `:`. Default `dp0`. */
   name?: string;
   /** Flows that fit, 1 to 16,777,216. Default 262,144. */
   flows?: number;
@@ -25,7 +26,7 @@ export interface DatapathOptions {
   memoryLimit?: number;
   /** Seed of every hash. Default random, so that nobody outside can construct collisions. */
   seed?: bigint;
-  /** `ovs_header.dp_ifindex` of upcalls. Default 1. */
+  /** `ovs_header.dp_ifindex` of messages. Default the lowest, from 1 on, that no datapath of this process has. */
   dpIfindex?: number;
   /** A flow unused for so long is removed, ms; 0 = never. Default 10,000. */
   idleTimeoutMs?: number;
@@ -48,7 +49,8 @@ export type DatapathEvent =
   | { type: 'handler-error'; worker: number; reason: unknown }
   | { type: 'handler-timeout'; worker: number; upcalls: number }
   | { type: 'sample-error'; reason: unknown }
-  | { type: 'flow-put-failed'; worker: number; errno: number };
+  | { type: 'flow-put-failed'; worker: number; errno: number }
+  | { type: 'port-failed'; name: string; reason: unknown };
 
 export type ResolvedOptions = Required<Omit<DatapathOptions, 'signal' | 'onEvent'>> &
   Pick<DatapathOptions, 'signal' | 'onEvent'>;
@@ -60,7 +62,7 @@ const PAGE = 65536;
 export function resolveOptions(options: DatapathOptions): ResolvedOptions {
   const flows = integer('flows', options.flows ?? 262144, 1, C.FLOWS_MAX);
   const resolved: ResolvedOptions = {
-    name: options.name ?? 'dp0',
+    name: deviceName(options.name ?? 'dp0'),
     flows,
     workers: integer('workers', options.workers ?? 0, 0, C.WORKERS_MAX - 1),
     emcEntries: powerOfTwo('emcEntries', options.emcEntries ?? 16384, C.EMC_ENTRIES_MIN, C.EMC_ENTRIES_MAX),
@@ -69,7 +71,7 @@ export function resolveOptions(options: DatapathOptions): ResolvedOptions {
     arenaSize: integer('arenaSize', options.arenaSize ?? 256 * MIB + flows * 128, PAGE, 4095 * MIB),
     memoryLimit: integer('memoryLimit', options.memoryLimit ?? 4096 * MIB, MIB, 4096 * MIB),
     seed: options.seed ?? randomBytes(8).readBigUInt64LE(),
-    dpIfindex: integer('dpIfindex', options.dpIfindex ?? 1, 0, 2147483647),
+    dpIfindex: integer('dpIfindex', options.dpIfindex ?? freeIfindex(), 1, 2147483647),
     idleTimeoutMs: integer('idleTimeoutMs', options.idleTimeoutMs ?? 10000, 0, 2147483647),
     hardTimeoutMs: integer('hardTimeoutMs', options.hardTimeoutMs ?? 0, 0, 2147483647),
     upcallTimeoutMs: integer('upcallTimeoutMs', options.upcallTimeoutMs ?? 1000, 1, 2147483647),
@@ -83,6 +85,12 @@ export function resolveOptions(options: DatapathOptions): ResolvedOptions {
 
 export function capacityOf(options: ResolvedOptions): Capacity {
   return { ...options, workers: options.workers + 1, pagesMax: Math.floor(options.memoryLimit / PAGE) };
+}
+
+/** The datapath has a port of its own name, which must be one that a device can have. */
+function deviceName(name: string): string {
+  if (/^(?!\.{1,2}$)[^\s/:%]{1,15}$/.test(name)) return name;
+  throw new RangeError(`a datapath's name has 1 to 15 characters, no blank, /, : or %, not "${name}"`);
 }
 
 function integer(name: string, value: number, low: number, high: number): number {

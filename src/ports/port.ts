@@ -61,10 +61,14 @@ export abstract class Port {
   }
 
   /** Everything that is left to do before the port goes: files are written to their ends. */
-  async close(): Promise<void> {}
+  close(): Promise<void> | undefined {
+    return undefined;
+  }
 
   /** After its descriptor is closed: gives back what workers may have had in hand until now. */
-  async release(): Promise<void> {}
+  release(): Promise<void> | undefined {
+    return undefined;
+  }
 
   /** How the kind appears in `wdp show`: its options as text, '' when there are none. */
   describe(): string {

@@ -1,15 +1,27 @@
 /*
- * The ports of a datapath: adding, finding, removing. Numbers are given from 1 on (0 is the local port in Open vSwitch and stays free); pollers get
- * receiving ports in turn, unless the caller says which worker. Threads: the owner thread.
+ * The ports of a datapath: adding, finding, removing, and opening the drivers of those that messages add. Pollers get receiving ports in turn, unless the
+ * caller says which worker.
+ *
+ * Concepts. A port is a vport of the datapath (assembly/kernel/vport.ts) made of a device, and a driver that moves its packets. A device is a name with
+ * a kind and options; it is declared here, and when the datapath says that a vport was made of it, whoever asked for that, its driver is opened for
+ * the vport's number. When it says that the vport is gone, the driver is closed. Adding a port is both: declare the device, ask for the vport.
+ * Numbers are the datapath's to give: the lowest free one from 1 on; 0 is the port that is named as the datapath.
+ *
+ * Threads: the owner thread.
  */
 import * as C from '../../assembly/constants.ts';
+import { OVS_VPORT_CMD_DEL, OVS_VPORT_CMD_NEW, OVS_VPORT_TYPE_NETDEV } from '../../assembly/netlink/openvswitch.ts';
 import type { StatsReader } from '../datapath/stats.ts';
-import { DatapathError } from '../errors.ts';
+import { firstReply } from '../dpif/messages/request.ts';
+import { readVport } from '../dpif/messages/vport.ts';
+import { DatapathError, errnoError } from '../errors.ts';
+import type { KernelClient } from '../kernel/client.ts';
+import type { FrontDoor } from '../kernel/front-door.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
 import { Pump } from '../worker/pump.ts';
-import { MemoryPort, type MemoryPortOptions } from './memory.ts';
+import type { MemoryPort, MemoryPortOptions } from './memory.ts';
 import type { Port, PortContext } from './port.ts';
-import { openPort, parsePortSpec } from './registry.ts';
+import { checkPort, openDriver, optionFault, parsePortSpec } from './registry.ts';
 
 export interface PortPlace {
   /** Port number, 1 to 1023. Default: the lowest free one. */
@@ -18,38 +30,90 @@ export interface PortPlace {
   worker?: number;
 }
 
+/** What a vport can be made of. */
+interface Device {
+  readonly type: string;
+  readonly options: object;
+  readonly worker: number | undefined;
+  /** Number of the vport that was made of it. */
+  portNo: number | undefined;
+  /** Its driver, or why there is none. */
+  driver: Port | Promise<Port> | undefined;
+  failure: unknown;
+  /** Somebody waits for the driver, and is told of a failure. */
+  awaited: boolean;
+}
+
+/** What the ports need of their datapath. */
+export interface PortsHost {
+  readonly memory: DatapathMemory;
+  readonly door: FrontDoor;
+  readonly client: KernelClient;
+  readonly stats: StatsReader;
+  readonly workerSlots: number;
+  onChange(): void;
+  /** A driver that a message asked for could not be opened. */
+  onFailure(name: string, reason: unknown): void;
+}
+
 export class Ports implements Iterable<Port> {
-  readonly #memory: DatapathMemory;
-  readonly #stats: StatsReader;
-  readonly #workerSlots: number;
-  readonly #onChange: () => void;
+  readonly #host: PortsHost;
   readonly #byNumber = new Map<number, Port>();
+  readonly #devices = new Map<string, Device>();
+  /** Drivers that are being closed, by the number that they had. */
+  readonly #closing = new Map<number, Promise<void>>();
   readonly #pump: Pump | undefined;
   #turn = 0;
 
-  constructor(memory: DatapathMemory, stats: StatsReader, workerSlots: number, onChange: () => void) {
-    this.#memory = memory;
-    this.#stats = stats;
-    this.#workerSlots = workerSlots;
-    this.#onChange = onChange;
-    this.#pump = Pump.open(memory, 0);
+  constructor(host: PortsHost) {
+    this.#host = host;
+    this.#pump = Pump.open(host.memory, 0);
   }
 
   /** Adds a memory port: the program sends and receives on it. */
   add(name: string, options: MemoryPortOptions & PortPlace = {}): MemoryPort {
     const { portNo, worker = 0, ...rest } = options;
-    return this.#register(new MemoryPort(this.#place(name, { portNo, worker }), rest));
+    this.#checkPlace(name, portNo);
+    const driver = this.#connect(name, 'memory', rest, { portNo, worker });
+    if (!(driver instanceof Promise)) return driver as MemoryPort;
+    this.#forget(name);
+    throw portExists('the port that had this number is still being closed', C.EBUSY);
   }
 
-  /** Adds a port of any type (`memory`, `pcap`, `generator`, `null`) with that type's options. */
+  /** Adds a port of any type (`memory`, `pcap`, `generator`, `null`, `afpacket`) with that type's options. */
   async addType(name: string, type: string, options: object = {}, place: PortPlace = {}): Promise<Port> {
-    return this.#register(await openPort(this.#place(name, place), type, options));
+    this.#checkPlace(name, place.portNo);
+    const checked = checkPort(name, type, options);
+    try {
+      return await this.#connect(name, type, checked, place);
+    } catch (error) {
+      this.#forget(name);
+      throw optionFault(name, error);
+    }
   }
 
   /** Adds a port from a SPEC: `NAME[,type=KIND][,key=value]...`. */
   async addSpec(text: string, place: PortPlace = {}): Promise<Port> {
     const { name, type, options } = parsePortSpec(text);
     return this.addType(name, type, options, place);
+  }
+
+  /**
+   * Says what a device is, so that messages can make a vport of it: its driver is opened then. Throws ERR_PORT_TYPE, ERR_PORT_OPTION, ERR_PORT_EXISTS,
+   * RangeError for a name that no device can have.
+   */
+  declare(name: string, type: string, options: object = {}, worker?: number): void {
+    this.#declare(name, type, checkPort(name, type, options), worker);
+  }
+
+  /** The device is gone, and its port with it. False when there was none. */
+  async undeclare(name: string): Promise<boolean> {
+    const device = this.#devices.get(name);
+    if (device === undefined) return false;
+    const portNo = this.get(name)?.portNo;
+    this.#forget(name);
+    if (portNo !== undefined) await this.#closing.get(portNo);
+    return true;
   }
 
   get(nameOrNumber: string | number): Port | undefined {
@@ -65,7 +129,7 @@ export class Ports implements Iterable<Port> {
     return this.#byNumber.values();
   }
 
-  /** Closes a port. Flows that output to it drop from now on (noPort). */
+  /** Removes a port and its device. Flows that output to it drop from now on (noPort). */
   async remove(nameOrNumber: string | number): Promise<void> {
     const port = this.get(nameOrNumber);
     if (port === undefined)
@@ -73,12 +137,23 @@ export class Ports implements Iterable<Port> {
         errno: C.ENODEV,
         operation: 'port remove',
       });
-    this.#byNumber.delete(port.portNo);
-    await port.close();
-    this.#memory.wasm.closePort(port.portNo);
-    this.#pump?.turn();
-    await port.release();
-    this.#onChange();
+    this.#host.client.deleteVport(port.portNo);
+    this.#forget(port.name);
+    await this.#closing.get(port.portNo);
+  }
+
+  /** The datapath is gone, and all vports with it: closes every driver. */
+  async close(): Promise<void> {
+    for (const port of [...this.#byNumber.values()]) this.#detach(port.portNo);
+    await Promise.all(this.#closing.values());
+  }
+
+  /** A notification of the group ovs_vport. */
+  heard(message: Uint8Array): void {
+    const cursor = firstReply(message, 'port change');
+    const { portNo, type, name } = readVport(cursor, 'port change');
+    if (cursor.command === OVS_VPORT_CMD_NEW && type === OVS_VPORT_TYPE_NETDEV) this.#attach(portNo, name);
+    if (cursor.command === OVS_VPORT_CMD_DEL) this.#detach(portNo);
   }
 
   /** Regular work of all ports, and the system calls for what the calling thread received and sent. True when there was some. */
@@ -88,46 +163,135 @@ export class Ports implements Iterable<Port> {
     return busy;
   }
 
-  #register<T extends Port>(port: T): T {
+  /** Declares the device and makes a vport of it. */
+  #connect(name: string, type: string, options: object, { portNo, worker }: PortPlace): Port | Promise<Port> {
+    const device = this.#declare(name, type, options, worker);
+    device.awaited = true;
+    try {
+      this.#host.client.newVport(name, portNo);
+      if (device.driver === undefined) throw device.failure;
+      return device.driver;
+    } catch (error) {
+      this.#forget(name);
+      throw error;
+    }
+  }
+
+  #declare(name: string, type: string, options: object, worker: number | undefined): Device {
+    if (this.#devices.has(name) && this.get(name) === undefined) this.#forget(name);
+    const status = this.#host.door.addDevice(name, 0, C.DEVICE_ETHERNET);
+    if (status === -C.EEXIST) throw portExists(`there is a port ${name} already`, C.EEXIST);
+    if (status === -C.EINVAL || name.length >= C.IFNAMSIZ)
+      throw new RangeError(`a port's name has 1 to ${C.IFNAMSIZ - 1} characters, no blank, / or :, not "${name}"`);
+    if (status === -C.ENOMEM) throw errnoError(C.ENOMEM, 'port add');
+    if (status !== 0) throw portsExhausted();
+    const nothing = { portNo: undefined, driver: undefined, failure: undefined };
+    const device: Device = { type, options, worker, ...nothing, awaited: false };
+    this.#devices.set(name, device);
+    return device;
+  }
+
+  #forget(name: string): void {
+    this.#devices.delete(name);
+    this.#host.door.removeDevice(name);
+  }
+
+  /** A vport was made: opens its driver, if its device is one of ours; when the driver before it is closed. */
+  #attach(portNo: number, name: string): void {
+    const device = this.#devices.get(name);
+    if (device === undefined) return;
+    device.portNo = portNo;
+    try {
+      const before = this.#closing.get(portNo);
+      const open = () => this.#open(portNo, name, device);
+      device.driver = before === undefined ? open() : before.then(open);
+      if (device.driver instanceof Promise) device.driver.catch((error: unknown) => this.#failed(name, device, error));
+    } catch (error) {
+      this.#failed(name, device, error);
+    }
+  }
+
+  #failed(name: string, device: Device, error: unknown): void {
+    device.driver = undefined;
+    device.failure = error;
+    if (!device.awaited) this.#host.onFailure(name, error);
+  }
+
+  #open(portNo: number, name: string, device: Device): Port | Promise<Port> {
+    const { memory, stats, workerSlots } = this.#host;
+    const worker = device.worker ?? this.#nextWorker();
+    const context: PortContext = { memory, portNo, name, workerSlots, worker, stats: (no) => stats.port(no) };
+    const opened = openDriver(context, device.type, device.options);
+    return opened instanceof Promise
+      ? opened.then((port) => this.#register(port, device))
+      : this.#register(opened, device);
+  }
+
+  #register(port: Port, device: Device): Port {
+    if (device.portNo !== port.portNo) {
+      void this.#close(port);
+      throw new DatapathError('ERR_NO_SUCH_PORT', `port ${port.name} was removed while it was opened`);
+    }
     this.#byNumber.set(port.portNo, port);
-    this.#onChange();
+    this.#host.onChange();
     return port;
   }
 
-  #place(name: string, { portNo, worker }: PortPlace): PortContext {
-    if (this.get(name) !== undefined)
-      throw new DatapathError('ERR_PORT_EXISTS', `there is a port ${name} already`, {
-        errno: C.EEXIST,
-        operation: 'port add',
-      });
-    const number = portNo ?? this.#freeNumber();
-    if (!Number.isInteger(number) || number < 1 || number >= C.PORTS_MAX)
-      throw new RangeError(`a port number is 1 to ${C.PORTS_MAX - 1}, not ${number}`);
-    if (this.#byNumber.has(number))
-      throw new DatapathError('ERR_PORT_EXISTS', `port number ${number} is taken`, {
-        errno: C.EBUSY,
-        operation: 'port add',
-      });
-    return {
-      memory: this.#memory,
-      portNo: number,
-      name,
-      workerSlots: this.#workerSlots,
-      worker: worker ?? this.#nextWorker(),
-      stats: (no) => this.#stats.port(no),
-    };
+  /** A vport is gone: closes its driver. */
+  #detach(portNo: number): void {
+    for (const device of this.#devices.values()) {
+      if (device.portNo === portNo) device.portNo = device.driver = undefined;
+    }
+    const port = this.#byNumber.get(portNo);
+    if (port === undefined) return;
+    this.#byNumber.delete(portNo);
+    const closing = this.#close(port);
+    if (closing === undefined) return;
+    this.#closing.set(
+      portNo,
+      closing.finally(() => this.#closing.delete(portNo)),
+    );
   }
 
-  #freeNumber(): number {
-    for (let number = 1; number < C.PORTS_MAX; number++) if (!this.#byNumber.has(number)) return number;
-    throw new DatapathError('ERR_PORTS_EXHAUSTED', `a datapath has ${C.PORTS_MAX - 1} ports at most`, {
-      errno: C.EFBIG,
-      operation: 'port add',
-    });
+  /** At once when the kind can be. */
+  #close(port: Port): Promise<void> | undefined {
+    const closed = port.close();
+    return closed === undefined ? this.#release(port) : closed.then(() => this.#release(port));
+  }
+
+  #release(port: Port): Promise<void> | undefined {
+    this.#host.memory.wasm.closePort(port.portNo);
+    this.#pump?.turn();
+    const released = port.release();
+    if (released !== undefined) return released.then(() => this.#host.onChange());
+    this.#host.onChange();
+    return undefined;
+  }
+
+  #checkPlace(name: string, portNo: number | undefined): void {
+    if (this.get(name) !== undefined) throw portExists(`there is a port ${name} already`, C.EEXIST);
+    if (portNo === undefined) {
+      if (this.count >= C.PORTS_MAX - 1) throw portsExhausted();
+      return;
+    }
+    if (!Number.isInteger(portNo) || portNo < 1 || portNo >= C.PORTS_MAX)
+      throw new RangeError(`a port number is 1 to ${C.PORTS_MAX - 1}, not ${portNo}`);
+    if (this.#byNumber.has(portNo)) throw portExists(`port number ${portNo} is taken`, C.EBUSY);
   }
 
   #nextWorker(): number {
-    const pollers = this.#workerSlots - 1;
+    const pollers = this.#host.workerSlots - 1;
     return pollers === 0 ? 0 : 1 + (this.#turn++ % pollers);
   }
+}
+
+function portExists(problem: string, errno: number): DatapathError {
+  return new DatapathError('ERR_PORT_EXISTS', problem, { errno, operation: 'port add' });
+}
+
+function portsExhausted(): DatapathError {
+  return new DatapathError('ERR_PORTS_EXHAUSTED', `a datapath has ${C.PORTS_MAX - 1} ports at most`, {
+    errno: C.EFBIG,
+    operation: 'port add',
+  });
 }

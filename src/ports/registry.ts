@@ -171,16 +171,15 @@ export function checkPort(name: string, type: string, options: object): object {
   return parsed.output;
 }
 
-/** Opens a port. Throws ERR_PORT_TYPE, ERR_PORT_OPTION, and what the kind throws. */
-export async function openPort(context: PortContext, type: string, options: object): Promise<Port> {
-  const checked = checkPort(context.name, type, options);
-  try {
-    return await PORT_KINDS.get(type)!.open(context, checked);
-  } catch (cause) {
-    if (cause instanceof RangeError)
-      throw new DatapathError('ERR_PORT_OPTION', `port ${context.name}: ${cause.message}`, { cause });
-    throw cause;
-  }
+/** Opens the driver of a port whose type and options are checked. Throws what the kind throws. */
+export function openDriver(context: PortContext, type: string, options: object): Port | Promise<Port> {
+  return PORT_KINDS.get(type)!.open(context, options);
+}
+
+/** What a kind threw: a RangeError of its options is ERR_PORT_OPTION. */
+export function optionFault(name: string, error: unknown): unknown {
+  if (!(error instanceof RangeError)) return error;
+  return new DatapathError('ERR_PORT_OPTION', `port ${name}: ${error.message}`, { cause: error });
 }
 
 function optionError(name: string, type: string, found: PortKind, issue: v.BaseIssue<unknown>): DatapathError {

@@ -90,6 +90,7 @@ export function memoryMap(capacity: MapCapacity): MemoryMap {
       ['vports', C.PORTS_MAX * C.VPORT_SIZEOF],
       ['devices', C.DEVICES_MAX * C.DEVICE_SIZEOF],
       ['policies', C.POLICIES_SIZE],
+      ['door', C.DOOR_DATAGRAM_SIZE + C.DOOR_OUT_SIZE],
       ['worker areas', capacity.workers * areaSize],
       ['flows', capacity.flows * C.FLOW_SIZEOF],
       ['flows, cold', capacity.flows * C.FLOW_COLD_SIZEOF],

@@ -19,16 +19,22 @@ export function stepsOf(build: WasmBuild, steps: number): number {
 
 /** A small datapath whose flows never age; its hashes follow from SEED. */
 export function openDatapath(options: DatapathOptions = {}): Promise<Datapath> {
-  return Datapath.open({
-    flows: 4096,
-    emcEntries: 8192,
-    upcallFrames: 256,
-    arenaSize: 64 * MIB,
-    idleTimeoutMs: 0,
-    seed: BigInt.asUintN(64, BigInt(SEED) * 0x9e3779b97f4a7c15n),
-    ...options,
-  });
+  return Datapath.open({ ...SMALL, ...options });
 }
+
+/** The memory of such a datapath, which a message still has to make. */
+export function bareDatapath(options: DatapathOptions = {}): Datapath {
+  return Datapath.bare({ ...SMALL, ...options });
+}
+
+const SMALL: DatapathOptions = {
+  flows: 4096,
+  emcEntries: 8192,
+  upcallFrames: 256,
+  arenaSize: 64 * MIB,
+  idleTimeoutMs: 0,
+  seed: BigInt.asUintN(64, BigInt(SEED) * 0x9e3779b97f4a7c15n),
+};
 
 /**
  * Every packet has its place: the equations of src/datapath/stats.ts. Holds while the workers stand still. `direct` is how many lists were

@@ -108,7 +108,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
         'SB_UFID_COUNT',
         'SB_SAMPLE_RINGS',
       ] as const),
-      ...(['SB_VPORTS', 'SB_DEVICES', 'SB_POLICIES', 'SB_DP_EXISTS', 'SB_DP_FEATURES'] as const),
+      ...(['SB_VPORTS', 'SB_DEVICES', 'SB_POLICIES', 'SB_DOOR', 'SB_DP_EXISTS', 'SB_DP_FEATURES'] as const),
       ...(['SB_DP_MASKS_CACHE_SIZE', 'SB_DP_PORT_IDS', 'SB_DP_LISTENERS', 'SB_IFINDEX_NEXT'] as const),
     ],
     8: ['SB_TIME_MS'],
