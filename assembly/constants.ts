@@ -661,6 +661,7 @@ export const XSK_FRAME_TX = 3; // the kernel, to send
 export const XTQ_SOCKET = 16; // u32, address of the socket
 export const XTQ_OTHER = 20; // u32, address of the other queue
 export const XTQ_FRAME_MAX = 24; // u32, longest frame
+export const XTQ_ERRNO = 28; // u32, why the kernel did not take what the round queued, 0 it did
 export const XTQ_SIZEOF = 64;
 
 // ---------------------------------------------------------------------------------------------------- flows

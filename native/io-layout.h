@@ -35,6 +35,7 @@ constexpr uint32_t RXQ_FETCH_FRAME = 192;
 constexpr uint32_t RXQ_FLAG_COPYING = 1;
 
 constexpr uint32_t XTQ_SOCKET = 16;
+constexpr uint32_t XTQ_ERRNO = 28;
 constexpr uint32_t XTQ_SIZEOF = 64;
 constexpr uint32_t XSK_SIZEOF = 384;
 constexpr uint32_t XSK_RING_FILL = 128;

@@ -107,27 +107,35 @@ uint32_t Pump::AimSend(const uint32_t* entries, uint32_t count) {
   return count;
 }
 
-/** Publishes what was written into the transmit ring, and has the kernel send it. */
+/**
+ * Publishes what was written into the transmit ring, and has the kernel send it. A call sends as many as the kernel's budget allows; without progress
+ * the rest waits for the next kick. For an interface that is down the publication is taken back, which the kernel has not seen: XTQ_ERRNO.
+ */
 void Pump::SendXdp(uint32_t queue) {
-  const uint32_t* const words = WordsAt(queue, XTQ_SIZEOF);
-  if (words == nullptr || words[QUEUE_KIND / 4] != QUEUE_KIND_XDP_TX) return;
-  const uint32_t* const xsk = WordsAt(words[XTQ_SOCKET / 4], XSK_SIZEOF);
+  uint32_t* const words = WordsAt(queue, XTQ_SIZEOF);
+  if (words == nullptr || WordOf(words, QUEUE_KIND) != QUEUE_KIND_XDP_TX) return;
+  const uint32_t* const xsk = WordsAt(WordOf(words, XTQ_SOCKET), XSK_SIZEOF);
   if (xsk == nullptr) return;
   const uint32_t* const ring = xsk + XSK_RING_TX / 4;
   uint32_t* const producer = WordsAt(ring[XRING_PRODUCER / 4], 4);
   const uint32_t* const consumer = WordsAt(ring[XRING_CONSUMER / 4], 4);
   const uint32_t* const flags = WordsAt(ring[XRING_FLAGS / 4], 4);
   if (producer == nullptr || consumer == nullptr || flags == nullptr) return;
+  const uint32_t before = *producer;
   const uint32_t position = ring[XRING_POSITION / 4];
+  uint32_t sent = __atomic_load_n(consumer, __ATOMIC_ACQUIRE);
+  const bool isFresh = sent == before;
   __atomic_store_n(producer, position, __ATOMIC_RELEASE);
-  // one call sends as many as the kernel's budget allows; without progress the rest waits for the next kick
-  uint32_t before = __atomic_load_n(consumer, __ATOMIC_ACQUIRE) - 1;
-  for (;;) {
+  while (sent != position && (__atomic_load_n(flags, __ATOMIC_ACQUIRE) & XDP_RING_NEED_WAKEUP_FLAG) != 0) {
+    const int error = sendto(static_cast<int>(WordOf(words, QUEUE_FD)), nullptr, 0, MSG_DONTWAIT, nullptr, 0) < 0 ? errno : 0;
+    if (isFresh && (error == ENETDOWN || error == ENXIO)) {
+      *producer = before;
+      WordOf(words, XTQ_ERRNO) = static_cast<uint32_t>(error);
+      return;
+    }
     const uint32_t now = __atomic_load_n(consumer, __ATOMIC_ACQUIRE);
-    if (now == position || now == before) return;
-    if ((__atomic_load_n(flags, __ATOMIC_ACQUIRE) & XDP_RING_NEED_WAKEUP_FLAG) == 0) return;
-    before = now;
-    sendto(static_cast<int>(words[QUEUE_FD / 4]), nullptr, 0, MSG_DONTWAIT, nullptr, 0);
+    if (now == sent) return;
+    sent = now;
   }
 }
 

@@ -300,7 +300,8 @@ export function settlePackets(queue: usize): void {
   store<u32>(queue, 0, TXQ_BUFFER_USED);
 }
 
-function recount(portNo: u32, size: u32, errno: u32): void {
+/** A frame that was counted as sent and was not. */
+export function recount(portNo: u32, size: u32, errno: u32): void {
   countPort(portNo, PORT_ROW_TX_PACKETS, <u64>-1);
   countPort(portNo, PORT_ROW_TX_BYTES, -(<u64>size));
   countPort(portNo, PORT_ROW_TX_DROPPED, 1);

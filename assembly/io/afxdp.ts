@@ -23,6 +23,7 @@ import {
   PACKET_SIZEOF,
   PORT_ROW_RX_DROPPED,
   PORT_ROW_RX_PACKETS,
+  QUEUE_PORT,
   QUEUE_TOUCHED,
   TXQ_COUNT,
   WORKER_TIME_NS,
@@ -50,13 +51,14 @@ import {
   XSK_RING_TX,
   XSK_STATES,
   XSK_UMEM,
+  XTQ_ERRNO,
   XTQ_FRAME_MAX,
   XTQ_OTHER,
   XTQ_SOCKET,
 } from '../constants';
 import { count, countDrop, countPort } from '../flow/counters';
 import { area, packets } from '../memory/layout';
-import { queuePacket } from './afpacket';
+import { queuePacket, recount } from './afpacket';
 import { copyFrame } from './copy';
 import { complete, isOffloaded, isSuperFrame } from './offload';
 import { own, touch } from './queue';
@@ -163,9 +165,28 @@ function reap(xsk: usize): void {
   atomic.store<u32>(load<u32>(ring, XRING_CONSUMER), position);
 }
 
-/** After the kick: what has gone out already is free again, the most recent first. */
+/** After the kick: what has gone out already is free again, the most recent first; what the kernel did not take is a drop. */
 export function settleXdpTransmit(queue: usize): void {
+  const errno = load<u32>(queue, XTQ_ERRNO);
+  if (errno != 0) takeBack(queue, errno);
   reap(load<u32>(queue, XTQ_SOCKET));
+}
+
+/** The entries behind what is published are ours again. */
+function takeBack(queue: usize, errno: u32): void {
+  const xsk: usize = load<u32>(queue, XTQ_SOCKET);
+  const ring = xsk + XSK_RING_TX;
+  const end = load<u32>(ring, XRING_POSITION);
+  store<u32>(ring, atomic.load<u32>(load<u32>(ring, XRING_PRODUCER)), XRING_POSITION);
+  const n = min<u32>(end - load<u32>(ring, XRING_POSITION), load<u32>(xsk, XSK_FRAMES));
+  for (let i: u32 = 0; i < n; i++) {
+    const entry = entryAt(ring, i, 4);
+    const frame = frameOf(xsk, load<u64>(entry, XDP_DESC_ADDR));
+    if (!isWith(xsk, frame, XSK_FRAME_TX)) continue;
+    free(xsk, frame);
+    recount(load<u32>(queue, QUEUE_PORT), load<u32>(entry, XDP_DESC_LEN), errno);
+  }
+  store<u32>(queue, 0, XTQ_ERRNO);
 }
 
 // ---------------------------------------------------------------------------------------------------- receive
