@@ -22,6 +22,7 @@ import {
   IMPORT_SLOT_SIZEOF,
   IMPORT_SLOT_TAIL,
   IMPORT_SLOT_TAIL_SIZE,
+  KEY_HOT_SIZE,
   KEY_IN_PORT,
   KEY_PACKET_TYPE,
   KEY_RECIRC_ID,
@@ -35,6 +36,7 @@ import {
   NL_MMAP_UID,
   PACKET_DATA,
   PACKET_FLAGS,
+  PACKET_FLAG_KEY_COLD,
   PACKET_FLAG_L3,
   PACKET_IN_PORT,
   PACKET_KEY,
@@ -77,6 +79,7 @@ import {
   OVS_MESSAGE_HDRLEN,
 } from '../netlink/header';
 import { parseMatch, parseMetadata } from '../netlink/key-get';
+import { isZero } from '../netlink/key-get-attrs';
 import {
   OVS_PACKET_ATTR_KEY,
   OVS_PACKET_ATTR_LEN,
@@ -218,6 +221,8 @@ function findHeaders(frame: usize, flat: usize, data: usize, size: u32): bool {
   store<u64>(packet, 0, PACKET_L3);
   store<u16>(packet, isL3 ? PACKET_FLAG_L3 : 0, PACKET_FLAGS);
   if (extractAgain(packet) != 0) return false;
+  const isCold = !isZero(flat + KEY_HOT_SIZE, KEY_SIZE - KEY_HOT_SIZE);
+  if (isCold) store<u16>(packet, load<u16>(packet, PACKET_FLAGS) | PACKET_FLAG_KEY_COLD, PACKET_FLAGS);
   store<u64>(frame, load<u64>(packet, PACKET_L3), UPCALL_OFFSETS);
   return true;
 }

@@ -3,8 +3,8 @@
  * help.ts, with a list that the datapath does not take as it is. After it: segments, each a list for the WASM executor in which every action that needs the datapath is
  * replaced by one that hands over the packet as it is at that place.
  *
- * A METER does not act by itself: it goes to the datapath with the next action that does, as in Open vSwitch. Segments end where the executor's ring could become full;
- * lists inside of other actions are not cut. Pure.
+ * A METER and a TRUNC do not act by themselves: they go to the datapath with the next action that does, as in Open vSwitch. Segments end where the executor's ring could
+ * become full; lists inside of other actions are not cut. Pure.
  */
 import { OVS_ACTION_ATTR_SET } from '../../assembly/netlink/openvswitch.ts';
 import { type Action, encodeActions } from '../odp/index.ts';
@@ -50,7 +50,7 @@ export function needsDatapath(action: Action): boolean {
 /** Cuts a list into segments. Throws OdpFieldError for what cannot be encoded. */
 export function planSegments(actions: readonly Action[]): Segment[] {
   const segments: Segment[] = [];
-  const meters: Action[] = [];
+  const ahead: Action[] = [];
   let list: Action[] = [];
   let steps: Action[][] = [];
   let size = 0;
@@ -62,24 +62,24 @@ export function planSegments(actions: readonly Action[]): Segment[] {
     size = 0;
   };
   actions.forEach((action, i) => {
-    const rewritten = rewrite([action], meters, steps);
+    const rewritten = rewrite([action], ahead, steps);
     list.push(...rewritten);
     size += encodeActions(rewritten).length;
-    const isCut = action.type === 'trunc'; // it is for the next one
-    if ((steps.length >= STEPS_MAX || size >= SEGMENT_SIZE_MAX) && !isCut && i + 1 < actions.length) close(false);
+    if ((steps.length >= STEPS_MAX || size >= SEGMENT_SIZE_MAX) && i + 1 < actions.length) close(false);
   });
   close(true);
   return segments;
 }
 
-function rewrite(actions: readonly Action[], meters: Action[], steps: Action[][]): Action[] {
-  const inside = (list: readonly Action[]): Action[] => rewrite(list, meters, steps);
+/** `ahead`: what goes with the next action for the datapath. */
+function rewrite(actions: readonly Action[], ahead: Action[], steps: Action[][]): Action[] {
+  const inside = (list: readonly Action[]): Action[] => rewrite(list, ahead, steps);
   const out: Action[] = [];
   for (const action of actions) {
-    if (action.type === 'meter') meters.push(action);
+    if (action.type === 'meter' || action.type === 'trunc') ahead.push(action);
     else if (needsDatapath(action)) {
       out.push(handOver(steps.length));
-      steps.push([...meters.splice(0), action]);
+      steps.push([...ahead.splice(0), action]);
     } else if (action.type === 'sample' || action.type === 'clone' || action.type === 'decTtl') {
       out.push({ ...action, actions: inside(action.actions) });
     } else if (action.type === 'checkPktLen') {

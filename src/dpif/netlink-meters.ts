@@ -12,8 +12,8 @@ import { meterFeaturesRequest, meterRequest, meterSetRequest, readMeter, readMet
 import { firstReply } from './messages/request.ts';
 import type { MeterConfig, MeterFeatures, MeterStats } from './types.ts';
 
-/** Meters for the probe: high enough that nobody has them. */
-const PROBE_IDS = [1021, 1022] as const;
+/** Meters for the probe, those of Open vSwitch: high enough that nobody has them. */
+const PROBE_IDS = [54545401, 54545402] as const;
 const PROBE_CONFIG: MeterConfig = { unit: 'kbps', bands: [{ rate: 1 }] };
 
 /** By transport: whether meters are broken there. */

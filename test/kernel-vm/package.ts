@@ -4,7 +4,7 @@
  * The guest gets the compiled package, its addon, the script and the named programs; nothing is built there. For tests only.
  */
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { packageRoot } from '../../src/native/package-root.ts';
@@ -20,6 +20,17 @@ export interface GuestOptions {
   files?: readonly string[];
 }
 
+/** What of the package works without its sources. */
+const PARTS = ['package.json', 'dist', 'build/Release/wdp_native.node', 'build/datapath.release.wasm'];
+
+/** The packages that it needs at run time. */
+function dependencies(root: string): string[] {
+  const { dependencies } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>;
+  };
+  return Object.keys(dependencies).map((name) => `node_modules/${name}`);
+}
+
 /** Enough for a machine that is busy with other things. */
 const TIMEOUT_SECONDS = 600;
 
@@ -33,7 +44,7 @@ export function runInGuest(script: string, args: readonly string[], options: Gue
   try {
     const guest = path.join(folder, GUEST_PACKAGE);
     mkdirSync(guest);
-    for (const part of ['package.json', 'dist', 'build/Release/wdp_native.node']) {
+    for (const part of [...PARTS, ...dependencies(root)]) {
       if (existsSync(path.join(root, part))) cpSync(path.join(root, part), path.join(guest, part), { recursive: true });
     }
     const wanted = ['node', ...programs].flatMap((program) => ['--program', program]);
