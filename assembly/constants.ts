@@ -37,7 +37,7 @@ export const HEADROOM = 128;
 /** Copies of packets that nested actions may need at once: kernel's key clones (OVS_RECURSION_LIMIT - 2) and deferred actions. */
 export const CLONES_MAX = 3;
 export const DEFERRED_MAX = 9;
-/** Meters have ids below this, and at most so many bands (Open vSwitch: MAX_METERS, MAX_BANDS). */
+/** So many meters, with so many bands at most (Open vSwitch: MAX_METERS, MAX_BANDS). */
 export const METERS_MAX = 262144;
 export const METER_BANDS_MAX = 8;
 /** MPLS label stack entries kept in a key (kernel: MPLS_LABEL_DEPTH). */
@@ -750,8 +750,10 @@ export const BUCKET_REFS = 16; // u32[12]
 //
 // The table is a block of the arena: its number of entries, then the address of each meter by id, 0 none.
 
-export const METER_TABLE_COUNT = 0; // u32
-export const METER_TABLE_REFS = 8; // u32[], addresses
+export const METER_TABLE_CAPACITY = 0; // u32, a power of two
+export const METER_TABLE_USED = 4; // u32, places that have or had a meter
+export const METER_TABLE_LIVE = 8; // u32, meters
+export const METER_TABLE_ENTRIES = 16; // u64[] (live), id and address
 
 export const METER_LOCK = 0; // u32 (live), 0 or worker + 1
 export const METER_KBPS = 4; // u32, 1: rates are in kbit/s, 0: in packets/s

@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import * as C from '../assembly/constants.ts';
 import { attribute, concat, le32 } from './support/action-list.ts';
-import { BUILDS, SEED, stepsOf } from './support/datapath.ts';
+import { BUILDS, openDatapath, SEED, stepsOf } from './support/datapath.ts';
 import { Executor } from './support/executor.ts';
 import { Random } from './support/frame-generator.ts';
 
@@ -80,10 +80,10 @@ describe.each(BUILDS)('meters, %s', (build) => {
     await using executor = await Executor.open({ build });
     const { meters } = executor.datapath;
     const run = (id: number): number => executor.execute(new Uint8Array(60), METERED(id)).frames.length;
-    expect([run(0), run(C.METERS_MAX), run(0xffffffff)]).toEqual([1, 1, 1]);
+    expect([run(0), run(54_545_401), run(0xffffffff)]).toEqual([1, 1, 1]);
     meters.set(3, { unit: 'pktps', bands: [{ rate: 1, burst: 1 }] });
     expect([run(3), run(3), run(4)]).toEqual([1, 0, 1]);
-    expect([meters.delete(3), meters.delete(3), meters.delete(C.METERS_MAX)]).toEqual([true, false, false]);
+    expect([meters.delete(3), meters.delete(3), meters.delete(54_545_401)]).toEqual([true, false, false]);
     expect([run(3), meters.get(3)]).toEqual([1, undefined]);
     executor.verify(7);
   });
@@ -91,7 +91,7 @@ describe.each(BUILDS)('meters, %s', (build) => {
   it('keep the other meters when the table grows, and begin anew when set again', async () => {
     await using executor = await Executor.open({ build });
     const { meters } = executor.datapath;
-    const ids = [0, 63, 64, 1000, C.METERS_MAX - 1];
+    const ids = [0, 63, 64, 1000, 54_545_401, 0xfffffffe];
     for (const id of ids) meters.set(id, { unit: 'pktps', bands: [{ rate: id + 1 }] });
     expect(ids.map((id) => meters.get(id)?.bands)).toEqual(
       ids.map((id) => [{ rate: id + 1, burst: id + 1, packets: 0, bytes: 0 }]),
@@ -102,15 +102,49 @@ describe.each(BUILDS)('meters, %s', (build) => {
     expect(meters.get(63)).toMatchObject({ unit: 'kbps', packets: 0, bands: [] });
   });
 
+  it('are found by any id while others come and go', async () => {
+    await using datapath = await openDatapath({ build });
+    const { meters } = datapath;
+    const random = new Random(SEED);
+    const ids = Array.from({ length: 300 }, (_, index) =>
+      random.oneIn(3) ? index : random.oneIn(2) ? (index << 16) >>> 0 : random.below(2 ** 32),
+    );
+    const rates = new Map<number, number>();
+    for (let step = 0; step < stepsOf(build, 8000); step++) {
+      const id = random.pick(ids);
+      if (random.oneIn(3)) {
+        expect(meters.delete(id)).toBe(rates.delete(id));
+      } else {
+        meters.set(id, { unit: 'pktps', bands: [{ rate: step + 1 }] });
+        rates.set(id, step + 1);
+      }
+      const seen = random.pick(ids);
+      expect(meters.get(seen)?.bands[0]?.rate).toBe(rates.get(seen));
+    }
+    for (const id of ids) expect(meters.get(id)?.bands[0]?.rate, `meter ${id}`).toBe(rates.get(id));
+  });
+
+  it(`are ${C.METERS_MAX} at most`, async () => {
+    await using datapath = await openDatapath({ build, arenaSize: 256 * 1048576 });
+    const { wasm } = datapath.memory;
+    const bands = datapath.memory.allocate(8, 'bands');
+    let refused = 0;
+    for (let id = 0; id < C.METERS_MAX; id++) if (wasm.setMeter(id * 8191, 0, bands, 0) !== 0) refused++;
+    expect(refused).toBe(0);
+    expect(wasm.setMeter(7, 0, bands, 0)).toBe(C.EFBIG);
+    expect([wasm.setMeter(8191, 0, bands, 0), wasm.deleteMeter(8191), wasm.setMeter(7, 0, bands, 0)]).toEqual([
+      0, 0, 0,
+    ]);
+  });
+
   it('refuse what cannot be', async () => {
     await using executor = await Executor.open({ build });
     const { meters } = executor.datapath;
     const bands = [{ rate: 1 }];
-    expect(() => meters.set(C.METERS_MAX, { unit: 'kbps', bands })).toThrow(RangeError);
+    expect(() => meters.set(2 ** 32, { unit: 'kbps', bands })).toThrow(RangeError);
     expect(() => meters.set(-1, { unit: 'kbps', bands })).toThrow(RangeError);
     expect(() => meters.set(1, { unit: 'kbps', bands: [{ rate: 0 }] })).toThrow(RangeError);
     expect(() => meters.set(1, { unit: 'kbps', bands: Array(9).fill({ rate: 1 }) })).toThrow(RangeError);
-    expect(executor.datapath.memory.wasm.setMeter(C.METERS_MAX, 0, 4096, 0)).toBe(C.EFBIG);
     expect(meters.get(1)).toBeUndefined();
   });
 });

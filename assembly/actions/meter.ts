@@ -6,15 +6,13 @@
  * have the same. All bands pay for a packet; of those that cannot, the one with the highest rate drops it. A meter that does not exist
  * lets everything pass. All this is the kernel's.
  *
- * Ownership. Table and meters are blocks of the arena; replaced ones are retired. Threads: a meter is shared by the workers and has a
+ * Ownership. Meters are blocks of the arena, found by meter-table.ts; replaced ones are retired. Threads: a meter is shared by the workers and has a
  * spin lock, held for some ten instructions a band; a worker that dies holding it gives it back in releaseMetersOf.
  */
 import {
-  EFBIG,
   EINVAL,
   ENOENT,
   ENOMEM,
-  METERS_MAX,
   METER_BANDS,
   METER_BANDS_MAX,
   METER_BAND_BUCKET,
@@ -30,28 +28,18 @@ import {
   METER_LOCK,
   METER_PACKETS,
   METER_SIZEOF,
-  METER_TABLE_COUNT,
-  METER_TABLE_REFS,
   METER_USED_MS,
-  SB_METERS,
   WORKER_TIME_MS,
 } from '../constants';
-import { area, sb, worker } from '../memory/layout';
+import { area, worker } from '../memory/layout';
 import { lock, unlock } from '../memory/lock';
 import { allocate, retire } from '../memory/slab';
+import { meterAt, reservePlace, swapMeter } from './meter-table';
 import { lengthOf } from './packet';
 
-const TABLE_COUNT_MIN: u32 = 64;
 /** Bits of a byte, and thousandths of a packet. */
 const BITS: u64 = 8;
 const MILLIPACKETS: u64 = 1000;
-
-/** Address of meter `id`, 0 none. */
-export function meterAt(id: u32): usize {
-  const table: usize = atomic.load<u32>(sb(SB_METERS));
-  if (table == 0 || id >= load<u32>(table, METER_TABLE_COUNT)) return 0;
-  return atomic.load<u32>(table + METER_TABLE_REFS + (id << 2));
-}
 
 /** True when the packet is to be dropped. */
 export function isExceeded(packet: usize, id: u32): bool {
@@ -97,42 +85,37 @@ function charge(meter: usize, size: u32): usize {
 
 /**
  * Makes meter `id`, or replaces it with its statistics at zero. `bands` holds `count` pairs of u32: rate and burst, in kbit/s and kbit when
- * `kbps`, else in packets/s and packets. Returns 0, or an errno: EFBIG for an id beyond METERS_MAX, EINVAL for too many bands or a rate of
+ * `kbps`, else in packets/s and packets. Returns 0, or an errno: EFBIG for more than METERS_MAX, EINVAL for too many bands or a rate of
  * 0, ENOMEM.
  */
 export function setMeter(id: u32, kbps: bool, bands: usize, count: u32): u32 {
-  if (id >= <u32>METERS_MAX) return EFBIG;
   if (count > <u32>METER_BANDS_MAX) return EINVAL;
   for (let i: u32 = 0; i < count; i++) if (load<u32>(bands + (i << 3)) == 0) return EINVAL;
   lock();
-  const meter = makeMeter(id, kbps, bands, count);
-  if (meter != 0) retire(swapMeter(id, meter), 0);
+  let errno = reservePlace(id);
+  if (errno == 0) {
+    const meter = makeMeter(kbps, bands, count);
+    if (meter != 0) retire(swapMeter(id, meter), 0);
+    else errno = ENOMEM;
+  }
   unlock();
-  return meter != 0 ? 0 : ENOMEM;
+  return errno;
 }
 
 /** ENOENT when there is none. */
 export function deleteMeter(id: u32): u32 {
   lock();
-  const before: usize = meterAt(id) != 0 ? swapMeter(id, 0) : 0;
+  const before = swapMeter(id, 0);
   retire(before, 0);
   unlock();
   return before != 0 ? 0 : ENOENT;
 }
 
-/** A meter that swapMeter can put at `id`, its arguments checked; 0: the arena is full. With the writer lock. */
-export function makeMeter(id: u32, kbps: bool, bands: usize, count: u32): usize {
-  const meter = hasPlace(id) ? allocate(METER_SIZEOF) : 0;
+/** A meter, its arguments checked; 0: the arena is full. With the writer lock. */
+export function makeMeter(kbps: bool, bands: usize, count: u32): usize {
+  const meter = allocate(METER_SIZEOF);
   if (meter != 0) fillMeter(meter, kbps, bands, count);
   return meter;
-}
-
-/** Puts a meter, or 0 for none, at `id`, which the table has a place for. Returns the one before, which the caller retires. With the writer lock. */
-export function swapMeter(id: u32, meter: usize): usize {
-  const place = <usize>load<u32>(sb(SB_METERS)) + METER_TABLE_REFS + (id << 2);
-  const before: usize = load<u32>(place);
-  atomic.store<u32>(place, <u32>meter);
-  return before;
 }
 
 /** Copies the METER_SIZEOF bytes of meter `id` to `out`. ENOENT when there is none. */
@@ -169,32 +152,4 @@ function fillMeter(meter: usize, kbps: bool, bands: usize, count: u32): void {
     deltaMaxMs = max<u32>(deltaMaxMs, <u32>min<u64>(fullMs, u32.MAX_VALUE));
   }
   store<u32>(meter, deltaMaxMs, METER_DELTA_MAX_MS);
-}
-
-/** The table has an entry for `id`, or could be made larger. */
-function hasPlace(id: u32): bool {
-  const table: usize = load<u32>(sb(SB_METERS));
-  const before: u32 = table == 0 ? 0 : load<u32>(table, METER_TABLE_COUNT);
-  if (id < before) return true;
-  let count = max<u32>(before, TABLE_COUNT_MIN);
-  while (count <= id) count <<= 1;
-  const larger = allocate(METER_TABLE_REFS + (count << 2));
-  if (larger == 0) return false;
-  memory.fill(larger, 0, METER_TABLE_REFS + (count << 2));
-  store<u32>(larger, count, METER_TABLE_COUNT);
-  if (table != 0) memory.copy(larger + METER_TABLE_REFS, table + METER_TABLE_REFS, before << 2);
-  atomic.store<u32>(sb(SB_METERS), <u32>larger);
-  retire(table, 0);
-  return true;
-}
-
-/** For the host, when it knows that worker `slot` is dead: a meter that it held is free. */
-export function releaseMetersOf(slot: u32): void {
-  const table: usize = load<u32>(sb(SB_METERS));
-  if (table == 0) return;
-  const end = table + METER_TABLE_REFS + (load<u32>(table, METER_TABLE_COUNT) << 2);
-  for (let place = table + METER_TABLE_REFS; place < end; place += 4) {
-    const meter: usize = atomic.load<u32>(place);
-    if (meter != 0) atomic.cmpxchg<u32>(meter, slot + 1, 0, METER_LOCK);
-  }
 }

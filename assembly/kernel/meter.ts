@@ -6,7 +6,6 @@
  * there is no error. Threads: any; changes are made under the writer lock.
  */
 import {
-  EFBIG,
   EINVAL,
   ENODEV,
   ENOENT,
@@ -24,7 +23,8 @@ import {
   METER_USED_MS,
   NL_VALIDATE_LIBERAL,
 } from '../constants';
-import { copyMeter, makeMeter, meterAt, swapMeter } from '../actions/meter';
+import { copyMeter, makeMeter } from '../actions/meter';
+import { meterAt, reservePlace, swapMeter } from '../actions/meter-table';
 import { lock, unlock } from '../memory/lock';
 import { retire } from '../memory/slab';
 import {
@@ -99,12 +99,13 @@ function set(): i32 {
   const count = readBands(attr(OVS_METER_ATTR_BANDS));
   if (count < 0) return count;
   if (!isDatapath(requestIfindex())) return -ENODEV;
-  if (id >= <u32>METERS_MAX) return -EFBIG;
   lock();
-  const meter = makeMeter(id, attr(OVS_METER_ATTR_KBPS) != 0, scratch() + PAIRS, <u32>count);
+  let errno = reservePlace(id);
+  const meter = errno == 0 ? makeMeter(attr(OVS_METER_ATTR_KBPS) != 0, scratch() + PAIRS, <u32>count) : 0;
+  if (errno == 0 && meter == 0) errno = ENOMEM;
   const before: usize = meter == 0 ? 0 : replace(id, meter);
   unlock();
-  if (meter == 0) return -ENOMEM;
+  if (errno != 0) return -(<i32>errno);
   let at = putU32(reply(OVS_METER_CMD_SET), frameLimit, OVS_METER_ATTR_ID, id);
   if (before != 0 && load<u32>(scratch() + COPY, METER_TOLD) != 0) at = putMeter(at, id);
   return sendReply(at);
@@ -168,7 +169,7 @@ function remove(): i32 {
   const id = attrU32(OVS_METER_ATTR_ID);
   if (!isDatapath(requestIfindex())) return -ENODEV;
   lock();
-  const meter: usize = meterAt(id) == 0 ? 0 : swapMeter(id, 0);
+  const meter = swapMeter(id, 0);
   if (meter != 0) copyMeter(meter, scratch() + COPY);
   retire(meter, 0);
   unlock();

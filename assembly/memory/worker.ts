@@ -28,7 +28,7 @@ import {
   WORKER_STATE,
   WORKER_TOUCHED_LIST,
 } from '../constants';
-import { releaseMetersOf } from '../actions/meter';
+import { releaseMetersOf } from '../actions/meter-table';
 import { RX_PORT_MASK } from '../io/port';
 import { recoverQueues } from '../io/queue';
 import { portAt } from '../io/transmit';

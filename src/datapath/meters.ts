@@ -41,11 +41,11 @@ export class Meters {
   }
 
   /**
-   * Makes meter `id`, 0 to 262,143, or replaces it: full buckets, statistics at zero. Throws RangeError for an impossible id, number of bands,
-   * rate or burst; DatapathError ERR_OUT_OF_MEMORY.
+   * Makes meter `id`, any number of 32 bits, or replaces it: full buckets, statistics at zero. Throws RangeError for an impossible id, number of bands,
+   * rate or burst; DatapathError ERR_OUT_OF_MEMORY, also for more than 262,144 meters.
    */
   set(id: number, { unit, bands }: MeterConfig): void {
-    inRange('id', id, 0, C.METERS_MAX - 1);
+    inRange('id', id, 0, U32_MAX);
     inRange('the number of bands', bands.length, 0, C.METER_BANDS_MAX);
     for (const [i, { rate, burst = rate }] of bands.entries()) {
       inRange('rate', rate, 1, U32_MAX);

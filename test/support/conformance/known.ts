@@ -23,6 +23,7 @@ import {
 import { HEADERS_SIZE, type Step } from './scenario.ts';
 
 const NLMSG_ERROR = 2;
+const EBUSY = 16;
 const EOPNOTSUPP = 95;
 const SYMMETRIC_HASH = 1;
 /** From here on the kernel knows no port numbers either. */
@@ -100,8 +101,11 @@ function isHighPort({ family, bytes }: Message): boolean {
   return family === 'vport' && number >= C.PORTS_MAX && number < KERNEL_PORTS_MAX;
 }
 
-function isHighMeter({ family, bytes }: Message): boolean {
-  return family === 'meter' && (numberOf(payloadOf(bytes, METER_ATTR.ID)) ?? 0) >= C.METERS_MAX;
+function isMeterInTheWay({ step, kernel }: Difference): boolean {
+  return (
+    hasErrno(kernel.messages, EBUSY) &&
+    sentBy(step).every(({ family, command }) => family === 'meter' && command === METER.SET)
+  );
 }
 
 function isRefusedConntrack({ step, ours }: Difference): boolean {
@@ -174,7 +178,7 @@ export const KNOWN: readonly (readonly [why: string, applies: (difference: Diffe
       return messages.some(isHighPort) && onlyKernel(difference).every(isHighPort);
     },
   ],
-  ['ids of meters end at 262,143', ({ step }) => sentBy(step).every(isHighMeter)],
+  ["two meters may have ids that meet in the kernel's table", isMeterInTheWay],
   [
     'a meter has up to eight bands',
     (difference) =>
