@@ -30,7 +30,7 @@ if (!(flows > 0 && masks > 0 && masks <= 24 && batch > 0 && rounds > 0 && ['ufid
 }
 
 const C = await import('../dist/assembly/constants.js');
-const [FAMILY_DATAPATH, FAMILY_FLOW] = [32, 34];
+const { FAMILY_DATAPATH, FAMILY_FLOW } = await import('../dist/assembly/kernel/families.js');
 const OVS = await import('../dist/assembly/netlink/openvswitch.js');
 const { Datapath } = await import('../dist/src/index.js');
 const { encodeKeyAttributes, encodeMatchAttributes, parseKey, parseMatch } = await import('../dist/src/odp/index.js');
@@ -137,8 +137,8 @@ class Client {
     return count;
   }
 
-  /** Dumps all flows; returns how many, each message walked over. */
-  dump(ufidFlags) {
+  /** Dumps all flows; returns how many, each message walked over and given to `look`. */
+  dump(ufidFlags, look = () => {}) {
     const { memory, out } = this;
     const flags = ufidFlags === 0 ? [] : [attribute(OVS.OVS_FLOW_ATTR_UFID_FLAGS, u32(ufidFlags))];
     const request = message(FAMILY_FLOW, 1, OVS.OVS_FLOW_CMD_GET, NLM_F_DUMP, IFINDEX, flags);
@@ -148,8 +148,11 @@ class Client {
     for (;;) {
       const size = memory.u32(out + C.NL_MMAP_LEN);
       const first = out + C.NL_MMAP_HDRLEN;
-      for (let at = first; at < first + size; at += (memory.u32(at) + 3) & ~3)
-        count += (memory.u32(at + 4) & 0xffff) === FAMILY_FLOW ? 1 : 0;
+      for (let at = first; at < first + size; at += (memory.u32(at) + 3) & ~3) {
+        if ((memory.u32(at + 4) & 0xffff) !== FAMILY_FLOW) continue;
+        look(at, memory.u32(at));
+        count++;
+      }
       if (memory.u32(this.socket + C.SOCKET_DUMP) === 0) return count;
       end = memory.wasm.continueDump(this.socket, out, out + ROOM) >>> 0;
       if (end === out) return count;
@@ -172,6 +175,17 @@ client.send(message(FAMILY_DATAPATH, 2, OVS.OVS_DP_CMD_NEW, NLM_F_ACK, 0, attrib
 client.refused = 0;
 const { put, remove } = datagrams();
 
+/** Of all that is dumped, in whatever order. */
+function checksumOfFlows() {
+  let sum = 0;
+  client.dump(0, (at, size) => {
+    let hash = 0;
+    for (let word = at + 24; word < at + size; word += 4) hash = (Math.imul(hash, 31) + client.memory.u32(word)) >>> 0;
+    sum = (sum + hash) >>> 0;
+  });
+  return sum.toString(16);
+}
+
 const rates = { puts: [], dumped: [], dumpedTerse: [], removed: [] };
 function timed(name, run, wanted) {
   const start = process.cpuUsage();
@@ -184,10 +198,12 @@ function timed(name, run, wanted) {
 }
 const sendAll = (list) => list.reduce((sum, datagram) => sum + client.send(datagram), 0);
 let bytesPerFlow = 0;
+let checksum = '';
 for (let round = 0; round <= rounds; round++) {
   const before = datapath.memory.superblock(C.SB_ARENA_USED);
   timed('puts', () => sendAll(put), flows);
   bytesPerFlow = (datapath.memory.superblock(C.SB_ARENA_USED) - before) / flows;
+  if (round === 0) checksum = checksumOfFlows();
   timed('dumped', () => client.dump(0), flows);
   timed('dumpedTerse', () => client.dump(7), flows);
   timed('removed', () => sendAll(remove), flows);
@@ -202,6 +218,7 @@ const result = {
   batch,
   name: values.name,
   bytesInArena: Math.round(bytesPerFlow),
+  checksum,
 };
 for (const [name, list] of Object.entries(rates)) {
   list.sort((a, b) => a - b);

@@ -70,14 +70,20 @@ function hashMask(mask: usize): u32 {
 }
 
 function sameMask(subtable: usize, mask: usize): bool {
-  if (memory.compare(subtable + SUBTABLE_MASK, mask, FLOW_INLINE_WORDS << 3) != 0) return false;
+  let difference = v128.xor(v128.load(mask), v128.load(subtable, SUBTABLE_MASK));
+  difference = v128.or(difference, v128.xor(v128.load(mask, 16), v128.load(subtable, SUBTABLE_MASK + 16)));
+  difference = v128.or(difference, v128.xor(v128.load(mask, 32), v128.load(subtable, SUBTABLE_MASK + 32)));
+  if (v128.any_true(difference)) return false;
   let entry: usize = load<u32>(subtable, SUBTABLE_LIST);
   const end = entry + load<u32>(subtable, SUBTABLE_LIST_COUNT) * WORD_SIZEOF;
-  for (let i: u32 = FLOW_INLINE_WORDS; i < <u32>KEY_WORDS; i++) {
-    const word = load<u64>(mask + (i << 3));
-    if (word == 0) continue;
-    if (entry == end || load<u32>(entry, WORD_OFFSET) != i << 3 || load<u64>(entry, WORD_MASK) != word) return false;
-    entry += WORD_SIZEOF;
+  for (let at: u32 = FLOW_INLINE_WORDS << 3; at < <u32>KEY_SIZE; at += 16) {
+    if (!v128.any_true(v128.load(mask + at))) continue;
+    for (let i = at; i < at + 16; i += 8) {
+      const word = load<u64>(mask + i);
+      if (word == 0) continue;
+      if (entry == end || load<u32>(entry, WORD_OFFSET) != i || load<u64>(entry, WORD_MASK) != word) return false;
+      entry += WORD_SIZEOF;
+    }
   }
   return entry == end;
 }

@@ -145,6 +145,10 @@ export function keyAttrSize(type: u32): u32 {
 export function isZero(at: usize, size: u32): bool {
   const end = at + size;
   for (; at + 8 <= end; at += 8) if (load<u64>(at) != 0) return false;
+  if (at + 4 <= end) {
+    if (load<u32>(at) != 0) return false;
+    at += 4;
+  }
   for (; at < end; at++) if (load<u8>(at) != 0) return false;
   return true;
 }
