@@ -306,6 +306,19 @@ export class Datapath implements AsyncDisposable {
     return this.#started;
   }
 
+  /** CPUs for the pollers, in turn, instead of those of the options; none: wherever the scheduler puts them. Needs the native addon. */
+  async setAffinity(cpus: readonly number[]): Promise<void> {
+    const wasRunning = this.#started;
+    await this.stop();
+    this.#makePool().affinity = cpus;
+    if (wasRunning) await this.start();
+  }
+
+  /** Whether the exact-match cache is used. */
+  set emc(on: boolean) {
+    this.#memory.setOption(C.OPTION_EMC, on);
+  }
+
   /** Every replaying port has delivered all it had, and no upcall waits. */
   get exhausted(): boolean {
     if (this.#dispatcher.waiting || this.stats().upcallsPending > 0) return false;

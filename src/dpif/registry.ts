@@ -4,6 +4,7 @@
  */
 import { DatapathError } from '../errors.ts';
 import { EAFNOSUPPORT } from './errors.ts';
+import { netdevProvider } from './netdev/netdev-provider.ts';
 import type { DpifProvider } from './provider.ts';
 import { systemProvider } from './system/system-provider.ts';
 
@@ -52,3 +53,4 @@ export function parseDatapathName(text: string): DatapathName {
 }
 
 registerProvider(systemProvider);
+registerProvider(netdevProvider);

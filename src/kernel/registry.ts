@@ -5,38 +5,30 @@
  * Each datapath has devices of its own, as if each stood in a network namespace of its own; what they share is this list. A datapath whose name or
  * dp_ifindex is taken already works all the same, for the program that has it, and is not in the list. Threads: each has a list of its own.
  */
-import type { FrontDoor } from './front-door.ts';
+import type { Datapath } from '../datapath/datapath.ts';
 
-/** A datapath in the list. */
-export interface KernelDatapath {
-  readonly name: string;
-  readonly door: FrontDoor;
-  /** A message has removed it. */
-  removed(): void;
-}
+const datapaths: Datapath[] = [];
 
-const datapaths: KernelDatapath[] = [];
-
-export function registeredDatapaths(): readonly KernelDatapath[] {
+export function registeredDatapaths(): readonly Datapath[] {
   return datapaths;
 }
 
-export function findDatapath(name: string): KernelDatapath | undefined {
+export function findDatapath(name: string): Datapath | undefined {
   return datapaths.find((one) => one.name === name);
 }
 
-export function datapathWithIfindex(ifindex: number): KernelDatapath | undefined {
+export function datapathWithIfindex(ifindex: number): Datapath | undefined {
   return datapaths.find(({ door }) => door.dpIfindex === ifindex);
 }
 
 /** False when its name or its dp_ifindex is taken. */
-export function registerDatapath(datapath: KernelDatapath): boolean {
+export function registerDatapath(datapath: Datapath): boolean {
   const taken = findDatapath(datapath.name) !== undefined || datapathWithIfindex(datapath.door.dpIfindex) !== undefined;
   if (!taken) datapaths.push(datapath);
   return !taken;
 }
 
-export function unregisterDatapath(datapath: KernelDatapath): void {
+export function unregisterDatapath(datapath: Datapath): void {
   const index = datapaths.indexOf(datapath);
   if (index >= 0) datapaths.splice(index, 1);
 }

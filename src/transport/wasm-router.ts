@@ -21,13 +21,7 @@ import {
 } from '../../assembly/netlink/openvswitch.ts';
 import { Datapath } from '../datapath/datapath.ts';
 import { type FrontDoor, nextPortId } from '../kernel/front-door.ts';
-import {
-  datapathWithIfindex,
-  findDatapath,
-  freeIfindex,
-  type KernelDatapath,
-  registeredDatapaths,
-} from '../kernel/registry.ts';
+import { datapathWithIfindex, findDatapath, freeIfindex, registeredDatapaths } from '../kernel/registry.ts';
 import type { ByteView } from '../native/netlink.ts';
 import { GENL_HDRLEN, NLMSG_ERROR, NLMSG_HDRLEN, NLMSG_TYPE } from '../netlink/constants.ts';
 import { MessageCursor } from '../netlink/message.ts';
@@ -83,7 +77,7 @@ export class WasmRouter {
     this.#sockets.clear();
   }
 
-  #ask(datapath: KernelDatapath | undefined, messages: ByteView, sink: ReplySink, mayEnd: boolean): void {
+  #ask(datapath: Datapath | undefined, messages: ByteView, sink: ReplySink, mayEnd: boolean): void {
     const { door } = datapath ?? nobody();
     this.#pass(door, messages, sink);
     if (!mayEnd || datapath === undefined || door.exists) return;
@@ -132,7 +126,7 @@ export class WasmRouter {
   }
 }
 
-function nobody(): KernelDatapath {
+function nobody(): Datapath {
   nobodyHere ??= Datapath.bare(NOBODY);
   return nobodyHere;
 }

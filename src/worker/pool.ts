@@ -34,11 +34,14 @@ export class WorkerPool {
   readonly #piscina: Piscina<PoolTask, number>;
   readonly #pollers = new Map<number, Promise<void>>();
   readonly #batches = new Map<number, Promise<number>>();
+  /** CPUs that pollers started from now on stay on, in turn. */
+  affinity: readonly number[];
   #stopping = false;
 
   constructor(memory: DatapathMemory, options: PoolOptions) {
     this.#memory = memory;
     this.#options = options;
+    this.affinity = options.affinity;
     const workerData: PoolData = { module: memory.module, memory: memory.memory };
     this.#piscina = new Piscina<PoolTask, number>({
       filename: workerFile(),
@@ -84,7 +87,7 @@ export class WorkerPool {
   }
 
   #cpuOf(slot: number): number {
-    const { affinity } = this.#options;
+    const { affinity } = this;
     return affinity.length === 0 ? -1 : affinity[(slot - 1) % affinity.length];
   }
 

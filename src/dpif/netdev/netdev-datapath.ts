@@ -1,0 +1,156 @@
+/*
+ * What is particular to a WASM datapath of this process: its ports have drivers here, its upcalls are decided where they happen, its poll threads are
+ * the program's. Before it: Dpif. After it: NetlinkDpif, which has all the rest; the Datapath itself. Threads: the one that opened it.
+ *
+ * Poll threads are worker slots of the datapath's memory, chosen when it was opened; pollThreadsSet starts all of them or none. Flows belong to the
+ * datapath and not to a thread, so they are purged only when it is destroyed.
+ */
+import type { Datapath } from '../../datapath/datapath.ts';
+import { OWN_PORT_ID } from '../../kernel/client.ts';
+import type { Port } from '../../ports/port.ts';
+import type { Transport } from '../../transport/transport.ts';
+import type { UpcallHandler } from '../../upcall/handler.ts';
+import { dpifError, EBUSY, EINVAL } from '../errors.ts';
+import type { DatapathMessage } from '../messages/datapath.ts';
+import { type DatapathFamilies, NetlinkDpif } from '../netlink-dpif.ts';
+import type { PurgeCallback, UpcallCallback, Walk } from '../provider.ts';
+import type { DpifPort, PortRequest } from '../types.ts';
+import type { UpcallService } from '../upcall-service.ts';
+import { callbackHandler } from './upcall-callback.ts';
+
+/** What a port of Open vSwitch's type `system` is: a network device, by the rings of AF_PACKET. */
+const SYSTEM_DRIVER = 'afpacket';
+/** The id of the thread that is none of the pollers, as Open vSwitch numbers it. */
+const NON_PMD_CORE_ID = 0x7fffffff;
+
+export class NetdevDatapath extends NetlinkDpif {
+  readonly #datapath: Datapath;
+  #callback: UpcallCallback | undefined;
+  #callbackEnabled = false;
+  #purge: PurgeCallback | undefined;
+
+  constructor(transport: Transport, families: DatapathFamilies, message: DatapathMessage, datapath: Datapath) {
+    super(transport, families, message);
+    this.#datapath = datapath;
+  }
+
+  override destroy(): void {
+    this.#purge?.(NON_PMD_CORE_ID);
+    super.destroy();
+  }
+
+  getDatapathVersion(): string {
+    return '<built-in>';
+  }
+
+  /** `emc-insert-inv-prob` 0 turns the exact-match cache off; what this datapath has no answer to is ignored, as Open vSwitch does. */
+  setConfig(config: Readonly<Record<string, string>>): void {
+    const probability = config['emc-insert-inv-prob'];
+    if (probability !== undefined) this.#datapath.emc = Number(probability) !== 0;
+  }
+
+  /** Ports of type `internal` have no driver; all others are opened by the driver of that name. */
+  override portAdd(port: PortRequest, portNo?: number): number {
+    const { name, type = 'system', options = {} } = port;
+    if (type === 'internal') return super.portAdd(port, portNo, OWN_PORT_ID);
+    this.#datapath.ports.declare(name, type === 'system' ? SYSTEM_DRIVER : type, options);
+    try {
+      return super.portAdd({ name }, portNo, OWN_PORT_ID);
+    } catch (error) {
+      void this.#datapath.ports.undeclare(name);
+      throw error;
+    }
+  }
+
+  override portDel(portNo: number): void {
+    const port = super.portQueryByNumber(portNo);
+    super.portDel(portNo);
+    if (port !== undefined) void this.#datapath.ports.undeclare(port.name);
+  }
+
+  override portQueryByNumber(portNo: number): DpifPort | undefined {
+    return this.#named(super.portQueryByNumber(portNo));
+  }
+
+  override portQueryByName(name: string): DpifPort | undefined {
+    return this.#named(super.portQueryByName(name));
+  }
+
+  override portDump(): Walk<DpifPort> {
+    const ports = super.portDump();
+    const named = (port: DpifPort): DpifPort => this.#named(port) ?? port;
+    return {
+      *[Symbol.iterator]() {
+        for (const port of ports) yield named(port);
+      },
+      async *[Symbol.asyncIterator]() {
+        for await (const port of ports) yield named(port);
+      },
+    };
+  }
+
+  portGetPid(): number {
+    return OWN_PORT_ID;
+  }
+
+  queueToPriority(queueId: number): number {
+    return queueId;
+  }
+
+  /** It calls back. */
+  numberHandlersRequired(): number {
+    return 0;
+  }
+
+  async onUpcall(handler: UpcallHandler): Promise<UpcallService> {
+    const datapath = this.#datapath;
+    if (datapath.handler !== undefined) throw dpifError(EBUSY, 'upcalls', BUSY);
+    await datapath.onUpcall(handler);
+    return {
+      async close() {
+        if (datapath.handler === handler) await datapath.onUpcall(undefined);
+      },
+    };
+  }
+
+  registerUpcallCb(callback: UpcallCallback | undefined): void {
+    const first = this.#callback === undefined;
+    this.#callback = callback;
+    if (!first || callback === undefined) return;
+    if (this.#datapath.handler !== undefined) throw dpifError(EBUSY, 'upcalls', BUSY);
+    const decide: UpcallCallback = (upcall) => (this.#callbackEnabled ? this.#callback?.(upcall) : undefined);
+    void this.#datapath.onUpcall(callbackHandler(decide, this.#datapath));
+  }
+
+  enableUpcall(): void {
+    this.#callbackEnabled = true;
+  }
+
+  disableUpcall(): void {
+    this.#callbackEnabled = false;
+  }
+
+  registerDpPurgeCb(callback: PurgeCallback | undefined): void {
+    this.#purge = callback;
+  }
+
+  async pollThreadsSet(count: number, cpus: readonly number[] = []): Promise<void> {
+    const { workers } = this.#datapath.options;
+    if (count !== 0 && count !== workers) {
+      const text = `this datapath was opened for ${workers} poll threads: it can have all of them or none`;
+      throw dpifError(EINVAL, `${count} poll threads`, { [EINVAL]: { text } });
+    }
+    await this.#datapath.stop();
+    if (count === 0) return;
+    await this.#datapath.setAffinity(cpus);
+    await this.#datapath.start();
+  }
+
+  /** The type of a port is that of its driver. */
+  #named(port: DpifPort | undefined): DpifPort | undefined {
+    const driver: Port | undefined = port && this.#datapath.ports.get(port.portNo);
+    return driver === undefined || port === undefined ? port : { ...port, type: driver.type };
+  }
+}
+
+const BUSY = { [EBUSY]: { text: 'the datapath has a handler already' } };

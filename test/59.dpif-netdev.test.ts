@@ -1,0 +1,121 @@
+/*
+ * The provider `netdev`: a Dpif over the WASM datapaths of this process. What the messages mean is compared with the kernel in 48.conformance; this is
+ * that Dpif does with them what it does with the kernel's (57 and 58), and what is particular to this provider.
+ */
+import { describe, expect, it } from 'vitest';
+import { Dpif } from '../src/dpif/index.ts';
+import { DPIF_FP_CREATE, DPIF_FP_MODIFY } from '../src/dpif/types.ts';
+import { encodeActions, encodeMatchAttributes, parseActions, parseMatch, udpFrame } from '../src/index.ts';
+import type { MemoryPort } from '../src/ports/memory.ts';
+import { openDatapath, until } from './support/datapath.ts';
+
+const frame = udpFrame({ src: '10.0.0.1', dst: '10.0.0.2', srcPort: 1024, dstPort: 53 });
+const matchAttributes = (text: string) => encodeMatchAttributes(parseMatch(text));
+const actions = (text: string) => encodeActions(parseActions(text));
+
+describe('netdev', () => {
+  it('makes, lists, opens and destroys datapaths', () => {
+    const made = Dpif.open('netdev@made', { create: true });
+    expect(Dpif.types()).toContain('netdev');
+    expect(Dpif.enumerate('netdev')).toContain('made');
+    expect(() => Dpif.open('netdev@made', { create: true })).toThrow(
+      expect.objectContaining({ code: 'ERR_DATAPATH_EXISTS', errno: 17 }),
+    );
+    using again = Dpif.createAndOpen('netdev@made');
+    expect(again.fullName).toBe('netdev@made');
+    expect([...again.ports()]).toEqual([{ portNo: 0, name: 'made', type: 'internal' }]);
+    expect(again.datapathVersion()).toBe('<built-in>');
+    made.destroy();
+    made.close();
+    expect(Dpif.enumerate('netdev')).not.toContain('made');
+    expect(() => again.stats()).toThrow(expect.objectContaining({ errno: 19 }));
+    expect(() => Dpif.open('netdev@made')).toThrow(expect.objectContaining({ code: 'ERR_NO_SUCH_DATAPATH' }));
+  });
+
+  it('adds and removes ports with their drivers, and tells of it', async () => {
+    await using datapath = await openDatapath({ name: 'ports', dpIfindex: 81 });
+    using dpif = Dpif.open('netdev@ports');
+    expect(dpif.portPoll()).toBe('changed');
+    expect(dpif.portAdd({ name: 'n1', type: 'null' })).toBe(1);
+    expect(dpif.portAdd({ name: 'm7', type: 'memory', options: { slots: '16' } }, 7)).toBe(7);
+    expect(dpif.portAdd({ name: 'in', type: 'internal' })).toBe(2);
+    expect([...dpif.ports()]).toEqual([
+      { portNo: 0, name: 'ports', type: 'internal' },
+      { portNo: 1, name: 'n1', type: 'null' },
+      { portNo: 2, name: 'in', type: 'internal' },
+      { portNo: 7, name: 'm7', type: 'memory' },
+    ]);
+    expect(datapath.ports.get('m7')?.portNo).toBe(7);
+    const changes = [dpif.portPoll(), dpif.portPoll(), dpif.portPoll(), dpif.portPoll()];
+    expect(changes).toEqual([{ name: 'n1' }, { name: 'm7' }, { name: 'in' }, undefined]);
+    expect(() => dpif.portAdd({ name: 'x', type: 'null' }, 7)).toThrow(expect.objectContaining({ errno: 16 }));
+    expect(() => dpif.portAdd({ name: 'x', type: 'unheard' })).toThrow(
+      expect.objectContaining({ code: 'ERR_PORT_TYPE' }),
+    );
+    expect(() => dpif.portDel(0)).toThrow(expect.objectContaining({ errno: 22 }));
+    dpif.portDel(7);
+    expect(dpif.portQueryByName('m7')).toBeUndefined();
+    expect(datapath.ports.get('m7')).toBeUndefined();
+    expect(dpif.portAdd({ name: 'm7', type: 'memory' })).toBe(3);
+  });
+
+  it('puts, gets, dumps and deletes flows, and executes', async () => {
+    await using datapath = await openDatapath({ name: 'flows', dpIfindex: 82 });
+    const [left, right] = [datapath.ports.add('left'), datapath.ports.add('right')] as MemoryPort[];
+    using dpif = Dpif.open('netdev@flows');
+    const match = matchAttributes('in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)');
+    dpif.flowPut({ flags: DPIF_FP_CREATE, ...match, actions: actions('2') });
+    const again = { flags: DPIF_FP_CREATE, ...match, actions: actions('drop') } as const;
+    expect(() => dpif.flowPut(again)).toThrow(expect.objectContaining({ errno: 17 }));
+    datapath.process(left!, [frame, frame]);
+    expect(right!.receive()).toHaveLength(2);
+    const [flow] = [...dpif.flowDump()];
+    expect(flow!.stats).toMatchObject({ packets: 2n, bytes: BigInt(2 * frame.length) });
+    expect(flow!.actions).toEqual(actions('2'));
+    expect(dpif.stats()).toMatchObject({ hits: 2n, missed: 0n, flows: 1n });
+    const change = { flags: DPIF_FP_MODIFY, ...match, actions: actions('drop') } as const;
+    dpif.flowPut(change);
+    datapath.process(left!, [frame]);
+    expect(right!.receive()).toHaveLength(0);
+    dpif.execute({ packet: frame, key: matchAttributes('in_port(1)').key, actions: actions('2') });
+    expect(right!.receive()).toHaveLength(1);
+    dpif.flowFlush();
+    expect([...dpif.flowDump()]).toEqual([]);
+    expect(dpif.portStats(2)).toMatchObject({ txPackets: 3n });
+    expect(datapath.check()).toBe(0);
+  });
+
+  it('calls back for upcalls while that is enabled', async () => {
+    await using datapath = await openDatapath({ name: 'callback', dpIfindex: 83 });
+    const [left, right] = [datapath.ports.add('left'), datapath.ports.add('right')] as MemoryPort[];
+    using dpif = Dpif.open('netdev@callback');
+    const seen: [string, number][] = [];
+    dpif.registerUpcallCb(({ type, portNo }) => {
+      seen.push([type, portNo]);
+      return { actions: actions('2'), mask: matchAttributes('in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)').mask };
+    });
+    await until(() => datapath.handler !== undefined, 'the function is the handler');
+    datapath.process(left!, [frame]);
+    expect(seen).toEqual([]);
+    dpif.enableUpcall();
+    datapath.process(left!, [frame]);
+    datapath.process(left!, [frame]);
+    expect(seen).toEqual([['miss', 1]]);
+    expect(right!.receive()).toHaveLength(2);
+    dpif.disableUpcall();
+    dpif.flowFlush();
+    datapath.process(left!, [frame]);
+    expect(seen).toHaveLength(1);
+    expect(datapath.stats().drops.upcallHandler).toBe(2);
+  });
+
+  it('has the poll threads that the datapath was opened for, or none', async () => {
+    await using datapath = await openDatapath({ name: 'threads', dpIfindex: 84, workers: 1 });
+    using dpif = Dpif.open('netdev@threads');
+    await expect(dpif.pollThreadsSet(3)).rejects.toThrow(expect.objectContaining({ errno: 22 }));
+    await dpif.pollThreadsSet(1);
+    expect(datapath.running).toBe(true);
+    await dpif.pollThreadsSet(0);
+    expect(datapath.running).toBe(false);
+  });
+});
