@@ -22,6 +22,7 @@
         "native/probe.cc",
         "native/pump.cc",
         "native/tap.cc",
+        "native/xdp-program.cc",
         "native/xdp-socket.cc",
         "native/ready-callback.cc"
       ],

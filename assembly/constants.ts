@@ -570,6 +570,8 @@ export const RXQ_FETCH_STRIDE = 65856;
 export const RXQ_FETCH_FRAME = 192;
 /** The kernel has no ring in this memory: the shim receives into the frames as the kernel would. */
 export const RXQ_FLAG_COPYING = 1;
+/** AF_XDP on an interface without a wire: checksums that are still to be made do not say so. */
+export const RXQ_FLAG_SOFT = 2;
 
 // struct tpacket2_hdr
 export const TP2_STATUS = 0; // u32 (live), TP_STATUS_*

@@ -68,7 +68,7 @@ import { count, countDrops, countInFlow, countPort, rowOf } from './flow/counter
 import { bucketOf, candidate, covers, insert, lookup } from './flow/emc';
 import { extract } from './flow/extract';
 import { hashPacket } from './flow/hash';
-import { markOffloaded, offloaded, resetOffloaded } from './io/offload';
+import { findPartial, markOffloaded, offloaded, resetOffloaded, soft } from './io/offload';
 import { RX_PORT_MASK } from './io/port';
 import { settle } from './io/queue';
 import { finishReceive, receive } from './io/receive';
@@ -123,6 +123,7 @@ function breathe(receiver: u32): u32 {
 
   const valid = extractAll(portNo, n);
   if (offloaded != 0) markOffloaded(valid);
+  if (soft) findPartial(valid);
   const useCache = (load<u32>(sb(SB_OPTIONS)) & OPTION_EMC) != 0;
   let unresolved = useCache ? findCached(valid) : valid;
   const afterCache = unresolved;

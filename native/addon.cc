@@ -15,6 +15,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   NetlinkObject::Define(env, exports);
   PacketObject::Define(env, exports);
   XdpObject::Define(env, exports);
+  XdpProgramObject::Define(env, exports);
   TapObject::Define(env, exports);
   PumpObject::Define(env, exports);
   PollSetObject::Define(env, exports);

@@ -1,5 +1,5 @@
 /*
- * The glue of PacketSocket, XdpSocket, TapQueue and Pump. io-object.h has the rules.
+ * The glue of PacketSocket, XdpSocket, XdpProgram, TapQueue and Pump. io-object.h has the rules.
  */
 #include "io-object.h"
 
@@ -39,6 +39,7 @@ PacketOptions OptionsOf(Arguments* args, const Napi::Object& object) {
   PacketOptions options;
   options.ifindex = IntegerOf(args, object, "ifindex", 1, INT32_MAX, -1);
   options.reserve = IntegerOf(args, object, "reserve", 0, 65536, 0);
+  options.receives = IntegerOf(args, object, "receives", 0, 1, 1) != 0;
   options.promiscuous = IntegerOf(args, object, "promiscuous", 0, 1, 0) != 0;
   options.fanoutGroup = IntegerOf(args, object, "fanoutGroup", -1, 65535, -1);
   options.fanoutMode = IntegerOf(args, object, "fanoutMode", 0, 65535, 0);
@@ -197,6 +198,42 @@ Napi::Value XdpObject::Fd(Info info) { return Napi::Number::New(info.Env(), sock
 Napi::Value XdpObject::IsZeroCopy(Info info) { return Napi::Boolean::New(info.Env(), socket_.isZeroCopy()); }
 
 Napi::Value XdpObject::Operation(Info info) { return Napi::String::New(info.Env(), socket_.operation()); }
+
+// ------------------------------------------------------------------------------------------------ XdpProgram
+
+void XdpProgramObject::Define(Napi::Env env, Napi::Object exports) {
+  exports.Set("XdpProgram", DefineClass(env, "XdpProgram",
+                                        {
+                                            InstanceMethod("open", &XdpProgramObject::Open),
+                                            InstanceMethod("setSocket", &XdpProgramObject::SetSocket),
+                                            InstanceMethod("close", &XdpProgramObject::Close),
+                                            InstanceAccessor("operation", &XdpProgramObject::Operation, nullptr),
+                                        }));
+}
+
+Napi::Value XdpProgramObject::Open(Info info) {
+  Arguments args(info, "open");
+  const int64_t ifindex = args.Integer(info[0], "ifindex", 1, INT32_MAX);
+  const int64_t mode = args.Integer(info[1], "mode", 0, INT32_MAX);
+  const int64_t queueCount = args.Integer(info[2], "queueCount", 1, UINT16_MAX);
+  if (!args.ok()) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), program_.Open(static_cast<int>(ifindex), static_cast<uint32_t>(mode), static_cast<uint32_t>(queueCount)));
+}
+
+Napi::Value XdpProgramObject::SetSocket(Info info) {
+  Arguments args(info, "setSocket");
+  const int64_t queue = args.Integer(info[0], "queue", 0, UINT16_MAX);
+  const int64_t socket = args.Integer(info[1], "socket", 0, INT32_MAX);
+  if (!args.ok()) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), program_.SetSocket(static_cast<uint32_t>(queue), static_cast<int>(socket)));
+}
+
+Napi::Value XdpProgramObject::Close(Info info) {
+  program_.Close();
+  return info.Env().Undefined();
+}
+
+Napi::Value XdpProgramObject::Operation(Info info) { return Napi::String::New(info.Env(), program_.operation()); }
 
 // ------------------------------------------------------------------------------------------------ TapQueue
 

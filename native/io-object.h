@@ -1,6 +1,6 @@
 /*
- * PacketSocket, XdpSocket, TapQueue and Pump as JavaScript sees them: arguments checked, then handed to packet-socket.h, xdp-socket.h, tap.h and
- * pump.h. src/native/io.ts describes every method.
+ * PacketSocket, XdpSocket, XdpProgram, TapQueue and Pump as JavaScript sees them: arguments checked, then handed to packet-socket.h, xdp-socket.h,
+ * xdp-program.h, tap.h and pump.h. src/native/io.ts describes every method.
  *
  * Ownership. An object with a view keeps the view's memory alive. A socket is closed by close, by the garbage collector, or with its thread.
  * Threads. Each thread that loads the addon has classes of its own; no globals.
@@ -14,6 +14,7 @@
 #include "packet-socket.h"
 #include "pump.h"
 #include "tap.h"
+#include "xdp-program.h"
 #include "xdp-socket.h"
 
 namespace wdp {
@@ -55,6 +56,22 @@ class XdpObject : public Napi::ObjectWrap<XdpObject> {
 
   XdpSocket socket_;
   Napi::Reference<Napi::Value> view_;
+};
+
+class XdpProgramObject : public Napi::ObjectWrap<XdpProgramObject> {
+ public:
+  static void Define(Napi::Env env, Napi::Object exports);
+  explicit XdpProgramObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<XdpProgramObject>(info) {}
+
+ private:
+  using Info = const Napi::CallbackInfo&;
+
+  Napi::Value Open(Info info);
+  Napi::Value SetSocket(Info info);
+  Napi::Value Close(Info info);
+  Napi::Value Operation(Info info);
+
+  XdpProgram program_;
 };
 
 class TapObject : public Napi::ObjectWrap<TapObject> {

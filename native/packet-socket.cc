@@ -91,7 +91,7 @@ int PacketSocket::Bind(const PacketOptions& options) {
   operation_ = "bind";
   sockaddr_ll address = {};
   address.sll_family = AF_PACKET;
-  address.sll_protocol = htons(ETH_P_ALL);
+  address.sll_protocol = options.receives ? htons(ETH_P_ALL) : 0;
   address.sll_ifindex = options.ifindex;
   if (bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) return -errno;
   int error = 0;

@@ -19,6 +19,8 @@ namespace wdp {
 
 struct PacketOptions {
   int ifindex = 0;
+  /** False: the socket only sends. */
+  bool receives = true;
   /** Bytes between the header of a frame and what the kernel puts there: more headroom. */
   int reserve = 0;
   bool promiscuous = false;

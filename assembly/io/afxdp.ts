@@ -25,6 +25,8 @@ import {
   PORT_ROW_RX_PACKETS,
   QUEUE_PORT,
   QUEUE_TOUCHED,
+  RXQ_FLAGS,
+  RXQ_FLAG_SOFT,
   TXQ_COUNT,
   WORKER_TIME_NS,
   XDP_DESC_ADDR,
@@ -60,7 +62,7 @@ import { count, countDrop, countPort } from '../flow/counters';
 import { area, packets } from '../memory/layout';
 import { queuePacket, recount } from './afpacket';
 import { copyFrame } from './copy';
-import { complete, isOffloaded, isSuperFrame } from './offload';
+import { complete, isOffloaded, isSuperFrame, setSoft } from './offload';
 import { own, touch } from './queue';
 import { fill } from './receive';
 
@@ -199,6 +201,7 @@ export function hasXdp(xsk: usize): bool {
 /** Fills the batch from the receive ring; the frames stay where they are until the queue is settled. Returns the number of packets. */
 export function receiveXdp(xsk: usize, portNo: u32): u32 {
   if (load<u32>(xsk, QUEUE_TOUCHED) != 0 || !hasXdp(xsk) || !own(xsk)) return 0;
+  if ((load<u32>(xsk, RXQ_FLAGS) & RXQ_FLAG_SOFT) != 0) setSoft();
   const ring = xsk + XSK_RING_RX;
   const available = min<u32>(filled(ring), BATCH_MAX);
   const frameSize = load<u32>(xsk, XSK_FRAME_SIZE);

@@ -9,16 +9,20 @@
  * set. Places are kept as distances from the end of the packet, so that tags and headers may come and go in front. Threads: the worker's own.
  */
 import {
+  KEY_IP_FRAG,
+  KEY_IP_PROTO,
   OFFLOAD_COVERED,
   OFFLOAD_CSUM_OFFSET,
   OFFLOAD_GSO_SIZE,
   OFFLOAD_GSO_TYPE,
   OFFLOAD_NETWORK,
   OFFLOAD_SIZEOF,
+  OFFSET_NONE,
   PACKET_DATA,
   PACKET_FLAGS,
   PACKET_FLAG_CSUM_PARTIAL,
   PACKET_FLAG_OFFLOAD,
+  PACKET_KEY,
   PACKET_L3,
   PACKET_L4,
   PACKET_SIZE,
@@ -35,13 +39,22 @@ import {
   VNET_HDR_LEN,
 } from '../constants';
 import { offloads, packets } from '../memory/layout';
-import { sumOf } from '../packet/checksum';
+import { fold, sumOf } from '../packet/checksum';
+import { IPPROTO_TCP, IPPROTO_UDP } from '../packet/l4';
 
 /** Positions of the batch at hand whose packets have a record: bitmap. */
 export let offloaded: u32 = 0;
 
+/** The packets of the batch at hand come without a header that would say what is left to be done, and without a wire that would need it done. */
+export let soft: bool = false;
+
 export function resetOffloaded(): void {
   offloaded = 0;
+  soft = false;
+}
+
+export function setSoft(): void {
+  soft = true;
 }
 
 /** The record of a packet's position. */
@@ -92,6 +105,44 @@ export function markOffloaded(valid: u32): void {
     const flags = <u32>load<u16>(packet, PACKET_FLAGS) | PACKET_FLAG_OFFLOAD | partial;
     store<u16>(packet, <u16>flags, PACKET_FLAGS);
   }
+}
+
+/**
+ * After extraction of packets that are `soft`: those whose transport checksum is exactly the sum of the pseudo header have it still to be made. (One in
+ * 65,536 has that as its right checksum; made again, it comes out the same.) A frame with padding has seen a wire.
+ */
+export function findPartial(valid: u32): void {
+  for (let todo = valid; todo != 0; todo &= todo - 1) {
+    const packet = packets + ctz(todo) * PACKET_SIZEOF;
+    const l4 = <u32>load<u16>(packet, PACKET_L4);
+    const key: usize = load<u32>(packet, PACKET_KEY);
+    const proto = <u32>load<u8>(key, KEY_IP_PROTO);
+    const size = load<u32>(packet, PACKET_SIZE);
+    const offset: u32 = proto == IPPROTO_TCP ? TCP_CHECK : UDP_CHECK;
+    if (l4 == OFFSET_NONE || (proto != IPPROTO_TCP && proto != IPPROTO_UDP) || load<u8>(key, KEY_IP_FRAG) != 0)
+      continue;
+    if (l4 + offset + 2 > size) continue;
+    const l3 = <u32>load<u16>(packet, PACKET_L3);
+    const data: usize = load<u32>(packet, PACKET_DATA);
+    if (<u32>load<u16>(data + l4 + offset) != pseudoSum(data + l3, size - l3, l4 - l3, proto)) continue;
+    const record = offloadOf(packet);
+    store<u32>(record, 0);
+    store<u16>(record, <u16>offset, OFFLOAD_CSUM_OFFSET);
+    store<u32>(record, 0, OFFLOAD_GSO_SIZE);
+    store<u32>(record, size - l4, OFFLOAD_COVERED);
+    store<u32>(record, size - l3, OFFLOAD_NETWORK);
+    const flags = <u32>load<u16>(packet, PACKET_FLAGS) | PACKET_FLAG_OFFLOAD | PACKET_FLAG_CSUM_PARTIAL;
+    store<u16>(packet, <u16>flags, PACKET_FLAGS);
+  }
+}
+
+/** The sum of the pseudo header in the byte order of memory, for a packet of `size` bytes from its network header on; no sum if it is padded. */
+function pseudoSum(header: usize, size: u32, headers: u32, proto: u32): u32 {
+  const isV4 = load<u8>(header) >> 4 == 4;
+  const length = isV4 ? <u32>bswap<u16>(load<u16>(header, 2)) : <u32>bswap<u16>(load<u16>(header, 4)) + IPV6_SIZE;
+  if (length != size) return NO_SUM;
+  const addresses = isV4 ? sumOf(header + 12, 8, 0) : sumOf(header + 8, 32, 0);
+  return fold(<u64>addresses + (proto << 8) + <u32>bswap<u16>(<u16>(length - headers)));
 }
 
 /** The packet is a super-frame: as it is it fits no wire. */
@@ -149,6 +200,11 @@ function writeOffload(vnet: usize, packet: usize, size: u32): void {
 
 export const TCP_DATA_OFFSET: u32 = 12;
 export const UDP_SIZE: u32 = 8;
+const TCP_CHECK: u32 = 16;
+const UDP_CHECK: u32 = 6;
+const IPV6_SIZE: u32 = 40;
+/** No word of 16 bits. */
+const NO_SUM: u32 = 0xffffffff;
 
 /** Bytes up to the payload, as far as there are so many. The kernel keeps them in one piece. */
 function headerSize(data: usize, start: u32, type: u32, size: u32): u32 {

@@ -6,6 +6,8 @@ import type { ByteView } from './netlink.ts';
 
 export interface NativePacketOptions {
   readonly ifindex: number;
+  /** 0: the socket only sends. Default 1. */
+  readonly receives?: 0 | 1;
   /** PACKET_RESERVE: more bytes in front of each frame of the ring. */
   readonly reserve?: number;
   readonly promiscuous?: 0 | 1;
@@ -77,6 +79,15 @@ export interface NativeXdpSocket {
   close(): void;
 }
 
+/** The XDP program of an interface, which hands frames to AF_XDP sockets by queue. It goes with the process. */
+export interface NativeXdpProgram {
+  /** `mode`: XDP_FLAGS_SKB_MODE 2 or XDP_FLAGS_DRV_MODE 4. 0 or -errno, then `operation` was refused. */
+  open(ifindex: number, mode: number, queueCount: number): number;
+  setSocket(queue: number, fd: number): number;
+  readonly operation: string;
+  close(): void;
+}
+
 /** One queue of a TAP device, which goes with its last queue. */
 export interface NativeTapQueue {
   /** Opens a queue of the device, which is made if it is not there; one of several if `isMany`. 0 or -errno, then `operation` was refused. */
@@ -98,6 +109,7 @@ export interface NativePump {
 export interface NativeIo {
   readonly PacketSocket: new () => NativePacketSocket;
   readonly XdpSocket: new () => NativeXdpSocket;
+  readonly XdpProgram: new () => NativeXdpProgram;
   readonly TapQueue: new () => NativeTapQueue;
   readonly Pump: new (memory: ByteView) => NativePump;
   /** An event counter that wakes a sleeping thread: its descriptor, or -errno. */

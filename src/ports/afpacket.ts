@@ -7,13 +7,13 @@
  * (PACKET_FANOUT_HASH), each polled by a worker. Where the ring cannot be mapped the shim fills the same frames. Threads: the owner thread.
  */
 import * as C from '../../assembly/constants.ts';
-import { DatapathError } from '../errors.ts';
+import type { DatapathError } from '../errors.ts';
 import type { NativePacketOptions, NativePacketSocket } from '../native/io.ts';
 import type { NativeAddon } from '../native/load.ts';
-import { type LinkListener, linkWatch } from './link-watch.ts';
-import { findLink, type Link } from './links.ts';
+import { InterfacePort } from './interface-port.ts';
+import type { Link } from './links.ts';
 import type { PortContext } from './port.ts';
-import { QueuePort, refusal, requireAddon, within } from './queue-port.ts';
+import { refusal, requireAddon, within } from './queue-port.ts';
 import { ringGeometry } from './queues.ts';
 import { XDP_COPY, XDP_USE_NEED_WAKEUP, Xsk } from './xsk.ts';
 
@@ -54,80 +54,35 @@ const RING_OPERATIONS: readonly string[] = ['PACKET_VERSION', 'PACKET_RX_RING', 
 const PACKET_FANOUT_HASH = 0;
 const PACKET_FANOUT_FLAG_UNIQUEID = 0x2000;
 
-export class AfPacketPort extends QueuePort implements LinkListener {
+export class AfPacketPort extends InterfacePort {
   readonly type: string = 'afpacket';
-  readonly interfaceName: string;
   readonly #options: Required<Omit<AfPacketPortOptions, 'interface' | 'ring'>>;
   readonly #sockets: NativePacketSocket[] = [];
   readonly #xsks: Xsk[] = [];
   #ring: 'mapped' | 'copied';
-  #ifindex = 0;
   #dropsBefore = 0;
 
   /** Throws ERR_NO_SUCH_INTERFACE, ERR_PORT_PERMISSION, ERR_PORT_SYSTEM, ERR_NATIVE_UNAVAILABLE, RangeError. */
   constructor(context: PortContext, options: AfPacketPortOptions = {}) {
-    super(context);
+    super(context, options.interface ?? context.name);
     const { queues = 1, frames = FRAMES_DEFAULT, promiscuous = true, tx = 'auto', ring = 'mapped' } = options;
     within('queues', queues, 1, C.QUEUES_MAX);
     within('frames', frames, FRAMES_MIN, FRAMES_MAX);
     this.#options = { queues, frames, promiscuous, tx };
     this.#ring = ring;
-    this.interfaceName = options.interface ?? context.name;
     requireAddon(context.name);
-    this.#attach(requireInterface(context.name, this.interfaceName));
-    linkWatch.add(this);
+    this.begin();
   }
 
-  /** Of the interface; 0 while there is none. */
-  get ifindex(): number {
-    return this.#ifindex;
-  }
-
-  #attach(link: Link): void {
+  protected override openOn(link: Link): void {
     const { queues } = this.#options;
+    const { portNo, workerSlots } = this.context;
     const addon = requireAddon(this.name);
-    this.opening(() => {
-      const rx = Array.from({ length: queues }, (_, i) => this.#openQueue(addon, link, i));
-      const fdOf = (slot: number): number => this.#sockets[slot % queues].fd;
-      const { portNo, workerSlots } = this.context;
-      const tx = this.blocks.transmitQueues(C.QUEUE_KIND_PACKET_TX, portNo, workerSlots, fdOf);
-      if (this.#options.tx !== 'socket') this.#addXsks(addon, link, tx);
-      this.open(C.RX_QUEUES, this.blocks.receiveTable(rx), C.TX_QUEUES, tx);
-    });
-    this.#ifindex = link.ifindex;
-  }
-
-  /**
-   * An interface that is gone is left: what goes out to it is dropped by name (noPort). One that is there again under its name is taken, if it can
-   * be. Going down and up and another MTU are the kernel's business: frames longer than the ring's are fetched.
-   */
-  linkChanged(link: Link | undefined): void {
-    if (link === undefined) {
-      this.#ifindex = 0;
-      this.detach();
-    } else if (this.#ifindex === 0 && link.ethernet) {
-      this.whenDetached(() => this.#attachAgain(link));
-    }
-  }
-
-  #attachAgain(link: Link): void {
-    if (this.#ifindex !== 0) return;
-    try {
-      this.#attach(link);
-    } catch (error) {
-      // what the kernel refuses now it may grant when the interface changes again
-      if (!(error instanceof DatapathError)) throw error;
-    }
-  }
-
-  override service(): boolean {
-    linkWatch.look();
-    return false;
-  }
-
-  override async release(): Promise<void> {
-    linkWatch.remove(this);
-    await super.release();
+    const rx = Array.from({ length: queues }, (_, i) => this.#openQueue(addon, link, i));
+    const fdOf = (slot: number): number => this.#sockets[slot % queues].fd;
+    const tx = this.blocks.transmitQueues(C.QUEUE_KIND_PACKET_TX, portNo, workerSlots, fdOf);
+    if (this.#options.tx !== 'socket') this.#addXsks(addon, link, tx);
+    this.open(C.RX_QUEUES, this.blocks.receiveTable(rx), C.TX_QUEUES, tx);
   }
 
   /**
@@ -140,7 +95,7 @@ export class AfPacketPort extends QueuePort implements LinkListener {
     for (let queue = 0; queue < count; queue++) {
       const worker = this.workerOf(queue);
       const what = { ifindex: link.ifindex, queue, portNo, worker, flags: XDP_COPY | XDP_USE_NEED_WAKEUP };
-      const sizes = { rxFrames: 0, txFrames: XSK_FRAMES, sendBufferSize: SEND_BUFFER_SIZE };
+      const sizes = { isSoft: false, rxFrames: 0, txFrames: XSK_FRAMES, sendBufferSize: SEND_BUFFER_SIZE };
       const xsk = Xsk.open(this.blocks, addon, { ...what, ...sizes });
       if (xsk instanceof Xsk) {
         this.#xsks.push(xsk);
@@ -201,24 +156,10 @@ export class AfPacketPort extends QueuePort implements LinkListener {
     for (const { socket } of this.#xsks.splice(0)) socket.close();
   }
 
-  override describe(): string {
+  protected override describeRings(): string[] {
     const { queues } = this.#options;
     const what = this.#ring === 'mapped' ? 'ring in memory' : 'copied';
-    const state = this.#ifindex === 0 ? [`interface ${this.interfaceName} is gone`] : [];
     const tx = this.#xsks.length > 0 ? ['sends by AF_XDP'] : [];
-    return [...(queues === 1 ? [] : [`${queues} queues`]), what, ...tx, ...state].join(', ');
+    return [...(queues === 1 ? [] : [`${queues} queues`]), what, ...tx];
   }
-}
-
-/** The interface, which must be there and carry Ethernet frames. Throws ERR_NO_SUCH_INTERFACE, ERR_PORT_TYPE. */
-export function requireInterface(port: string, name: string): Link {
-  const link = findLink(name);
-  const operation = 'port add';
-  if (link === undefined) {
-    const message = `port ${port}: there is no interface ${name}`;
-    throw new DatapathError('ERR_NO_SUCH_INTERFACE', message, { errno: C.ENODEV, operation });
-  }
-  if (!link.ethernet)
-    throw new DatapathError('ERR_PORT_TYPE', `port ${port}: ${name} is no Ethernet interface`, { operation });
-  return link;
 }

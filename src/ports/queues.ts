@@ -71,6 +71,14 @@ export class QueueBlocks {
     return Math.ceil(this.allocate(size + PAGE) / PAGE) * PAGE;
   }
 
+  /** Runs `work`; blocks that it took are given back when it returns false. */
+  trying(work: () => boolean): boolean {
+    const before = this.#blocks.length;
+    const isDone = work();
+    if (!isDone) for (const block of this.#blocks.splice(before)) this.memory.wasm.releaseBlock(block);
+    return isDone;
+  }
+
   /** Gives everything back. Only when no worker has any of it in hand. */
   release(): void {
     for (const block of this.#blocks.splice(0)) this.memory.wasm.retireBlock(block);

@@ -5,6 +5,7 @@
 import * as v from 'valibot';
 import { DatapathError } from '../errors.ts';
 import { AfPacketPort } from './afpacket.ts';
+import { AfXdpPort } from './afxdp.ts';
 import { GeneratorPort } from './generator.ts';
 import { MemoryPort } from './memory.ts';
 import { PcapPort } from './pcap.ts';
@@ -110,6 +111,20 @@ export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
     ),
   ],
   [
+    'afxdp',
+    kind(
+      {
+        interface: v.optional(v.string()),
+        queues: v.optional(integer),
+        frames: v.optional(integer),
+        mode: v.optional(
+          v.picklist(['auto', 'zerocopy', 'native', 'generic'], 'must be auto, zerocopy, native or generic'),
+        ),
+      },
+      (context, options) => new AfXdpPort(context, options),
+    ),
+  ],
+  [
     'tap',
     kind(
       {
@@ -154,17 +169,12 @@ export function parsePortSpec(text: string): PortSpec {
   return { name, type, options: others };
 }
 
-/** Kinds that reach real interfaces: named in the command line's SPEC, not in this version. */
-const LATER_KINDS: readonly string[] = ['afxdp'];
-
 /** Checks a port's type and options without opening anything; the options come back converted. Throws ERR_PORT_TYPE, ERR_PORT_OPTION. */
 export function checkPort(name: string, type: string, options: object): object {
   const found = PORT_KINDS.get(type);
   if (found === undefined) {
-    const what = LATER_KINDS.includes(type)
-      ? `port type "${type}" is not in this version yet`
-      : `no port type "${type}"`;
-    throw new DatapathError('ERR_PORT_TYPE', `port ${name}: ${what}; there are ${[...PORT_KINDS.keys()].join(', ')}`);
+    const kinds = [...PORT_KINDS.keys()].join(', ');
+    throw new DatapathError('ERR_PORT_TYPE', `port ${name}: no port type "${type}"; there are ${kinds}`);
   }
   const parsed = v.safeParse(found.options, options);
   if (!parsed.success) throw optionError(name, type, found, parsed.issues[0]);

@@ -26,6 +26,8 @@ export interface XskOptions {
   readonly worker: number;
   /** XDP_COPY, XDP_ZEROCOPY, XDP_USE_NEED_WAKEUP. */
   readonly flags: number;
+  /** What comes in may have a checksum that is still to be made. */
+  readonly isSoft: boolean;
   /** Frames that the kernel has to receive into; 0: the socket only sends. A power of two, as the next. */
   readonly rxFrames: number;
   readonly txFrames: number;
@@ -97,6 +99,7 @@ export class Xsk {
       [C.QUEUE_FD, this.socket.fd],
       [C.QUEUE_PORT, this.options.portNo],
       [C.RXQ_WORKER, this.options.worker],
+      [C.RXQ_FLAGS, this.options.isSoft ? C.RXQ_FLAG_SOFT : 0],
       [C.XSK_UMEM, umem],
       [C.XSK_FRAME_SIZE, XSK_FRAME_SIZE],
       [C.XSK_FRAMES, frameCount],
