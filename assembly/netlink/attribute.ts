@@ -21,7 +21,7 @@
 /** Size and type. */
 export const NLA_HDRLEN: u32 = 4;
 /** What remains of the type without the flags NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
-const NLA_TYPE_MASK: u32 = 0x3fff;
+export const NLA_TYPE_MASK: u32 = 0x3fff;
 const ATTR_SIZE_MAX: u32 = 65535;
 
 /** Bytes that an attribute with this payload takes, padding included. */

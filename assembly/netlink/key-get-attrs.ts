@@ -12,47 +12,17 @@
  * Ownership and threads. Reads the list inside its bounds, writes MATCH_SIZEOF bytes of the caller's; any thread.
  */
 import { EINVAL, MATCH_FAULT, MATCH_MISSING, MATCH_TABLE } from '../constants';
-import { attrNext, attrOk, attrPayload, attrPayloadSize, attrType, NLA_HDRLEN } from './attribute';
+import { NLA_HDRLEN, NLA_TYPE_MASK } from './attribute';
 import {
   OVS_KEY_ARP_SIZEOF,
-  OVS_KEY_ATTR_ARP,
-  OVS_KEY_ATTR_CT_LABELS,
-  OVS_KEY_ATTR_CT_MARK,
-  OVS_KEY_ATTR_CT_ORIG_TUPLE_IPV4,
-  OVS_KEY_ATTR_CT_ORIG_TUPLE_IPV6,
-  OVS_KEY_ATTR_CT_STATE,
-  OVS_KEY_ATTR_CT_ZONE,
-  OVS_KEY_ATTR_DP_HASH,
-  OVS_KEY_ATTR_ENCAP,
-  OVS_KEY_ATTR_ETHERNET,
-  OVS_KEY_ATTR_ETHERTYPE,
-  OVS_KEY_ATTR_ICMP,
-  OVS_KEY_ATTR_ICMPV6,
-  OVS_KEY_ATTR_IN_PORT,
-  OVS_KEY_ATTR_IPV4,
-  OVS_KEY_ATTR_IPV6,
   OVS_KEY_ATTR_IPV6_EXTHDRS,
-  OVS_KEY_ATTR_MPLS,
-  OVS_KEY_ATTR_ND,
-  OVS_KEY_ATTR_NSH,
-  OVS_KEY_ATTR_PRIORITY,
-  OVS_KEY_ATTR_RECIRC_ID,
-  OVS_KEY_ATTR_SCTP,
-  OVS_KEY_ATTR_SKB_MARK,
-  OVS_KEY_ATTR_TCP,
-  OVS_KEY_ATTR_TCP_FLAGS,
-  OVS_KEY_ATTR_TUNNEL,
-  OVS_KEY_ATTR_UDP,
-  OVS_KEY_ATTR_VLAN,
   OVS_KEY_CT_LABELS_SIZEOF,
   OVS_KEY_CT_TUPLE_IPV4_SIZEOF,
   OVS_KEY_CT_TUPLE_IPV6_SIZEOF,
   OVS_KEY_ETHERNET_SIZEOF,
-  OVS_KEY_ICMP_SIZEOF,
   OVS_KEY_IPV4_SIZEOF,
   OVS_KEY_IPV6_SIZEOF,
   OVS_KEY_ND_SIZEOF,
-  OVS_KEY_PORTS_SIZEOF,
 } from './openvswitch';
 
 /** Forms of a list. */
@@ -63,9 +33,31 @@ export const FORM_EXACT: u32 = 2;
 /** What sortAttrs and its callers give instead of a set of types when the list is refused. */
 export const SEEN_BAD: u64 = u64.MAX_VALUE;
 
-/** Answers of keyAttrSize that are no size. */
+/** Answers of keyAttrSize that no payload has. */
 export const SIZE_ANY: u32 = 0xfffe;
 const SIZE_UNKNOWN: u32 = 0xffff;
+
+/** Types that a list may have are below this. */
+const TYPES: u32 = OVS_KEY_ATTR_IPV6_EXTHDRS + 1;
+
+const A: u16 = <u16>SIZE_ANY;
+const N: u16 = <u16>SIZE_UNKNOWN;
+const IPV4: u16 = <u16>OVS_KEY_IPV4_SIZEOF;
+const IPV6: u16 = <u16>OVS_KEY_IPV6_SIZEOF;
+
+/** Sizes by type, in the order of enum ovs_key_attr. Type 0 has none, and is refused later. */
+// biome-ignore format: rows of four
+const SIZES = memory.data<u16>([
+  0, A, 4, 4, // ENCAP, PRIORITY, IN_PORT
+  <u16>OVS_KEY_ETHERNET_SIZEOF, 2, 2, IPV4, // ETHERNET, VLAN, ETHERTYPE, IPV4
+  IPV6, 4, 4, 2, // IPV6, TCP, UDP, ICMP
+  2, <u16>OVS_KEY_ARP_SIZEOF, <u16>OVS_KEY_ND_SIZEOF, 4, // ICMPV6, ARP, ND, SKB_MARK
+  A, 4, 2, 4, // TUNNEL, SCTP, TCP_FLAGS, DP_HASH
+  4, A, 4, 2, // RECIRC_ID, MPLS, CT_STATE, CT_ZONE
+  4, <u16>OVS_KEY_CT_LABELS_SIZEOF, <u16>OVS_KEY_CT_TUPLE_IPV4_SIZEOF, <u16>OVS_KEY_CT_TUPLE_IPV6_SIZEOF,
+  A, N, N, N, // NSH, and what only userspace has
+  2, // IPV6_EXTHDRS
+]);
 
 /** The bit of a type in a set. */
 @inline
@@ -91,57 +83,13 @@ export function payloadOf(match: usize, type: u32): usize {
 }
 
 /** Bytes of payload that a key attribute must have, SIZE_ANY if it is looked at elsewhere. */
+@inline
 export function keyAttrSize(type: u32): u32 {
-  switch (<i32>type) {
-    case OVS_KEY_ATTR_ENCAP:
-    case OVS_KEY_ATTR_TUNNEL:
-    case OVS_KEY_ATTR_NSH:
-    case OVS_KEY_ATTR_MPLS:
-      return SIZE_ANY;
-    case OVS_KEY_ATTR_PRIORITY:
-    case OVS_KEY_ATTR_IN_PORT:
-    case OVS_KEY_ATTR_SKB_MARK:
-    case OVS_KEY_ATTR_DP_HASH:
-    case OVS_KEY_ATTR_RECIRC_ID:
-    case OVS_KEY_ATTR_CT_STATE:
-    case OVS_KEY_ATTR_CT_MARK:
-      return 4;
-    case OVS_KEY_ATTR_VLAN:
-    case OVS_KEY_ATTR_ETHERTYPE:
-    case OVS_KEY_ATTR_TCP_FLAGS:
-    case OVS_KEY_ATTR_CT_ZONE:
-    case OVS_KEY_ATTR_IPV6_EXTHDRS:
-      return 2;
-    case OVS_KEY_ATTR_ICMP:
-    case OVS_KEY_ATTR_ICMPV6:
-      return OVS_KEY_ICMP_SIZEOF;
-    case OVS_KEY_ATTR_TCP:
-    case OVS_KEY_ATTR_UDP:
-    case OVS_KEY_ATTR_SCTP:
-      return OVS_KEY_PORTS_SIZEOF;
-    case OVS_KEY_ATTR_ETHERNET:
-      return OVS_KEY_ETHERNET_SIZEOF;
-    case OVS_KEY_ATTR_IPV4:
-      return OVS_KEY_IPV4_SIZEOF;
-    case OVS_KEY_ATTR_IPV6:
-      return OVS_KEY_IPV6_SIZEOF;
-    case OVS_KEY_ATTR_ARP:
-      return OVS_KEY_ARP_SIZEOF;
-    case OVS_KEY_ATTR_ND:
-      return OVS_KEY_ND_SIZEOF;
-    case OVS_KEY_ATTR_CT_LABELS:
-      return OVS_KEY_CT_LABELS_SIZEOF;
-    case OVS_KEY_ATTR_CT_ORIG_TUPLE_IPV4:
-      return OVS_KEY_CT_TUPLE_IPV4_SIZEOF;
-    case OVS_KEY_ATTR_CT_ORIG_TUPLE_IPV6:
-      return OVS_KEY_CT_TUPLE_IPV6_SIZEOF;
-    case 0:
-      return 0;
-    default:
-      return SIZE_UNKNOWN;
-  }
+  return type < TYPES ? load<u16>(SIZES + (type << 1)) : SIZE_UNKNOWN;
 }
 
+/** Nothing but zeros. */
+@inline
 export function isZero(at: usize, size: u32): bool {
   const end = at + size;
   for (; at + 8 <= end; at += 8) if (load<u64>(at) != 0) return false;
@@ -173,17 +121,25 @@ export function refuseWithout(match: usize, type: u32): i32 {
 export function sortAttrs(match: usize, attrs: usize, size: u32, seen: u64, form: u32): u64 {
   const end = attrs + size;
   let a = attrs;
-  for (; attrOk(a, end); a = attrNext(a)) {
-    const type = attrType(a);
-    const payloadSize = attrPayloadSize(a);
+  for (;;) {
+    const rest = <i32>(end - a);
+    if (rest < <i32>NLA_HDRLEN) break;
+    const header = load<u32>(a); // size and type
+    const attrSize = header & 0xffff;
+    if (attrSize < NLA_HDRLEN || <i32>attrSize > rest) break;
+    const type = (header >> 16) & NLA_TYPE_MASK;
+    const payloadSize = attrSize - NLA_HDRLEN;
     const wanted = keyAttrSize(type);
     if ((wanted != payloadSize && wanted != SIZE_ANY) || seen & bit(type)) {
       refuse(match, a);
       return SEEN_BAD;
     }
-    if (form == FORM_MASK ? isZero(attrPayload(a), payloadSize) : form == FORM_EXACT && payloadSize == 0) continue;
-    seen |= bit(type);
-    store<u32>(match + ((<usize>type) << 2), <u32>a, MATCH_TABLE);
+    const next = a + ((attrSize + 3) & ~3);
+    if (!(form == FORM_MASK ? isZero(a + NLA_HDRLEN, payloadSize) : form == FORM_EXACT && payloadSize == 0)) {
+      seen |= bit(type);
+      store<u32>(match + ((<usize>type) << 2), <u32>a, MATCH_TABLE);
+    }
+    a = next;
   }
   if (a == end) return seen;
   refuse(match, a < end ? a : attrs);

@@ -8,6 +8,7 @@
  * one that does, the order here decides, and it is the kernel's.
  */
 import {
+  EINVAL,
   KEY_ARP_SHA,
   KEY_ARP_THA,
   KEY_ETH_DST,
@@ -73,6 +74,26 @@ const ETHERTYPE_NAMESPACE: u32 = 0x0100;
 /** The high byte of an ARP opcode on the wire. */
 const ARP_OP_HIGH: u32 = 0x00ff;
 
+const ONE: u64 = 1;
+/** Type 0, and what belongs to a tag. */
+const TAG_TYPES: u64 = ONE | (ONE << OVS_KEY_ATTR_VLAN) | (ONE << OVS_KEY_ATTR_ENCAP);
+/** Headers that few flows have, in order of their layers. */
+const OTHER_NETWORK_TYPES: u64 =
+  (ONE << OVS_KEY_ATTR_IPV6) |
+  (ONE << OVS_KEY_ATTR_IPV6_EXTHDRS) |
+  (ONE << OVS_KEY_ATTR_ARP) |
+  (ONE << OVS_KEY_ATTR_NSH) |
+  (ONE << OVS_KEY_ATTR_MPLS);
+const OTHER_TRANSPORT_TYPES: u64 =
+  (ONE << OVS_KEY_ATTR_SCTP) | (ONE << OVS_KEY_ATTR_ICMP) | (ONE << OVS_KEY_ATTR_ICMPV6) | (ONE << OVS_KEY_ATTR_ND);
+const HEADER_TYPES: u64 =
+  OTHER_NETWORK_TYPES |
+  OTHER_TRANSPORT_TYPES |
+  (ONE << OVS_KEY_ATTR_IPV4) |
+  (ONE << OVS_KEY_ATTR_TCP) |
+  (ONE << OVS_KEY_ATTR_TCP_FLAGS) |
+  (ONE << OVS_KEY_ATTR_UDP);
+
 @inline
 function copyAddress(to: usize, from: usize, form: u32): void {
   store<u32>(to, load<u32>(from) | <u32>ones(form));
@@ -80,30 +101,42 @@ function copyAddress(to: usize, from: usize, form: u32): void {
 }
 
 /** `to` is the key or the mask to write. 0 or -EINVAL. */
+@inline
 export function readHeaders(match: usize, seen: u64, form: u32, to: usize): i32 {
-  const error = readLink(match, seen, form, to);
-  if (error != 0) return error;
-  const more = readNetwork(match, seen, form, to);
-  if (more != 0) return more;
-  readTransport(match, seen, form, to);
-  return 0;
-}
-
-/** Addresses and type. What is left of the tags here is not a tag's. */
-function readLink(match: usize, seen: u64, form: u32, to: usize): i32 {
-  if (seen & 1) return refuse(match, payloadOf(match, 0) - NLA_HDRLEN);
-  if (seen & bit(OVS_KEY_ATTR_VLAN)) return refuse(match, payloadOf(match, OVS_KEY_ATTR_VLAN) - NLA_HDRLEN);
-  if (seen & bit(OVS_KEY_ATTR_ENCAP)) return refuse(match, payloadOf(match, OVS_KEY_ATTR_ENCAP) - NLA_HDRLEN);
-  const ethernet = seen & bit(OVS_KEY_ATTR_ETHERNET);
-  if (ethernet) {
+  if (seen & TAG_TYPES) return refuseTag(match, seen);
+  if (seen & bit(OVS_KEY_ATTR_ETHERNET)) {
     const addresses = payloadOf(match, OVS_KEY_ATTR_ETHERNET);
     copyAddress(to + KEY_ETH_SRC, addresses, form);
     copyAddress(to + KEY_ETH_DST, addresses + 6, form);
   }
-  return readType(match, seen, form, to);
+  const error = readType(match, seen, form, to);
+  if (error != 0 || (seen & HEADER_TYPES) == 0) return error;
+  if (seen & bit(OVS_KEY_ATTR_IPV4)) {
+    const ipv4 = payloadOf(match, OVS_KEY_ATTR_IPV4);
+    if (form == FORM_KEY && load<u8>(ipv4, IPV4_FRAG) > FRAG_LATER) return refuse(match, ipv4 - NLA_HDRLEN);
+    store<u64>(to, load<u64>(ipv4) | ones(form), KEY_IPV4_SRC);
+    store<u32>(to, load<u32>(ipv4, IPV4_PROTO) | <u32>ones(form), KEY_IP_PROTO);
+  }
+  if (seen & OTHER_NETWORK_TYPES && readNetwork(match, seen, form, to) != 0) return -EINVAL;
+  readPorts(match, seen, form, OVS_KEY_ATTR_TCP, to);
+  if (seen & bit(OVS_KEY_ATTR_TCP_FLAGS)) {
+    const flags = load<u16>(payloadOf(match, OVS_KEY_ATTR_TCP_FLAGS));
+    store<u16>(to, flags | <u16>ones(form), KEY_TCP_FLAGS);
+  }
+  readPorts(match, seen, form, OVS_KEY_ATTR_UDP, to);
+  if (seen & OTHER_TRANSPORT_TYPES) readTransport(match, seen, form, to);
+  return 0;
+}
+
+/** What is left of the tags here is not a tag's. */
+function refuseTag(match: usize, seen: u64): i32 {
+  if (seen & 1) return refuse(match, payloadOf(match, 0) - NLA_HDRLEN);
+  const type: u32 = seen & bit(OVS_KEY_ATTR_VLAN) ? OVS_KEY_ATTR_VLAN : OVS_KEY_ATTR_ENCAP;
+  return refuse(match, payloadOf(match, type) - NLA_HDRLEN);
 }
 
 /** Without a type a frame is an 802.2 frame, and a packet without Ethernet header is nothing at all. */
+@inline
 export function readType(match: usize, seen: u64, form: u32, to: usize): i32 {
   if (!(seen & bit(OVS_KEY_ATTR_ETHERTYPE))) {
     if (form != FORM_KEY) return 0;
@@ -123,12 +156,6 @@ export function readType(match: usize, seen: u64, form: u32, to: usize): i32 {
 
 function readNetwork(match: usize, seen: u64, form: u32, to: usize): i32 {
   const all = <u32>ones(form);
-  if (seen & bit(OVS_KEY_ATTR_IPV4)) {
-    const ipv4 = payloadOf(match, OVS_KEY_ATTR_IPV4);
-    if (form == FORM_KEY && load<u8>(ipv4, IPV4_FRAG) > FRAG_LATER) return refuse(match, ipv4 - NLA_HDRLEN);
-    store<u64>(to, load<u64>(ipv4) | ones(form), KEY_IPV4_SRC);
-    store<u32>(to, load<u32>(ipv4, IPV4_PROTO) | all, KEY_IP_PROTO);
-  }
   if (seen & bit(OVS_KEY_ATTR_IPV6)) {
     const ipv6 = payloadOf(match, OVS_KEY_ATTR_IPV6);
     const label = load<u32>(ipv6, IPV6_LABEL);
@@ -193,12 +220,6 @@ function isArpType(type: u32): bool {
 }
 
 function readTransport(match: usize, seen: u64, form: u32, to: usize): void {
-  readPorts(match, seen, form, OVS_KEY_ATTR_TCP, to);
-  if (seen & bit(OVS_KEY_ATTR_TCP_FLAGS)) {
-    const flags = load<u16>(payloadOf(match, OVS_KEY_ATTR_TCP_FLAGS));
-    store<u16>(to, flags | <u16>ones(form), KEY_TCP_FLAGS);
-  }
-  readPorts(match, seen, form, OVS_KEY_ATTR_UDP, to);
   readPorts(match, seen, form, OVS_KEY_ATTR_SCTP, to);
   readTypeCode(match, seen, form, OVS_KEY_ATTR_ICMP, to);
   readTypeCode(match, seen, form, OVS_KEY_ATTR_ICMPV6, to);

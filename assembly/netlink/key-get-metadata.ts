@@ -44,6 +44,9 @@ import {
 /** The eight bits of OVS_CS_F_*. */
 const CT_STATE_SUPPORTED: u32 = 0xff;
 
+const TUNNEL_TYPE: u64 = (<u64>1) << OVS_KEY_ATTR_TUNNEL;
+const MARK_TYPES: u64 =
+  ((<u64>1) << OVS_KEY_ATTR_DP_HASH) | ((<u64>1) << OVS_KEY_ATTR_PRIORITY) | ((<u64>1) << OVS_KEY_ATTR_SKB_MARK);
 const CT_TYPES: u64 =
   ((<u64>1) << OVS_KEY_ATTR_CT_STATE) |
   ((<u64>1) << OVS_KEY_ATTR_CT_ZONE) |
@@ -57,19 +60,27 @@ function readU32(match: usize, seen: u64, form: u32, type: u32, field: usize): v
   if (seen & bit(type)) store<u32>(field, load<u32>(payloadOf(match, type)) | <u32>ones(form));
 }
 
-/** `to` is the key or the mask to write, `key` the key. 0 or -EINVAL. */
+/** `to` is the key or the mask to write, `key` the key. 0 or -EINVAL. Most lists have no more than a recirculation and a port. */
+@inline
 export function readMetadata(match: usize, seen: u64, form: u32, to: usize, key: usize): i32 {
-  readU32(match, seen, form, OVS_KEY_ATTR_DP_HASH, to + KEY_DP_HASH);
   readU32(match, seen, form, OVS_KEY_ATTR_RECIRC_ID, to + KEY_RECIRC_ID);
-  readU32(match, seen, form, OVS_KEY_ATTR_PRIORITY, to + KEY_SKB_PRIORITY);
-  readU32(match, seen, form, OVS_KEY_ATTR_SKB_MARK, to + KEY_SKB_MARK);
+  if (seen & MARK_TYPES) {
+    readU32(match, seen, form, OVS_KEY_ATTR_DP_HASH, to + KEY_DP_HASH);
+    readU32(match, seen, form, OVS_KEY_ATTR_PRIORITY, to + KEY_SKB_PRIORITY);
+    readU32(match, seen, form, OVS_KEY_ATTR_SKB_MARK, to + KEY_SKB_MARK);
+  }
   if (seen & bit(OVS_KEY_ATTR_IN_PORT)) {
     const port = payloadOf(match, OVS_KEY_ATTR_IN_PORT);
     if (form == FORM_KEY && load<u32>(port) >= IN_PORT_NONE) return refuse(match, port - NLA_HDRLEN);
     store<u32>(to, form == FORM_KEY ? load<u32>(port) : u32.MAX_VALUE, KEY_IN_PORT);
   } else if (form == FORM_KEY) store<u32>(to, IN_PORT_NONE, KEY_IN_PORT);
 
-  if (seen & bit(OVS_KEY_ATTR_TUNNEL)) {
+  return seen & (TUNNEL_TYPE | CT_TYPES) ? readState(match, seen, form, to, key) : 0;
+}
+
+/** The tunnel that the packet came through and the connection that it belongs to. */
+function readState(match: usize, seen: u64, form: u32, to: usize, key: usize): i32 {
+  if (seen & TUNNEL_TYPE) {
     const tunnel = payloadOf(match, OVS_KEY_ATTR_TUNNEL);
     const size = attrPayloadSize(tunnel - NLA_HDRLEN);
     const fault: usize = form == FORM_EXACT ? 0 : checkTunnel(tunnel, size, form, key);

@@ -18,12 +18,14 @@ export const VLAN_CFI_WIRE: u32 = 0x0010;
 const TPID_EXACT: u32 = 0xffff;
 
 /** Opens what `seen` and the table hold. `to` is the key or the mask to write, `key` the key. Returns as sortAttrs does. */
+@inline
 export function openTags(match: usize, seen: u64, form: u32, to: usize, key: usize): u64 {
   seen = openTag(match, seen, form, to, KEY_VLAN_TPID, KEY_VLAN_TCI, key);
   if (seen == SEEN_BAD || !(load<u16>(key, KEY_VLAN_TCI) & VLAN_CFI_WIRE)) return seen;
   return openTag(match, seen, form, to, KEY_CVLAN_TPID, KEY_CVLAN_TCI, key);
 }
 
+@inline
 function openTag(match: usize, seen: u64, form: u32, to: usize, tpidAt: u32, tciAt: u32, key: usize): u64 {
   if (form == FORM_KEY) {
     const typed = bit(OVS_KEY_ATTR_ETHERNET) | bit(OVS_KEY_ATTR_ETHERTYPE);
