@@ -92,6 +92,31 @@ describe('a running worker', () => {
     expect(existsSync(socketPath)).toBe(false);
   });
 
+  it('has its datapath changed and shown by the commands of ovs-dpctl', async () => {
+    const { run, ask } = await startWorker('--workers', '0');
+    expect(await ask('dpctl/dump-dps')).toBe('netdev@dp0\n');
+    expect(await ask('dpctl/show')).toMatch(
+      /^netdev@dp0:\n {2}lookups: hit:\d+ missed:\d+ lost:0\n {2}flows: 1\n[\s\S]* {2}port 0: dp0 \(internal\)\n {2}port 1: gen \(generator\)\n {2}port 2: idle \(generator\)\n {2}port 3: sink \(null\)\n$/,
+    );
+    await ask('dpctl/add-if', 'netdev@dp0', 'more,type=null,port_no=9');
+    expect(await ask('dpctl/show', 'netdev@dp0')).toContain('\n  port 9: more (null)\n');
+    await ask(
+      'dpctl/add-flow',
+      'netdev@dp0',
+      'recirc_id(5),in_port(9),eth(),eth_type(0x1234)',
+      '1,push_vlan(vid=7,pcp=0),3',
+    );
+    expect(await ask('dpctl/dump-flows', 'netdev@dp0')).toContain(
+      'recirc_id(0x5),in_port(9),eth(),eth_type(0x1234), packets:0, bytes:0, used:never, actions:1,push_vlan(vid=7,pcp=0),3\n',
+    );
+    await ask('dpctl/del-flow', 'netdev@dp0', 'recirc_id(5),in_port(9),eth(),eth_type(0x1234)');
+    expect(await ask('dpctl/dump-flows', 'netdev@dp0')).not.toContain('in_port(9)');
+    await ask('dpctl/del-if', 'netdev@dp0', 'more');
+    expect(await ask('dpctl/show', 'netdev@dp0')).not.toContain('more');
+    await ask('exit');
+    expect((await run.ended).status).toBe(0);
+  });
+
   it('shows itself, its memory and its events', async () => {
     const { run, ask } = await startWorker('--name', 'lan', '--workers', '0');
     expect(await ask('version')).toMatch(/^wdp \(wasm-datapath\) \d+\.\d+\.\d+\n$/);

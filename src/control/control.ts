@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Datapath } from '../datapath/datapath.ts';
+import { registerDpctl } from '../dpctl/unixctl.ts';
 import type { Log } from '../log.ts';
 import { packageRoot } from '../native/package-root.ts';
 import { Coverage, datapathTotals, registerCoverage } from './coverage.ts';
@@ -36,6 +37,7 @@ export class Control implements AsyncDisposable {
     const coverage = new Coverage(() => ({ ...datapathTotals(datapath), ...counts }));
     const commands = new UnixctlCommands(`wdp (wasm-datapath) ${packageVersion()}`);
     registerWorker(commands, options);
+    registerDpctl(commands, (text) => log.log('dpctl', 'info', text));
     registerPmd(commands, new WorkerStatsReader(datapath));
     registerCoverage(commands, coverage);
     registerVlog(commands, log);

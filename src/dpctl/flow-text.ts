@@ -58,7 +58,9 @@ function placeText({ offloaded, dpLayer }: DpifFlow['attrs']): string {
 
 /** `packets:N, bytes:N, used:N.NNNs` or `used:never`, and the TCP flags if there were any. */
 export function statsText({ packets, bytes, usedMs, tcpFlags }: FlowStats, nowMs: number): string {
-  const used = usedMs === 0n ? 'never' : `${((nowMs - Number(usedMs)) / 1000).toFixed(3)}s`;
+  // a worker may have used it since the time was read
+  const idleMs = Math.max(0, nowMs - Number(usedMs));
+  const used = usedMs === 0n ? 'never' : `${(idleMs / 1000).toFixed(3)}s`;
   return `packets:${packets}, bytes:${bytes}, used:${used}${tcpFlags === 0 ? '' : `, flags:${flagsText(tcpFlags)}`}`;
 }
 
@@ -84,6 +86,6 @@ export function flowObject(
 }
 
 export function statsObject({ packets, bytes, usedMs, tcpFlags }: FlowStats, nowMs: number): object {
-  const used = usedMs === 0n ? null : Math.round(nowMs - Number(usedMs)) / 1000;
+  const used = usedMs === 0n ? null : Math.max(0, Math.round(nowMs - Number(usedMs))) / 1000;
   return { packets: Number(packets), bytes: Number(bytes), used, tcpFlags };
 }
