@@ -173,7 +173,7 @@ export class Ports implements Iterable<Port> {
       return device.driver;
     } catch (error) {
       this.#forget(name);
-      throw error;
+      throw vportFault(error, portNo);
     }
   }
 
@@ -287,6 +287,13 @@ export class Ports implements Iterable<Port> {
 
 function portExists(problem: string, errno: number): DatapathError {
   return new DatapathError('ERR_PORT_EXISTS', problem, { errno, operation: 'port add' });
+}
+
+/** What the datapath refused: a number that a vport without a driver has, or that none is left. */
+function vportFault(error: unknown, portNo: number | undefined): unknown {
+  if (!(error instanceof DatapathError)) return error;
+  if (error.errno === C.EBUSY) return portExists(`port number ${portNo} is taken`, C.EBUSY);
+  return error.errno === C.EFBIG ? portsExhausted() : error;
 }
 
 function portsExhausted(): DatapathError {
