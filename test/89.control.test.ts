@@ -93,10 +93,10 @@ describe('a running worker', () => {
   });
 
   it('has its datapath changed and shown by the commands of ovs-dpctl', async () => {
-    const { run, ask } = await startWorker('--workers', '0');
+    const { run, ask } = await startWorker('--handler', 'flood', '--workers', '0');
     expect(await ask('dpctl/dump-dps')).toBe('netdev@dp0\n');
     expect(await ask('dpctl/show')).toMatch(
-      /^netdev@dp0:\n {2}lookups: hit:\d+ missed:\d+ lost:0\n {2}flows: 1\n[\s\S]* {2}port 0: dp0 \(internal\)\n {2}port 1: gen \(generator\)\n {2}port 2: idle \(generator\)\n {2}port 3: sink \(null\)\n$/,
+      /^netdev@dp0:\n {2}lookups: hit:\d+ missed:\d+ lost:0\n {2}flows: \d+\n[\s\S]* {2}port 0: dp0 \(internal\)\n {2}port 1: gen \(generator\)\n {2}port 2: idle \(generator\)\n {2}port 3: sink \(null\)\n$/,
     );
     await ask('dpctl/add-if', 'netdev@dp0', 'more,type=null,port_no=9');
     expect(await ask('dpctl/show', 'netdev@dp0')).toContain('\n  port 9: more (null)\n');
