@@ -20,14 +20,11 @@ import { vportAt } from '../kernel/vports';
 import { sb, worker } from '../memory/layout';
 import { OVS_DP_F_DISPATCH_UPCALL_PER_CPU } from '../netlink/openvswitch';
 
-/** Port id of the datapath's own handler: what the ports of a program that sends no messages have. */
-export const OWN_PORT_ID: u32 = 1;
-
-/** For a miss of this packet. */
+/** For a miss of this packet; 0 also when its vport is just gone. */
 export function portIdOfMiss(packet: usize): u32 {
   if (isPerWorker()) return portIdOfWorker();
   const ids: usize = atomic.load<u32>(vportAt(load<u32>(packet, PACKET_IN_PORT)), VPORT_PORT_IDS);
-  if (ids == 0) return OWN_PORT_ID;
+  if (ids == 0) return 0;
   const count = load<u32>(ids, PORT_IDS_COUNT);
   if (count == 1) return load<u32>(ids, PORT_IDS_FIRST);
   const hash = load<u32>(packet, PACKET_HASH);
