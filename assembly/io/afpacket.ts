@@ -132,7 +132,7 @@ function isOurs(frame: usize): bool {
 @inline
 function after(queue: usize, frame: usize): usize {
   const next = frame + load<u32>(queue, RXQ_FRAME_SIZE);
-  return next == load<u32>(queue, RXQ_RING_END) ? load<u32>(queue, RXQ_RING) : next;
+  return next == <usize>load<u32>(queue, RXQ_RING_END) ? <usize>load<u32>(queue, RXQ_RING) : next;
 }
 
 /** What touchFrames reads: kept so that the loads are not removed. */
@@ -144,7 +144,7 @@ export let touchedFrames: u32 = 0;
  */
 function touchFrames(queue: usize, first: usize): u32 {
   const size = load<u32>(queue, RXQ_FRAME_SIZE);
-  const end = first + min<usize>(BATCH_MAX * size, load<u32>(queue, RXQ_RING_END) - first);
+  const end = first + min<usize>(BATCH_MAX * size, <usize>load<u32>(queue, RXQ_RING_END) - first);
   let frame = first;
   while (frame < end && isOurs(frame)) frame += size;
   const ready = <u32>(frame - first) / size;
