@@ -28,6 +28,8 @@ const WAYS = [
   { port: 3, group: 70_000, size: 61 },
 ] as const;
 const COOKIE = Uint8Array.of(1, 2, 3, 4, 5);
+/** The datapath has ifindex 1, and its ports those behind it. */
+const IFINDEX_OF_PORT_1 = 2;
 const GENL_HEADERS = 20;
 const ALWAYS = 0xffffffff;
 const POP_VLAN = 5;
@@ -66,8 +68,8 @@ function attributesOf(message: Uint8Array): Map<number, Uint8Array> {
 }
 
 /**
- * act_sample's message as the kernel's PSAMPLE would send it: no OIFINDEX, no count of the group's messages, a rate that is a probability; with the time
- * and the family of the other message.
+ * act_sample's message as the kernel's PSAMPLE would send it: with the IIFINDEX of the port that the packet came in by, which is the device here; no
+ * OIFINDEX, no count of the group's messages, a rate that is a probability; with the time and the family of the other message.
  */
 function asPsample(message: Uint8Array, other: Uint8Array): Uint8Array {
   const [theirs, ours] = [attributesOf(message), attributesOf(other)];
@@ -76,7 +78,8 @@ function asPsample(message: Uint8Array, other: Uint8Array): Uint8Array {
   theirs.set(5, le32(ALWAYS));
   theirs.set(13, ours.get(13)!);
   theirs.set(16, new Uint8Array(0));
-  const attributes = concat(...[...theirs].map(([type, payload]) => attribute(type, payload)));
+  const all: [number, Uint8Array][] = [[0, Uint8Array.of(IFINDEX_OF_PORT_1, 0)], ...theirs];
+  const attributes = concat(...all.map(([type, payload]) => attribute(type, payload)));
   const head = new Uint8Array(message.subarray(0, GENL_HEADERS));
   const view = new DataView(head.buffer);
   view.setUint32(0, GENL_HEADERS + attributes.length, true);

@@ -101,7 +101,8 @@ describe('mistakes', () => {
     [['run', '--for', '0'], '--for must be a number of seconds'],
     [['run', '--speed', 'fast'], '--speed must be recorded, max, or packets a second, not "fast"'],
     [['run', '--port', 'a,type=tape'], 'port a: no port type "tape"; there are memory, pcap, generator, null'],
-    [['run', '--port', 'a,type=afpacket'], 'port type "afpacket" is not in this version yet; there are memory, pcap'],
+    [['run', '--port', 'a,type=afpacket,color=red'], 'type afpacket has no option "color"; it takes interface, queues'],
+    [['run', '--port', 'a,type=afpacket,ring=round'], 'option ring must be mapped or copied'],
     [['run', '--port', 'a,type'], '"type" is not key=value'],
     [['run', '--port', ',type=null'], 'a port needs a name'],
     [['run', '--port', 'a,type=pcap,speed=fast'], 'option speed must be recorded, max, or packets a second'],
@@ -170,7 +171,8 @@ describe('help', () => {
       expect(stdout).toContain(word);
     for (const word of ['memory', 'pcap', 'generator', 'null', 'static:FILE', 'module:FILE', '130'])
       expect(stdout).toContain(word);
-    for (const word of ['--metrics', 'afpacket']) expect(stdout).not.toContain(word);
+    for (const word of ['afpacket', 'afxdp', 'tap', 'veth']) expect(stdout).toContain(word);
+    expect(stdout).not.toContain('--metrics');
     expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100);
   });
 
