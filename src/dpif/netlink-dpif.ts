@@ -160,6 +160,11 @@ export class NetlinkDpif implements ProviderDatapath {
     return this.#events.wait(signal);
   }
 
+  /** Whether somebody has set features or port ids of the datapath since the last call. */
+  protected takeDatapathSet(): boolean {
+    return this.#events?.takeDatapathSet() ?? false;
+  }
+
   flowFlush(): void {
     this.#flows.flush();
   }

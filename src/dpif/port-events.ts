@@ -24,6 +24,7 @@ export class PortEvents {
   readonly #families: PortEventFamilies;
   readonly #dpIfindex: number;
   #changed = true;
+  #isDatapathSet = false;
   /** Heard by `wait` and not told yet. */
   #heard: SubscriptionItem | undefined;
   #waiting: Promise<IteratorResult<SubscriptionItem, undefined>> | undefined;
@@ -60,6 +61,13 @@ export class PortEvents {
     this.#heard = value ?? undefined;
   }
 
+  /** Whether somebody has set features or port ids of the datapath since the last call, as far as `poll` has come. */
+  takeDatapathSet(): boolean {
+    const isSet = this.#isDatapathSet;
+    this.#isDatapathSet = false;
+    return isSet;
+  }
+
   close(): void {
     this.#subscription.close();
   }
@@ -74,7 +82,10 @@ export class PortEvents {
     if (item.overrun) return 'changed';
     const message = new MessageCursor(item.bytes);
     if (!message.next() || dpIfindexOf(message) !== this.#dpIfindex) return undefined;
-    if (item.type === this.#families.datapath.id) return message.command === K.OVS_DP_CMD_DEL ? 'changed' : undefined;
+    if (item.type === this.#families.datapath.id) {
+      this.#isDatapathSet ||= message.command === K.OVS_DP_CMD_SET;
+      return message.command === K.OVS_DP_CMD_DEL ? 'changed' : undefined;
+    }
     if (item.type !== this.#families.vport.id || !COMMANDS.has(message.command)) return undefined;
     try {
       return { name: readVport(message, 'port notification').name };

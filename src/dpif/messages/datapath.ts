@@ -36,6 +36,8 @@ export interface DatapathMessage {
   features: number;
   stats: DpStats | undefined;
   masksCacheSize: number | undefined;
+  /** Empty unless upcalls are dispatched by CPU. */
+  perCpuPids: number[];
 }
 
 export function datapathRequest(family: GenericFamily, what: DatapathRequest): Uint8Array {
@@ -56,12 +58,14 @@ export function readDatapath(message: MessageCursor, operation: string): Datapat
   let stats: bigint[] | undefined;
   let megaflow: Uint8Array | undefined;
   let masksCacheSize: number | undefined;
+  let perCpuPids: number[] = [];
   while (cursor.next()) {
     if (cursor.type === K.OVS_DP_ATTR_NAME) name = cursor.string();
     else if (cursor.type === K.OVS_DP_ATTR_USER_FEATURES) features = cursor.u32();
     else if (cursor.type === K.OVS_DP_ATTR_STATS) stats = readLongs(cursor.bytes(), 4);
     else if (cursor.type === K.OVS_DP_ATTR_MEGAFLOW_STATS) megaflow = cursor.bytes();
     else if (cursor.type === K.OVS_DP_ATTR_MASKS_CACHE_SIZE) masksCacheSize = cursor.u32();
+    else if (cursor.type === K.OVS_DP_ATTR_PER_CPU_PIDS) perCpuPids = readWords(cursor.bytes());
   }
   cursor.check();
   if (name === undefined) throw lacks('OVS_DP_ATTR_NAME', operation);
@@ -71,6 +75,7 @@ export function readDatapath(message: MessageCursor, operation: string): Datapat
     features,
     stats: stats && { ...plainStats(stats), ...megaflowStats(megaflow) },
     masksCacheSize,
+    perCpuPids,
   };
 }
 
@@ -83,11 +88,4 @@ function megaflowStats(bytes: Uint8Array | undefined): Partial<DpStats> {
   if (bytes === undefined) return {};
   const [maskHits, masks, cacheHits] = readLongs(bytes, 3);
   return { maskHits, masks: Number(masks & 0xffffffffn), ...(cacheHits === 0n ? {} : { cacheHits }) };
-}
-
-/** The words of OVS_DP_ATTR_PER_CPU_PIDS in a message; empty when it has none. */
-export function readPerCpuPids(message: MessageCursor): number[] {
-  const cursor = attributesOf(message);
-  while (cursor.next()) if (cursor.type === K.OVS_DP_ATTR_PER_CPU_PIDS) return readWords(cursor.bytes());
-  return [];
 }

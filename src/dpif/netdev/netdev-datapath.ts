@@ -102,13 +102,17 @@ export class NetdevDatapath extends NetlinkDpif {
     return 0;
   }
 
+  /** Packets move from then on: the datapath is started, and stopped with the service, unless it was running. */
   async onUpcall(handler: UpcallHandler): Promise<UpcallService> {
     const datapath = this.#datapath;
     if (datapath.handler !== undefined) throw dpifError(EBUSY, 'upcalls', BUSY);
     await datapath.onUpcall(handler);
+    const wasRunning = datapath.running;
+    await datapath.start();
     return {
       async close() {
         if (datapath.handler === handler) await datapath.onUpcall(undefined);
+        if (!wasRunning) await datapath.stop();
       },
     };
   }

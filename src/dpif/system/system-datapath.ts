@@ -8,7 +8,7 @@ import * as K from '../../../assembly/netlink/openvswitch.ts';
 import { type LinkErrors, linkErrors } from '../../ports/links.ts';
 import type { UpcallHandler } from '../../upcall/handler.ts';
 import type { DatapathMemory } from '../../wasm/memory.ts';
-import { dpifError, EINVAL, ENOTCONN } from '../errors.ts';
+import { dpifError, EINVAL, ENOTCONN, EOPNOTSUPP } from '../errors.ts';
 import { readVport, type VportMessage, vportRequest } from '../messages/vport.ts';
 import { NetlinkDpif } from '../netlink-dpif.ts';
 import { tunnelKind } from '../port-types.ts';
@@ -61,7 +61,7 @@ export class SystemDatapath extends NetlinkDpif {
     flushConnections(flush);
   }
 
-  /** After a change of ports: sockets for those that came, none for those that went. */
+  /** After a change that `portPoll` heard of: sockets for ports that came, none for those that went, and upcalls dispatched as was agreed. */
   run(): boolean {
     if (!this.#portsChanged) return false;
     this.#portsChanged = false;
@@ -108,7 +108,7 @@ export class SystemDatapath extends NetlinkDpif {
 
   override portPoll(): PortChange | undefined {
     const change = super.portPoll();
-    this.#portsChanged ||= change !== undefined;
+    if (this.takeDatapathSet() || change !== undefined) this.#portsChanged = true;
     return change;
   }
 
@@ -140,7 +140,7 @@ export class SystemDatapath extends NetlinkDpif {
 
   /** With upcalls by CPU: as many as there are CPUs for this process, and a few more when it may not use all of them, to spread the others' upcalls evenly. */
   numberHandlersRequired(): number | undefined {
-    if ((this.features & K.OVS_DP_F_DISPATCH_UPCALL_PER_CPU) === 0) return undefined;
+    if (!isByCpu(this.features)) return undefined;
     const all = possibleCpus();
     const usable = availableParallelism();
     const wanted = usable < all && all > 2 ? Math.min(nextPrime(usable + 1), all) : usable;
@@ -198,7 +198,7 @@ export class SystemDatapath extends NetlinkDpif {
 
   #openUpcalls(): SystemUpcalls {
     const { dpIfindex, families } = this;
-    const dispatch = this.features & K.OVS_DP_F_DISPATCH_UPCALL_PER_CPU ? 'per-cpu' : 'per-vport';
+    const dispatch = isByCpu(this.features) ? 'per-cpu' : 'per-vport';
     const { receiveBufferSize } = this.#options;
     return new SystemUpcalls(this.#target(), {
       dispatch,
@@ -213,11 +213,18 @@ export class SystemDatapath extends NetlinkDpif {
     return {
       vports: () => this.#vports(),
       setVportPids: (portNo, upcallPids) => this.transactVport({ command: 'set', portNo, upcallPids }, 'port set'),
-      setCpuPids: (perCpuPids) => {
-        const { features } = this;
-        return this.transactDatapath({ command: 'set', features, perCpuPids }, 'datapath set').features;
+      dispatch: () => {
+        const { features, perCpuPids } = this.transactDatapath({ command: 'get' }, 'datapath get');
+        return { isByCpu: isByCpu(features), cpuPids: perCpuPids };
       },
+      setDispatch: (perCpuPids) => this.#setDispatch(perCpuPids),
     };
+  }
+
+  #setDispatch(perCpuPids: readonly number[] | undefined): void {
+    const { features } = this;
+    const said = this.transactDatapath({ command: 'set', features, perCpuPids }, 'datapath set');
+    if (isByCpu(said.features) !== isByCpu(features)) throw dpifError(EOPNOTSUPP, 'dispatch of upcalls');
   }
 
   *#vports(): Generator<VportMessage> {
@@ -226,6 +233,10 @@ export class SystemDatapath extends NetlinkDpif {
     using dump = this.transport.dump(request, { operation });
     for (const message of dump) yield readVport(message, operation);
   }
+}
+
+function isByCpu(features: number): boolean {
+  return (features & K.OVS_DP_F_DISPATCH_UPCALL_PER_CPU) !== 0;
 }
 
 function nextPrime(from: number): number {

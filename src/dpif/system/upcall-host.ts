@@ -62,6 +62,7 @@ export class SystemUpcallHost implements UpcallHost, UpcallService {
   readonly #paused = new Set<UpcallReceiver>();
   readonly #ended = new AbortController();
   #ports: readonly UpcallPort[] = [];
+  #isServing = false;
   #timer: NodeJS.Timeout | undefined;
   #lossesTold = new Set<number>();
 
@@ -102,7 +103,7 @@ export class SystemUpcallHost implements UpcallHost, UpcallService {
       rings: this.#upcalls.receivers.map(({ handler: slot }) => this.memory.upcallRing(slot)),
       timeoutMs: options.timeoutMs ?? UPCALL_TIMEOUT_MS,
       carryOut: (worker, count) => this.#carryOut(worker, count),
-      afterBatch: () => this.#resume(),
+      afterBatch: () => this.#goOn(),
       onEvent: (event) => this.#tell(event),
     });
     this.#upcalls.onOverrun = (tag) => this.#lost(tag);
@@ -197,10 +198,15 @@ export class SystemUpcallHost implements UpcallHost, UpcallService {
     return { idleMs: idleMs || idleTimeoutMs, hardMs: hardMs || hardTimeoutMs };
   }
 
-  /** A batch was carried out: rings have room again. */
-  #resume(): void {
+  /** A batch was carried out, so rings have room again; one that took its time has left upcalls in its ring that nothing else will call for. */
+  #goOn(): void {
     for (const receiver of this.#paused) this.#watch(receiver);
     this.#paused.clear();
+    if (this.#isServing) return;
+    setImmediate(() => {
+      if (this.#ended.signal.aborted) return;
+      for (const receiver of this.#upcalls.receivers) this.#guard(() => this.#serve(receiver));
+    });
   }
 
   async #watchPorts(): Promise<void> {
@@ -210,6 +216,7 @@ export class SystemUpcallHost implements UpcallHost, UpcallService {
         await this.#datapath.portPollWait(signal);
         let changed = false;
         while (this.#datapath.portPoll() !== undefined) changed = true;
+        this.#datapath.run();
         if (changed) this.#readPorts();
       }
     } catch (error) {
@@ -218,7 +225,6 @@ export class SystemUpcallHost implements UpcallHost, UpcallService {
   }
 
   #readPorts(): void {
-    this.#datapath.run();
     this.#ports = [...this.#datapath.portDump()];
     this.#handler.portsChanged?.(this.#ports);
   }

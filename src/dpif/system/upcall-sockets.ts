@@ -3,16 +3,16 @@
  * Before it: SystemUpcalls. After it: messages to the datapath; the receivers, each of which has its part of the sockets.
  *
  * Concepts. By port: a port that floods fills its own socket and no other's; all receivers hold all sockets, and whoever is free takes what comes. By CPU: one socket a receiver,
- * however many ports there are; the list repeats them until every possible CPU has one. Ports that other programs add are found by `refresh`.
+ * however many ports there are; the list repeats them until every possible CPU has one. Ports that other programs add are found by `refresh`, and a dispatch that they
+ * changed is put right: ovs-dpctl asks for dispatch by CPU whenever it opens a datapath.
  *
  * Ownership: the sockets are this object's. On close the kernel is told to send nothing, so that nobody who gets the port id next hears our upcalls.
  * Threads: one.
  */
 import { readFileSync } from 'node:fs';
-import * as K from '../../../assembly/netlink/openvswitch.ts';
 import { NETLINK_GENERIC } from '../../netlink/constants.ts';
 import { NetlinkSocket } from '../../netlink/socket.ts';
-import { dpifError, ENODEV, EOPNOTSUPP, errnoOf } from '../errors.ts';
+import { ENODEV, errnoOf } from '../errors.ts';
 import type { VportMessage } from '../messages/vport.ts';
 import type { UpcallReceiver } from './receiver.ts';
 
@@ -28,8 +28,10 @@ const POSSIBLE_CPUS = '/sys/devices/system/cpu/possible';
 export interface UpcallTarget {
   vports(): Iterable<VportMessage>;
   setVportPids(portNo: number, portIds: readonly number[]): void;
-  /** Sets the list; returns the features that the datapath has then. */
-  setCpuPids(portIds: readonly number[]): number;
+  /** How upcalls are dispatched now: another program may have changed it. */
+  dispatch(): { isByCpu: boolean; cpuPids: readonly number[] };
+  /** Has them dispatched as was agreed, by CPU with this list of port ids. Throws EOPNOTSUPP when the datapath does not. */
+  setDispatch(cpuPids?: readonly number[]): void;
 }
 
 export interface UpcallSockets {
@@ -105,6 +107,7 @@ class VportSockets implements UpcallSockets {
   }
 
   refresh(): void {
+    if (this.#target.dispatch().isByCpu) this.#target.setDispatch();
     const gone = new Set(this.#sockets.keys());
     for (const { portNo, upcallPids } of [...this.#target.vports()]) {
       gone.delete(portNo);
@@ -168,12 +171,15 @@ class CpuSockets implements UpcallSockets {
   removePort(): void {}
 
   refresh(): void {
-    const features = this.#target.setCpuPids(this.#list((i) => this.#sockets[i].portId));
-    if ((features & K.OVS_DP_F_DISPATCH_UPCALL_PER_CPU) === 0) throw dpifError(EOPNOTSUPP, 'upcalls by CPU');
+    const wanted = this.#list((i) => this.#sockets[i].portId);
+    const { isByCpu, cpuPids } = this.#target.dispatch();
+    // the kernel shows no more of the list than it has CPUs
+    const isSame = isByCpu && cpuPids.length > 0 && cpuPids.every((portId, i) => portId === wanted[i]);
+    if (!isSame) this.#target.setDispatch(wanted);
   }
 
   close(): void {
-    ignoreGone(() => this.#target.setCpuPids(this.#list(() => 0)));
+    ignoreGone(() => this.#target.setDispatch(this.#list(() => 0)));
     this.#sockets.forEach((socket, i) => {
       this.#receivers[i].remove(socket);
       socket.close();
