@@ -53,12 +53,12 @@ export function isSame(kernel: Canonical, ours: Canonical): boolean {
 
 const isAsked = (step: Step) => step.do === 'send' || step.do === 'post' || step.do === 'frame';
 
-/** Compares scenario by scenario. Behind a difference that is known a scenario goes on, whatever it is. */
+/** Compares scenario by scenario. `goesOn` says whether what follows a difference can be compared where one thing follows from the other. */
 export function compare(
   scenarios: readonly Scenario[],
   kernel: Observed,
   ours: Observed,
-  isKnown: (difference: Difference) => boolean,
+  goesOn: (difference: Difference) => boolean,
 ): Account {
   const account: Account = { scenarios: scenarios.length, compared: 0, passedOver: 0, received: 0, differences: [] };
   for (const [index, scenario] of scenarios.entries()) {
@@ -76,7 +76,7 @@ export function compare(
       if (isSame(one, two)) continue;
       const difference = { scenario, index: at, step, kernel: one, ours: two };
       account.differences.push(difference);
-      isOver = scenario.isStateful === true && !isKnown(difference);
+      isOver = scenario.isStateful === true && !goesOn(difference);
     }
   }
   return account;

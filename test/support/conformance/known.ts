@@ -101,6 +101,11 @@ function isHighPort({ family, bytes }: Message): boolean {
   return family === 'vport' && number >= C.PORTS_MAX && number < KERNEL_PORTS_MAX;
 }
 
+function isPastPorts(difference: Difference): boolean {
+  const only = onlyKernel(difference);
+  return [...sentBy(difference.step), ...only].some(isHighPort) && only.every(isHighPort);
+}
+
 function isMeterInTheWay({ step, kernel }: Difference): boolean {
   return (
     hasErrno(kernel.messages, EBUSY) &&
@@ -114,6 +119,20 @@ function isRefusedConntrack({ step, ours }: Difference): boolean {
   const type = message.family === 'flow' ? FLOW_ATTR.ACTIONS : PACKET_ATTR.ACTIONS;
   const actions = payloadOf(message.bytes, type);
   return actions !== undefined && payloadOf(actions, ACTION.CT, 0) !== undefined;
+}
+
+/** The meter has several bands, or had them once. */
+function isOfRichMeter({ scenario, step, index }: Difference): boolean {
+  const idOf = ({ bytes }: Message) => numberOf(payloadOf(bytes, METER_ATTR.ID));
+  const isMeter = ({ family }: Message) => family === 'meter';
+  const before = scenario.steps
+    .slice(0, index + 1)
+    .flatMap(sentBy)
+    .filter(isMeter);
+  const rich = before.filter(({ bytes }) => countOf(payloadOf(bytes, METER_ATTR.BANDS)) > 1).map(idOf);
+  return sentBy(step)
+    .filter(isMeter)
+    .some((message) => rich.includes(idOf(message)));
 }
 
 /** A list of actions that kernel 6.1 does not know yet: drop, psample, the symmetric hash. */
@@ -167,43 +186,46 @@ function hasTuple({ family, bytes }: Message): boolean {
   return [KEY.CT_ORIG_TUPLE_IPV4, KEY.CT_ORIG_TUPLE_IPV6].some((type) => key && payloadOf(key, type, 0) !== undefined);
 }
 
-export const KNOWN: readonly (readonly [why: string, applies: (difference: Difference) => boolean])[] = [
-  ['ovs_ct_limit is absent without conntrack', ({ step }) => sentBy(step).some(({ family }) => family === 'ctLimit')],
-  ['conntrack actions are checked, then refused', isRefusedConntrack],
-  ['drop, psample and the symmetric hash are newer than kernel 6.1', isOfNewerFlow],
-  [
-    'port numbers end at 1023',
-    (difference) => {
-      const messages = [...sentBy(difference.step), ...onlyKernel(difference)];
-      return messages.some(isHighPort) && onlyKernel(difference).every(isHighPort);
-    },
-  ],
-  ["two meters may have ids that meet in the kernel's table", isMeterInTheWay],
-  [
-    'a meter has up to eight bands',
-    (difference) =>
-      isOnlyIn(difference, 'meter MAX_BANDS', 'meter BANDS') ||
-      sentBy(difference.step).some(
-        ({ family, command, bytes }) =>
-          family === 'meter' && command === METER.SET && countOf(payloadOf(bytes, METER_ATTR.BANDS)) > 1,
-      ),
-  ],
-  ['what a device counted in another datapath, or before, is not counted again', isDeviceAgain],
-  [
-    'an upcall of an action to a port id that nobody has is not counted as lost',
-    (difference) => isMoreIn(difference, 'datapath STATS', DP_ATTR.STATS, ...N_LOST),
-  ],
-  [
-    'masks of the same bits are one',
-    (difference) => isMoreIn(difference, 'datapath MEGAFLOW_STATS', DP_ATTR.MEGAFLOW_STATS, ...N_MASKS),
-  ],
-  [
-    'a connection tuple of the other IP version lies elsewhere',
-    (difference) => isOnlyIn(difference, 'flow KEY') && onlyKernel(difference).every(hasTuple),
-  ],
+export interface KnownDifference {
+  why: string;
+  applies(difference: Difference): boolean;
+  /** One of the two has now what the other has not. */
+  isLasting?: boolean;
+}
+
+export const KNOWN: readonly KnownDifference[] = [
+  {
+    why: 'ovs_ct_limit is absent without conntrack',
+    applies: ({ step }) => sentBy(step).some(({ family }) => family === 'ctLimit'),
+  },
+  { why: 'conntrack actions are checked, then refused', applies: isRefusedConntrack },
+  { why: 'drop, psample and the symmetric hash are newer than kernel 6.1', applies: isOfNewerFlow },
+  { why: 'port numbers end at 1023', applies: isPastPorts, isLasting: true },
+  {
+    why: "two meters may have ids that meet in the kernel's table",
+    applies: isMeterInTheWay,
+    isLasting: true,
+  },
+  {
+    why: 'a meter has up to eight bands',
+    applies: (difference) => isOnlyIn(difference, 'meter MAX_BANDS') || isOfRichMeter(difference),
+  },
+  { why: 'what a device counted in another datapath, or before, is not counted again', applies: isDeviceAgain },
+  {
+    why: 'an upcall of an action to a port id that nobody has is not counted as lost',
+    applies: (difference) => isMoreIn(difference, 'datapath STATS', DP_ATTR.STATS, ...N_LOST),
+  },
+  {
+    why: 'masks of the same bits are one',
+    applies: (difference) => isMoreIn(difference, 'datapath MEGAFLOW_STATS', DP_ATTR.MEGAFLOW_STATS, ...N_MASKS),
+  },
+  {
+    why: 'a connection tuple of the other IP version lies elsewhere',
+    applies: (difference) => isOnlyIn(difference, 'flow KEY') && onlyKernel(difference).every(hasTuple),
+  },
 ];
 
 /** Why a difference is meant; undefined when it is not. */
-export function reasonFor(difference: Difference): string | undefined {
-  return KNOWN.find(([, applies]) => applies(difference))?.[0];
+export function reasonFor(difference: Difference): KnownDifference | undefined {
+  return KNOWN.find(({ applies }) => applies(difference));
 }

@@ -65,8 +65,8 @@ class Chance {
     return new Uint8Array(this.random.pick([1, 4, 16, 16])).fill(this.random.below(4));
   }
 
-  /** `ids` that packets may recirculate with: none that a flow recirculates again, since where a kernel ends that is its own business. */
-  actions(ids: readonly number[]): Attr[] {
+  /** RECIRC may lead back to the same flow: where that ends is told by the frames that come out. */
+  actions(): Attr[] {
     const { random } = this;
     const all: (() => Attr)[] = [
       () => output(random.below(4)),
@@ -75,7 +75,7 @@ class Chance {
       () => nest(ACTION.CLONE, [output(random.below(3))]),
       () => attr(ACTION.METER, u32(1 + random.below(2))),
       () => attr(ACTION.PUSH_VLAN, [0x81, 0, 0x10, random.below(8)]),
-      () => (ids.length === 0 ? output(1) : attr(ACTION.RECIRC, u32(random.pick(ids)))),
+      () => attr(ACTION.RECIRC, u32(1 + random.below(2))),
     ];
     return Array.from({ length: random.below(3) }, () => random.pick(all)());
   }
@@ -97,9 +97,7 @@ class Chance {
     const { random } = this;
     const command = random.pick([FLOW.NEW, FLOW.NEW, FLOW.NEW, FLOW.SET, FLOW.DEL, FLOW.GET, FLOW.GET]);
     const puts = command === FLOW.NEW || (command === FLOW.SET && !random.oneIn(3));
-    // a mask looks at no recirculation id: such a flow would meet its own packets
-    const ids = this.mask === undefined ? [2] : [];
-    const attributes = flowAttributes({ ...this.fields(), ...(puts && { actions: this.actions(ids) }) });
+    const attributes = flowAttributes({ ...this.fields(), ...(puts && { actions: this.actions() }) });
     const flags = command === FLOW.NEW ? random.pick(FLOW_FLAGS) : random.oneIn(6) ? NLM_F.DUMP : 0;
     return { family: 'flow', command, attributes, flags };
   }
@@ -153,7 +151,7 @@ class Chance {
     const attributes = [
       attr(PACKET_ATTR.PACKET, etherFrame(random.pick(TYPES), 60 + random.below(40))),
       nest(PACKET_ATTR.KEY, random.oneIn(4) ? [] : [attr(KEY.IN_PORT, u32(1 + random.below(3)))]),
-      nest(PACKET_ATTR.ACTIONS, this.actions([1, 2])),
+      nest(PACKET_ATTR.ACTIONS, this.actions()),
     ];
     return { family: 'packet', command: PACKET.EXECUTE, attributes };
   }

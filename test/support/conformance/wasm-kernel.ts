@@ -340,10 +340,11 @@ function messagesOf(bytes: Uint8Array): Uint8Array[] {
   return found.filter(({ length }) => length >= NLMSG_HDRLEN);
 }
 
-/** The last attribute of this type as a name. */
+/** The last attribute of this type as a name. What pads a message is no part of it. */
 function nameIn(message: Uint8Array, type: number): string | undefined {
   let name: string | undefined;
-  for (const [found, from, to] of attributesOf(message, HEADERS_SIZE, message.length)) {
+  const end = Math.min(message.length, viewOf(message).getUint32(0, true));
+  for (const [found, from, to] of attributesOf(message, HEADERS_SIZE, end)) {
     if (found === type) name = Buffer.from(message.subarray(from, to)).toString('latin1').replace(/\0.*$/s, '');
   }
   return name;

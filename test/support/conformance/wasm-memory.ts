@@ -106,7 +106,7 @@ export class WasmMemory {
       throw new Error('the statistics of a port are asked for by messages');
     };
     const context = { memory: this.memory, portNo, name, workerSlots: 1, worker: 0, stats };
-    this.ports.set(name, new MemoryPort(context, { slots: 16, frameSize: FRAME_SIZE }));
+    this.ports.set(name, new MemoryPort(context, { slots: 64, frameSize: FRAME_SIZE }));
   }
 
   closePort(name: string): void {
