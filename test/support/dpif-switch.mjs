@@ -146,7 +146,13 @@ const checks = {
       dpif.execute({ packet: FRAME, key: match('in_port(2),skb_mark(7)').key, actions: list });
       const handlers = dpif.numberHandlersRequired() ?? 1;
       await Promise.any(Array.from({ length: handlers }, (_, i) => dpif.recvWait(i, AbortSignal.timeout(5000))));
-      const found = Array.from({ length: handlers }, (_, i) => dpif.recv(i)).find((one) => one !== undefined);
+      // the hosts say something of their own now and then: those are misses
+      const action = (handler) => {
+        let upcall = dpif.recv(handler);
+        while (upcall?.type === 'miss') upcall = dpif.recv(handler);
+        return upcall;
+      };
+      const found = Array.from({ length: handlers }, (_, i) => action(i)).find((one) => one !== undefined);
       assert.equal(found.type, 'action');
       assert.equal(found.portNo, 2);
       assert.deepEqual([...found.userdata], [10, 11, 12]);
@@ -154,7 +160,7 @@ const checks = {
       assert.equal(found.packet.length, FRAME.length + 4);
       assert.match(odp.formatKeyAttributes(found.key), /skb_mark\(0x7\).*vlan\(vid=5,pcp=1\)/);
       assert.deepEqual(found.ufid, odp.flowUfid(found.key));
-      assert.equal(dpif.recv(0), undefined);
+      assert.equal(action(0), undefined);
       dpif.recvSet(false);
       assert.equal(dpif.portGetPid(1), 0);
       assert.equal(failure(() => dpif.recv(0)).errno, 107);
