@@ -214,7 +214,7 @@ const checks = {
     await sleep(500);
     assert.ok(counts[1] <= 64);
     release();
-    assert.ok(await until(() => counts[2] === 3));
+    assert.ok(await until(() => counts[2] >= 3)); // and what the host says of its own
     assert.ok(await until(() => events.some(({ type, portNo }) => type === 'upcalls-lost' && portNo === 1)));
     assert.ok(!events.some(({ portNo }) => portNo === 2));
     return `${counts[1]} of 6000 reached the handler`;
