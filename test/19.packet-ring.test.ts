@@ -47,6 +47,7 @@ class Ring {
       geometry,
     );
     for (let at = ring; at < ring + size; at += geometry.frameSize) this.frames.push(at);
+    memory.wasm.closePort(PORT);
     memory.wasm.openPort(PORT, C.RX_QUEUES, blocks.receiveTable([this.queue]), C.TX_NULL, 0, 0, 0);
   }
 
@@ -81,6 +82,7 @@ async function ringOf(build: (typeof BUILDS)[number], frames = 64, frameSize = 1
   const datapath = await openDatapath({ build });
   open.push(datapath);
   await datapath.onUpcall(() => ({ actions: String(datapath.ports.get('out')!.portNo) }));
+  await datapath.ports.addType('ring', 'null', {}, { portNo: PORT });
   return new Ring(datapath, frames, frameSize);
 }
 

@@ -45,8 +45,9 @@ export class MasterRing {
     }
   }
 
-  /** Opens the port that receives from this ring and sends nowhere, polled by worker slot `worker`. */
+  /** Takes the place of the driver of port `portNo`, a null port: it receives from this ring, polled by worker slot `worker`, and sends nowhere. */
   open(portNo: number, worker: number): void {
+    this.#memory.wasm.closePort(portNo);
     const status = this.#memory.wasm.openPort(portNo, C.RX_REPLAY, this.#address, C.TX_NULL, 0, worker, 0);
     if (status !== 0) throw new RangeError(`port ${portNo} cannot be opened: errno ${-status}`);
   }
