@@ -13,7 +13,8 @@ import { isDatapath, withOptionalDatapath } from './datapaths.ts';
 import { FlowBatch, PortNames } from './flow-batch.ts';
 import { type FlowRequest, processFlows } from './flow-files.ts';
 import { FilterError, parseFilter, passesFilter } from './flow-filter.ts';
-import { type FlowTextOptions, flowObject, flowText } from './flow-text.ts';
+import { FlowLines } from './flow-lines.ts';
+import { flowObject } from './flow-text.ts';
 
 const { EINVAL } = constants.errno;
 
@@ -99,22 +100,21 @@ function typesTest(context: DpctlContext, text: string | undefined): FlowTest | 
 
 /** Flows of several poll threads are told apart by a line before those of each, unless `pmd` says whose are wanted. */
 async function dump(context: DpctlContext, dpif: Dpif, passes: FlowTest, pmd: number | undefined): Promise<void> {
-  const formatted = flowFormatter(context, dpif);
+  const lines = flowPrinter(context, dpif);
   const dumped = dpif.flowDump();
   try {
     const thread = dumped.thread();
     let shown: number | undefined;
     for (let flows = thread.next(DUMP_COUNT); flows.length > 0; flows = thread.next(DUMP_COUNT)) {
-      let text = '';
       for (const flow of flows) {
         if (pmd !== undefined && flow.pmdId !== pmd) continue;
         if (pmd === undefined && flow.pmdId !== shown) {
           shown = flow.pmdId;
-          if (!context.options.json) text += pmdTitle(shown);
+          if (!context.options.json) lines.addText(pmdTitle(shown));
         }
-        if (passes(flow)) text += formatted(flow);
+        if (passes(flow)) lines.add(flow);
       }
-      context.write(text);
+      context.write(lines.take());
       await context.turn();
     }
   } finally {
@@ -127,17 +127,42 @@ function pmdTitle(pmd: number | undefined): string {
   return pmd === MAIN_THREAD ? 'flow-dump from the main thread:\n' : `flow-dump from pmd on cpu core: ${pmd}\n`;
 }
 
-/** What makes a line of a flow, or a JSON object, with a new line at its end. */
-function flowFormatter(context: DpctlContext, dpif: Dpif): (flow: DpifFlow) => string {
+type FlowPrinter = Pick<FlowLines, 'add' | 'addText' | 'take'>;
+
+/** Makes lines, or JSON objects, of flows. */
+function flowPrinter(context: DpctlContext, dpif: Dpif): FlowPrinter {
   const { json, names, verbosity } = context.options;
-  const nowMs = monotonicMs();
-  if (json) return (flow) => `${jsonText(flowObject(flow, nowMs))}\n`;
-  const options: FlowTextOptions = {
+  const nowMs = Math.floor(monotonicMs());
+  if (json) return new FlowObjects(nowMs);
+  return new FlowLines({
     verbose: verbosity > 0,
     names: names ? new Map([...dpif.ports()].map(({ portNo, name }) => [portNo, name])) : undefined,
     nowMs,
-  };
-  return (flow) => `${flowText(flow, options)}\n`;
+  });
+}
+
+/** One JSON object a line. */
+class FlowObjects implements FlowPrinter {
+  readonly #nowMs: number;
+  #text = '';
+
+  constructor(nowMs: number) {
+    this.#nowMs = nowMs;
+  }
+
+  add(flow: DpifFlow): void {
+    this.#text += `${jsonText(flowObject(flow, this.#nowMs))}\n`;
+  }
+
+  addText(text: string): void {
+    this.#text += text;
+  }
+
+  take(): string {
+    const text = this.#text;
+    this.#text = '';
+    return text;
+  }
 }
 
 export async function addFlow(context: DpctlContext, args: readonly string[]): Promise<void> {
@@ -177,7 +202,11 @@ export async function getFlow(context: DpctlContext, args: readonly string[]): P
     const op: FlowGet = { type: 'flow_get', ufid };
     dpif.operate([op]);
     if (op.flow === undefined) context.fail('getting flow', op.error);
-    else context.write(flowFormatter(context, dpif)(op.flow));
+    else {
+      const lines = flowPrinter(context, dpif);
+      lines.add(op.flow);
+      context.write(lines.take());
+    }
   });
 }
 

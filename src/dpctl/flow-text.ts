@@ -1,24 +1,11 @@
 /*
- * A flow as a line of `ovs-dpctl dump-flows`, and its statistics.
- *
- * Before it: a dump, or one flow that was asked for. After it: whoever prints lines. Pure; the caller reads the clock, once a dump.
+ * Statistics of a flow as ovs-dpctl prints them, and flows as objects for programs. Lines of flows are in flow-lines.ts. Pure; the caller reads the clock.
  */
 import type { DpifFlow, FlowStats } from '../dpif/types.ts';
 import { decodeActions } from '../odp/actions.ts';
-import { formatActions } from '../odp/actions-text.ts';
-import { formatKeyAttributes } from '../odp/attributes-text.ts';
 import { decodeMatch } from '../odp/match.ts';
 import { decodeMatchAttributes } from '../odp/match-decode.ts';
 import { formatUfid } from '../odp/ufid.ts';
-
-export interface FlowTextOptions {
-  /** Print UFIDs, wildcarded fields and where the flow is, as -m does. */
-  readonly verbose: boolean;
-  /** Names of ports by number, instead of their numbers. */
-  readonly names: ReadonlyMap<number, string> | undefined;
-  /** CLOCK_MONOTONIC, milliseconds. */
-  readonly nowMs: number;
-}
 
 const EMPTY = new Uint8Array(0);
 
@@ -38,33 +25,21 @@ const TCP_FLAGS: readonly (readonly [bit: number, text: string])[] = [
   [0x800, '[800]'],
 ];
 
-/** Without a new line at its end. */
-export function flowText(flow: DpifFlow, options: FlowTextOptions): string {
-  const { verbose, names, nowMs } = options;
-  const { key = EMPTY, mask, actions = EMPTY, ufid, stats, attrs, extraInfo } = flow;
-  const keyOptions = names === undefined ? { verbose } : { verbose, portName: (port: number) => names.get(port) };
-  const head = `${formatKeyAttributes(key, mask, keyOptions)}, ${statsText(stats, nowMs)}`;
-  const list = formatActions(actions, names === undefined ? {} : { names });
-  if (!verbose) return `${head}, actions:${list}`;
-  const identity = ufid === undefined ? '' : `${formatUfid(ufid)}, `;
-  const extra = extraInfo === undefined ? '' : `, dp-extra-info:${extraInfo}`;
-  return `${identity}${head}${placeText(attrs)}, actions:${list}${extra}`;
-}
-
-function placeText({ offloaded, dpLayer }: DpifFlow['attrs']): string {
-  const layer = dpLayer === undefined ? '' : `, dp:${dpLayer}`;
-  return offloaded ? `, offloaded:${dpLayer === 'ovs' ? 'partial' : 'yes'}${layer}` : layer;
-}
-
 /** `packets:N, bytes:N, used:N.NNNs` or `used:never`, and the TCP flags if there were any. */
 export function statsText({ packets, bytes, usedMs, tcpFlags }: FlowStats, nowMs: number): string {
   // a worker may have used it since the time was read
   const idleMs = Math.max(0, nowMs - Number(usedMs));
   const used = usedMs === 0n ? 'never' : `${(idleMs / 1000).toFixed(3)}s`;
-  return `packets:${packets}, bytes:${bytes}, used:${used}${tcpFlags === 0 ? '' : `, flags:${flagsText(tcpFlags)}`}`;
+  return `packets:${countText(packets)}, bytes:${countText(bytes)}, used:${used}${tcpFlags === 0 ? '' : `, flags:${flagsText(tcpFlags)}`}`;
 }
 
-function flagsText(flags: number): string {
+/** A number becomes text at less cost than a bigint. */
+function countText(count: bigint): string {
+  const number = Number(count);
+  return Number.isSafeInteger(number) ? String(number) : String(count);
+}
+
+export function flagsText(flags: number): string {
   let text = '';
   for (const [bit, letter] of TCP_FLAGS) if (flags & bit) text += letter;
   return text;

@@ -72,7 +72,7 @@ export function formatKeyAttributes(key: Uint8Array, mask?: Uint8Array, options:
   return `${text}${text === '' ? '' : ','}eth_type(0/${hex(readBe16(type.bytes, type.start), 4)})`;
 }
 
-function firstOf(attributes: readonly Attribute[], number: number): Attribute | undefined {
+export function firstOf(attributes: readonly Attribute[], number: number): Attribute | undefined {
   for (const attribute of attributes) if (attribute.number === number) return attribute;
   return undefined;
 }
@@ -82,7 +82,7 @@ function isNested(number: number): boolean {
 }
 
 /** What is not matched is not shown; nested attributes are, and unknown ones whose mask is given. */
-function isHidden(number: number, mask: Attribute | undefined): boolean {
+export function isHidden(number: number, mask: Attribute | undefined): boolean {
   if (isNested(number)) return false;
   if (mask === undefined) return true;
   const known = ATTRIBUTES_BY_NUMBER.has(number) || number === KEY_ATTR.VLAN || number === KEY_ATTR.MPLS;

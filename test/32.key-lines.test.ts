@@ -1,0 +1,103 @@
+/*
+ * Keys of many flows as text (KeyLines) beside the formatter of one key, which is held against ovs-dpctl: the same text for every key, alike or not.
+ */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { encodeMatch, formatKeyAttributes, parseKeyAttributes } from '../src/odp/index.ts';
+import { encodeMatchAttributes } from '../src/odp/key-attributes.ts';
+import { KeyLines } from '../src/odp/key-lines.ts';
+import { TextBytes } from '../src/odp/text-bytes.ts';
+import { seed } from './support/odp.ts';
+import { comparable, outcome, tunnelledMatch } from './support/odp-tunnel.ts';
+
+console.log(`32.key-lines: SEED=${seed}`);
+const RUNS = Number(process.env.CASES ?? 200);
+
+const portName = (port: number): string | undefined => (port % 3 === 0 ? undefined : `p${port}`);
+/** What `lines` puts for one key. */
+function textOf(lines: KeyLines, key: Uint8Array, mask?: Uint8Array): string {
+  const out = new TextBytes();
+  lines.put(out, key, mask);
+  return out.take();
+}
+
+const OPTIONS = [{}, { verbose: true }, { portName }, { verbose: true, portName }];
+
+describe('keys of many flows', () => {
+  it('are printed as one by one, whatever their bytes are, under masks that many share', () => {
+    const lists = tunnelledMatch.map((typed) => encodeMatchAttributes(encodeMatch(comparable(typed))));
+    const change = fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 }));
+    const flows = fc.tuple(lists, fc.array(fc.array(change, { maxLength: 4 }), { maxLength: 6 }));
+    const many = OPTIONS.map((options) => ({ options, lines: new KeyLines(options) }));
+    fc.assert(
+      fc.property(flows, fc.array(change, { maxLength: 2 }), ([{ key, mask }, others], maskChanges) => {
+        const bent = mask.slice();
+        for (const [at, byte] of maskChanges) if (payloadAt(key, at % key.length)) bent[at % bent.length] = byte;
+        for (const bits of [mask, payloadsOnly(mask, bent)]) {
+          for (const changes of [[], ...others]) {
+            const other = key.slice();
+            for (const [at, byte] of changes) if (payloadAt(key, at % key.length)) other[at % key.length] = byte;
+            for (const { options, lines } of many)
+              expect(outcome(() => textOf(lines, other, bits))).toEqual(
+                outcome(() => formatKeyAttributes(other, bits, options)),
+              );
+          }
+        }
+      }),
+      { seed, numRuns: RUNS },
+    );
+  });
+
+  it.each([
+    'in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)',
+    'in_port(2/0xff),eth(src=02:00:00:00:00:01,dst=01:00:00:00:00:00/01:00:00:00:00:00),eth_type(0x86dd),ipv6(label=0x5/0xff,frag=first)',
+    'recirc_id(0),ct_state(+trk-new),in_port(3),eth(),eth_type(0x0800),ipv4(proto=6,frag=no),tcp(src=0/0),tcp_flags(syn)',
+    'in_port(1),packet_type(ns=1,id=0x800),eth_type(0x0800),ipv4(ttl=3,frag=later)',
+    '<empty>',
+  ])('%s', (text) => {
+    const { key, mask } = parseKeyAttributes(text);
+    for (const options of OPTIONS) {
+      const lines = new KeyLines(options);
+      for (let i = 0; i < 3; i++) expect(textOf(lines, key, mask)).toBe(formatKeyAttributes(key, mask, options));
+      expect(textOf(lines, key)).toBe(formatKeyAttributes(key, undefined, options));
+      const noType = removeType(key);
+      expect(textOf(lines, noType, mask)).toBe(formatKeyAttributes(noType, mask, options));
+    }
+  });
+
+  it('of more kinds than it has forms for are printed all the same', () => {
+    const lines = new KeyLines();
+    for (let round = 0; round < 3; round++) {
+      for (let bits = 1; bits < 200; bits++) {
+        const { key, mask } = parseKeyAttributes(`in_port(1),skb_mark(${bits}/${bits}),eth(),eth_type(0x0806)`);
+        expect(textOf(lines, key, mask)).toBe(formatKeyAttributes(key, mask));
+      }
+    }
+  });
+});
+
+/** Whether the byte at `position` of a list is in the payload of an attribute. */
+function payloadAt(list: Uint8Array, position: number): boolean {
+  for (let at = 0; at < list.length; ) {
+    const size = list[at] | (list[at + 1] << 8);
+    if (position >= at + 4 && position < at + size) return true;
+    at += (size + 3) & ~3;
+  }
+  return false;
+}
+
+/** `bent` where `list` has payload, else `list`. */
+function payloadsOnly(list: Uint8Array, bent: Uint8Array): Uint8Array {
+  return list.map((byte, at) => (payloadAt(list, at) ? bent[at] : byte));
+}
+
+/** The list without its Ethernet type, so that only the mask has it. */
+function removeType(list: Uint8Array): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at < list.length; ) {
+    const size = ((list[at] | (list[at + 1] << 8)) + 3) & ~3;
+    if (list[at + 2] !== 6) parts.push(list.subarray(at, at + size));
+    at += size;
+  }
+  return new Uint8Array(Buffer.concat(parts));
+}
