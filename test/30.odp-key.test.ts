@@ -8,11 +8,14 @@ import { KEY_FLAG_ND_EXT, KEY_FLAGS, KEY_IPV4_DST, KEY_SIZE, KEY_TP_SRC, KEY_VLA
 import {
   decodeKey,
   decodeMatch,
+  decodeMatchAttributes,
   encodeKey,
   encodeMatch,
+  encodeMatchAttributes,
   type FlowKey,
   formatIpv6,
   formatKey,
+  formatKeyAttributes,
   formatMac,
   formatMatch,
   maskedKey,
@@ -21,6 +24,7 @@ import {
   parseIpv4,
   parseIpv6,
   parseKey,
+  parseKeyAttributes,
   parseMac,
   parseMatch,
   prefixMask,
@@ -250,6 +254,34 @@ describe('matches', () => {
     ]) {
       const { key, mask } = parseMatch(text);
       expect(formatMatch(key, mask)).toBe(text);
+    }
+  });
+
+  test('a part of the fragment type, typed, as text and as attributes', () => {
+    const parts = [
+      ['first/0x1', 'first/0x1'],
+      ['no/0x3', 'no/0x3'],
+      ['later/1', 'no/0x1'],
+      ['first/0', undefined],
+    ] as const;
+    for (const [given, kept] of parts) {
+      const match = parseMatch(`eth(),eth_type(0x0800),ipv4(proto=17,frag=${given}),udp(src=5)`);
+      expect(decodeMatch(match.key, match.mask).ipv4?.frag).toBe(kept);
+      const typed = encodeMatch({ vlan: 'none', ethType: 0x800, ipv4: { proto: 17, frag: given }, udp: { src: 5 } });
+      expect(typed).toEqual(match);
+      expect(parseMatch(formatMatch(match.key, match.mask))).toEqual(match);
+      const lists = encodeMatchAttributes(match);
+      const { key, mask } = decodeMatchAttributes(lists.key, lists.mask);
+      expect({ key, mask }).toEqual(match);
+      const text = formatKeyAttributes(lists.key, lists.mask);
+      if (kept !== undefined) expect(text).toContain(`frag=${kept}`);
+      const read = parseKeyAttributes(text);
+      expect(formatKeyAttributes(read.key, read.mask)).toBe(text);
+    }
+    expect(() => parseMatch('eth_type(0x0800),ipv4(proto=17,frag=later/2),udp(src=5)')).toThrow(/not frag=later/);
+    for (const frag of ['first/256', 'first/', 'first/x', 'some/1', 'first/0x100']) {
+      expect(() => encodeMatch({ ethType: 0x800, ipv4: { frag: frag as 'first' } })).toThrow(OdpFieldError);
+      expect(() => parseMatch(`eth_type(0x0800),ipv4(frag=${frag})`)).toThrow(OdpSyntaxError);
     }
   });
 

@@ -5,7 +5,15 @@
 import { describe, expect, it } from 'vitest';
 import { Dpif } from '../src/dpif/index.ts';
 import { DPIF_FP_CREATE, DPIF_FP_MODIFY } from '../src/dpif/types.ts';
-import { encodeActions, encodeMatchAttributes, parseActions, parseMatch, udpFrame } from '../src/index.ts';
+import {
+  decodeMatchAttributes,
+  encodeActions,
+  encodeMatchAttributes,
+  formatMatch,
+  parseActions,
+  parseMatch,
+  udpFrame,
+} from '../src/index.ts';
 import type { MemoryPort } from '../src/ports/memory.ts';
 import { openDatapath, until } from './support/datapath.ts';
 
@@ -83,6 +91,31 @@ describe('netdev', () => {
     expect([...dpif.flowDump()]).toEqual([]);
     expect(dpif.portStats(2)).toMatchObject({ txPackets: 3n });
     expect(datapath.check()).toBe(0);
+  });
+
+  it('takes flows of packets without an Ethernet header, in the form of userspace', async () => {
+    await using datapath = await openDatapath({ name: 'bare', dpIfindex: 85 });
+    const [left, right] = [datapath.ports.add('left'), datapath.ports.add('right')] as MemoryPort[];
+    using dpif = Dpif.open('netdev@bare');
+    const bare = matchAttributes('recirc_id(1),in_port(1),packet_type(ns=1,id=0x800),eth_type(0x0800),ipv4(frag=no)');
+    const any = matchAttributes('in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)');
+    dpif.flowPut({ flags: DPIF_FP_CREATE, ...any, actions: actions('pop_eth,recirc(1)') });
+    dpif.flowPut({
+      flags: DPIF_FP_CREATE,
+      ...bare,
+      actions: actions('push_eth(src=02:00:00:00:00:01,dst=02:00:00:00:00:02),2'),
+    });
+    datapath.process(left!, [frame]);
+    expect(right!.receive()).toHaveLength(1);
+    expect(dpif.flowGet({ key: bare.key }).flow?.stats.packets).toBe(1n);
+    const keys = [...dpif.flowDump()].map(({ key, mask }) => decodeMatchAttributes(key!, mask));
+    expect(keys.map(({ key, mask }) => formatMatch(key, mask)).sort()[1]).toContain('packet_type(ns=1,id=0x800)');
+    dpif.execute({
+      packet: frame.subarray(14),
+      key: bare.key,
+      actions: actions('push_eth(src=02:00:00:00:00:01,dst=02:00:00:00:00:02),2'),
+    });
+    expect(right!.receive()).toHaveLength(1);
   });
 
   it('calls back for upcalls while that is enabled', async () => {

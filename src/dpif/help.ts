@@ -19,6 +19,7 @@ import { loadModule } from '../wasm/load.ts';
 import { DatapathMemory } from '../wasm/memory.ts';
 import { dpifError, EINVAL, ENOBUFS } from './errors.ts';
 import { CONTINUE, planSegments, type Segment } from './help-plan.ts';
+import { putKeyList } from './messages/key.ts';
 import { putRequest } from './messages/request.ts';
 import type { Execute } from './types.ts';
 
@@ -178,7 +179,8 @@ class Executor {
 function missMessage(op: Execute): Uint8Array {
   const buffer = new MessageBuffer(op.packet.length + op.key.length + 64);
   putRequest(buffer, FAMILY, K.OVS_PACKET_CMD_MISS, 0, DP_IFINDEX, (attributes) => {
-    attributes.binary(K.OVS_PACKET_ATTR_KEY, op.key).binary(K.OVS_PACKET_ATTR_PACKET, op.packet);
+    putKeyList(attributes, K.OVS_PACKET_ATTR_KEY, op.key);
+    attributes.binary(K.OVS_PACKET_ATTR_PACKET, op.packet);
   });
   return buffer.bytes;
 }

@@ -154,13 +154,11 @@ function formatRaw({ number, payload }: Attribute, mask: Attribute | undefined):
   return `key${number}(${formatBytes(payload)}${mask === undefined ? '' : `/${formatBytes(mask.payload)}`})`;
 }
 
-/** False for bits that the fields of an attribute do not have, and for a fragment type that is none or partly matched. */
+/** False for bits that the fields of an attribute do not have, and for a fragment type that is none. */
 function hasSpelling(entry: KeyAttribute, key: Attribute, mask: Attribute | undefined): boolean {
   if (entry === ATTRIBUTES.ipv4 || entry === ATTRIBUTES.ipv6) {
     // the last byte of the structure
-    const last = entry.wireSize - 1;
-    const bits = mask === undefined ? 0xff : mask.bytes[mask.start + last];
-    if (key.bytes[key.start + last] > FRAG_LATER || (bits !== 0 && bits !== 0xff)) return false;
+    if (key.bytes[key.start + entry.wireSize - 1] > FRAG_LATER) return false;
   }
   if (!entry.isNarrow) return true;
   for (const slot of entry.wire ?? []) {

@@ -87,8 +87,8 @@ export function encodeKeyAttributes(key: Uint8Array): Uint8Array {
 
 /**
  * Canonical attributes of a match, for a flow message. An input port or Ethernet type that is not matched at all is left out of both
- * lists, which is how the kernel is told so. Throws OdpFieldError for a match that leaves tags or their TPID open: attributes cannot
- * say that.
+ * lists, which is how the kernel is told so. Throws OdpFieldError for a match of a part of one of these, and for one that leaves tags or
+ * their TPID open: attributes cannot say that.
  */
 export function encodeMatchAttributes(match: FlatMatch): FlatMatch {
   checkKeySize(match.key, 'key');
@@ -98,7 +98,10 @@ export function encodeMatchAttributes(match: FlatMatch): FlatMatch {
   if (typeMask !== 0 && typeMask !== 0xffff)
     throw new OdpFieldError('ethType', 'attributes match the whole type or none of it');
   if (typeMask === 0) key.set([0, ETH_TYPE_LLC], KEY_ETH_TYPE);
-  if (readU32(match.mask, KEY_IN_PORT) === 0) key.fill(0xff, KEY_IN_PORT, KEY_IN_PORT + 4);
+  const portMask = readU32(match.mask, KEY_IN_PORT);
+  if (portMask !== 0 && portMask !== 0xffffffff)
+    throw new OdpFieldError('inPort', 'attributes match the whole port or none of it');
+  if (portMask === 0) key.fill(0xff, KEY_IN_PORT, KEY_IN_PORT + 4);
   else if (readU32(key, KEY_IN_PORT) > IN_PORT_NONE)
     throw new OdpFieldError('inPort', 'a port is below 65535; 65535 is none');
   for (const index of TAGS.keys()) checkTag(key, match.mask, index);

@@ -245,31 +245,44 @@ export function addressKind(shape: AddressShape): ValueKind {
 
 const FRAGMENTS = ['no', 'first', 'later'];
 
-/** The fragment type: `no`, `first` or `later` (0, 1, 2 of enum ovs_frag_type); it is matched whole or not at all. */
+/** Name of a fragment type; keys have no other than these three. */
+function fragmentName(type: number): string {
+  return FRAGMENTS[type] ?? '<error>';
+}
+
+/** A fragment type, with or without a mask. */
+const MASKED_FRAGMENT = /^(no|first|later)(?:\/(0x[0-9a-f]{1,2}|[0-9]{1,3}))?$/;
+
+/**
+ * The fragment type: `no`, `first` or `later` (0, 1, 2 of enum ovs_frag_type), in a match mostly whole or not at all. Under a part of a
+ * mask it is `first/0x1`, typed and as text; Open vSwitch can only say of it that it is an error.
+ */
 export const fragmentKind: ValueKind = {
   size: 1,
   full: Uint8Array.of(0xff),
   isExact: (mask, at = 0) => mask[at] === 0xff,
-  format: (value, at = 0) => FRAGMENTS[value[at]] ?? '<error>',
-  formatMasked: (value, mask, at = 0) => (mask[at] === 0 ? `${FRAGMENTS[value[at]] ?? '<error>'}/0` : '<error>'),
+  format: (value, at = 0) => fragmentName(value[at]),
+  formatMasked: (value, mask, at = 0) => `${fragmentName(value[at])}/${hex(mask[at])}`,
   scan: (scanner, value, mask, at) => {
     const index = FRAGMENTS.findIndex((name) => scanner.take(name));
     if (index < 0) throw scanner.error('no, first or later');
     value[at] = index;
-    mask[at] = scanner.take('/0') ? 0 : 0xff;
+    mask[at] = scanner.take('/') ? scanner.number(0xff) : 0xff;
   },
   toTyped: (value, at = 0) => {
     if (value[at] >= FRAGMENTS.length) throw new OdpFieldError('frag', `${value[at]} is no fragment type`);
     return FRAGMENTS[value[at]];
   },
   toTypedMatch: (value, mask, at = 0) => {
-    if (mask[at] !== 0xff) throw new OdpFieldError('frag', `mask 0x${mask[at].toString(16)} is not all-ones`);
-    return fragmentKind.toTyped(value, at);
+    const name = fragmentKind.toTyped(value, at);
+    return mask[at] === 0xff ? name : `${name}/${hex(mask[at])}`;
   },
   fromTyped: (input, field, value, mask, at) => {
-    const index = FRAGMENTS.indexOf(String(input));
-    if (index < 0) throw new OdpFieldError(field, `${JSON.stringify(input)} is not no, first or later`);
-    value[at] = index;
-    mask[at] = 0xff;
+    const parts = MASKED_FRAGMENT.exec(String(input));
+    const bits = Number(parts?.[2] ?? 0xff);
+    if (parts === null || bits > 0xff)
+      throw new OdpFieldError(field, `${JSON.stringify(input)} is not no, first or later, or one of them with a mask`);
+    value[at] = FRAGMENTS.indexOf(parts[1]);
+    mask[at] = bits;
   },
 };

@@ -173,7 +173,7 @@ export function layersOf(key: Uint8Array, mask?: Uint8Array, whole = false): Lay
 
 function transportOf(key: Uint8Array, mask: Uint8Array | undefined, ipv6: boolean): Layers {
   if (mask !== undefined && mask[KEY_IP_PROTO] !== 0xff) return NONE;
-  if (key[KEY_IP_FRAG] === FRAG_LATER && (mask === undefined || mask[KEY_IP_FRAG] === 0xff)) return NONE;
+  if (key[KEY_IP_FRAG] === FRAG_LATER && (mask === undefined || (mask[KEY_IP_FRAG] & FRAG_LATER) !== 0)) return NONE;
   switch (key[KEY_IP_PROTO]) {
     case IPPROTO_TCP:
       return TCP;

@@ -8,10 +8,12 @@
 import {
   KEY_ETH_TYPE,
   KEY_FLAGS,
+  KEY_IN_PORT,
   KEY_MPLS_COUNT,
   KEY_MPLS_LSE0,
   KEY_NSH_CONTEXT,
   KEY_NSH_MDTYPE,
+  KEY_PACKET_TYPE,
   KEY_TUN_FLAGS,
   KEY_TUN_ID,
   KEY_TUN_PROTO,
@@ -20,7 +22,7 @@ import {
 import { ATTRIBUTE_HEADER_SIZE, type Attribute, walkAttributes } from './attributes.ts';
 import { OdpAttributeError } from './errors.ts';
 import { ATTRIBUTES, NSH_MD1_SIZE } from './fields.ts';
-import { groupHasBits } from './groups.ts';
+import { groupHasBits, isZeroAt } from './groups.ts';
 import { KEY_ATTR, NSH_MD1, networkOf } from './key-attributes.ts';
 import {
   decodeLevel,
@@ -63,6 +65,7 @@ export function decodeMatchAttributes(key: Uint8Array, mask?: Uint8Array): KeyRe
   }
   readTagMask(reader, level, match, 0);
   if (mask === undefined) fillExact(match);
+  matchWhole(keyLevel, match);
   flat[KEY_MPLS_COUNT] = 0;
   flat[KEY_FLAGS] = 0;
   report.extra.push(...reader.report.extra);
@@ -71,6 +74,14 @@ export function decodeMatchAttributes(key: Uint8Array, mask?: Uint8Array): KeyRe
   clearUnmatchedOf(match);
   const { fitness, missing, extra, unknown } = report;
   return { fitness, missing, extra, unknown, key: flat, mask: match.mask };
+}
+
+/** What the kernel matches whole however the mask looks: the input port, if at all, and that there is no Ethernet header. */
+function matchWhole(keyLevel: Level, { key, mask }: FlatMatch): void {
+  if (!isZeroAt(mask, KEY_IN_PORT, 4)) mask.fill(0xff, KEY_IN_PORT, KEY_IN_PORT + 4);
+  if (isZeroAt(key, KEY_PACKET_TYPE, 4) || keyLevel.find(ATTRIBUTES.packetType.number) !== undefined) return;
+  mask.fill(0xff, KEY_PACKET_TYPE, KEY_PACKET_TYPE + 2);
+  writeBe16(mask, KEY_PACKET_TYPE + 2, readBe16(mask, KEY_ETH_TYPE));
 }
 
 /** Labels of which nothing is matched are an empty attribute in the kernel's answer, in key and mask. */

@@ -175,7 +175,7 @@ export function matchedLabels(key: Uint8Array, mask: Uint8Array): { value: numbe
 
 /**
  * Typed form of a match. Mask bits of headers that the key does not lead to (a transport port without a matched protocol)
- * have no typed form and are left out. Throws OdpFieldError on a wrong size or a partial fragment mask.
+ * have no typed form and are left out. Throws OdpFieldError on a wrong size or a fragment type above 2.
  */
 export function decodeMatch(key: Uint8Array, mask: Uint8Array): FlowMatch {
   checkKeySize(key, 'key');

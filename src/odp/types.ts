@@ -226,7 +226,10 @@ export interface FlowKey extends Pick<FlowFields, Required>, Partial<Omit<FlowFi
 /** A number, whole or under a mask. */
 export type NumberMatch = number | { value: number; mask: number };
 
-/** A field under a mask: numbers as NumberMatch, addresses as `address`, `address/mask` or (IP) `address/prefix`. */
+/**
+ * A field under a mask: numbers as NumberMatch, addresses as `address`, `address/mask` or (IP) `address/prefix`, the fragment type also
+ * as `first/0x1`.
+ */
 export type Masked<T> = T extends boolean
   ? T
   : T extends number
@@ -234,7 +237,7 @@ export type Masked<T> = T extends boolean
     : T extends bigint
       ? T | { value: T; mask: T }
       : T extends string
-        ? T
+        ? T | `${T}/${string}`
         : { [K in keyof T]?: Masked<T[K]> };
 
 /** One tag: what is absent is not matched; `cfi` (presence of a tag) is true unless given. */

@@ -178,31 +178,38 @@ function treeOf(bytes: Uint8Array): Attr[] | undefined {
 const RAW = /action[0-9]/;
 
 /** True when `text` is a list. Throws where a law is broken. */
-export function judgeText(text: string): boolean {
+export function judgeText(text: string, laws: readonly Law[] = LAWS): boolean {
   const actions = unless(OdpSyntaxError, () => parseActions(text));
   const like = unless(OdpSyntaxError, () => parseActions(text, { likeDpctl: true }));
   if (actions === undefined || like === undefined) return false;
-  if (!RAW.test(text)) judgeActions(actions);
-  else unless(OdpFieldError, () => judgeAttributes(encodeActions(actions)));
+  if (!RAW.test(text)) judgeActions(actions, laws);
+  else unless(OdpFieldError, () => judgeAttributes(encodeActions(actions), laws));
   return true;
 }
 
+/** Which laws of a list are asked: each costs a few times what reading the list does. */
+export type Law = 'attributes' | 'exact text' | 'text';
+const LAWS: readonly Law[] = ['attributes', 'exact text', 'text'];
+
 /** True when `bytes` are a list. Throws where a law is broken. */
-export function judgeAttributes(bytes: Uint8Array): boolean {
+export function judgeAttributes(bytes: Uint8Array, laws: readonly Law[] = LAWS): boolean {
   const actions = unless(OdpAttributeError, () => decodeActions(bytes));
   if (actions === undefined) return false;
-  judgeActions(actions);
+  judgeActions(actions, laws);
   return true;
 }
 
 /** Attributes and exact text bring a list back; the text of ovs-dpctl is read as what is printed again as the same. */
-function judgeActions(actions: readonly Action[]): void {
+function judgeActions(actions: readonly Action[], laws: readonly Law[]): void {
   const encoded = unless(OdpFieldError, () => encodeActions(actions));
   if (encoded === undefined) return;
   const decoded = decodeActions(encoded);
-  same(encodeActions(decoded), encoded, 'encode(decode(encode(x))) is encode(x)');
-  const exact = formatActions(decoded, { exact: true });
-  same(encodeActions(parseActions(exact)), encoded, `the exact text brings it back: ${exact}`);
+  if (laws.includes('attributes')) same(encodeActions(decoded), encoded, 'encode(decode(encode(x))) is encode(x)');
+  if (laws.includes('exact text')) {
+    const exact = formatActions(decoded, { exact: true });
+    same(encodeActions(parseActions(exact)), encoded, `the exact text brings it back: ${exact}`);
+  }
+  if (!laws.includes('text')) return;
   const text = formatActions(decoded);
   const again = formatActions(parseActions(text));
   const third = formatActions(parseActions(again));

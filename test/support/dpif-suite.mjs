@@ -109,6 +109,21 @@ const checks = {
     assert.equal(Number(dpif.stats().flows), 4);
   },
 
+  'flows of packets without an Ethernet header, put from both sides': () => {
+    const dpif = create('dp1', 'p1', 'p2');
+    const types = ['0x0800),ipv4(frag=no)', '0x86dd),ipv6(proto=17,frag=no),udp(src=5)', '0x1234)'];
+    types.forEach((type, i) => {
+      const text = `in_port(1),packet_type(ns=1,id=${type.slice(0, 6)}),eth_type(${type}`;
+      const { key, mask } = odp.encodeMatchAttributes(odp.parseMatch(`recirc_id(${i + 1}),${text}`));
+      dpif.flowPut({ flags: DPIF_FP_CREATE, key, mask, actions: actions('2') });
+      assert.equal(odp.formatActions(dpif.flowGet({ key }).flow.actions), '2');
+      dpctl('add-flow', 'dp1', `recirc_id(${i + 11}),${text}`, '2');
+    });
+    const shown = [...dpif.flowDump()].map(flowText);
+    assert.deepEqual(sorted(shown), flowsOf('dp1'));
+    assert.equal(new Set(shown.map((text) => text.replace(/recirc_id\(\w+\)/, ''))).size, 3);
+  },
+
   'put, get, modify and delete, by key and by UFID, with the errno of each mistake': () => {
     const dpif = create('dp1', 'p1', 'p2');
     const key = match(UDP(1)).key;

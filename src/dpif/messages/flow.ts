@@ -22,6 +22,7 @@ import {
   type FlowPut,
   type FlowStats,
 } from '../types.ts';
+import { putKeyList } from './key.ts';
 import { attributesOf, putRequest, request } from './request.ts';
 
 const NO_ACTIONS = new Uint8Array(0);
@@ -34,8 +35,8 @@ export function putFlowPut(buffer: MessageBuffer, family: GenericFamily, dpIfind
   const flags = (mustBeNew ? NLM_F_CREATE : 0) | (op.wantStats ? NLM_F_ECHO : 0);
   putRequest(buffer, family, command, flags, dpIfindex, (attributes) => {
     if (op.ufid !== undefined) attributes.binary(K.OVS_FLOW_ATTR_UFID, op.ufid);
-    attributes.binary(K.OVS_FLOW_ATTR_KEY, op.key);
-    if (op.mask !== undefined) attributes.binary(K.OVS_FLOW_ATTR_MASK, op.mask);
+    putKeyList(attributes, K.OVS_FLOW_ATTR_KEY, op.key);
+    if (op.mask !== undefined) putKeyList(attributes, K.OVS_FLOW_ATTR_MASK, op.mask);
     attributes.binary(K.OVS_FLOW_ATTR_ACTIONS, op.actions ?? NO_ACTIONS);
     if (op.flags & DPIF_FP_PROBE) attributes.flag(K.OVS_FLOW_ATTR_PROBE);
     if (op.flags & DPIF_FP_ZERO_STATS) attributes.flag(K.OVS_FLOW_ATTR_CLEAR);
@@ -55,7 +56,7 @@ export function putFlowGet(buffer: MessageBuffer, family: GenericFamily, dpIfind
 
 function putIdentity(attributes: AttributeBuilder, op: FlowDel | FlowGet): void {
   if (op.ufid !== undefined) attributes.binary(K.OVS_FLOW_ATTR_UFID, op.ufid);
-  if (op.key !== undefined) attributes.binary(K.OVS_FLOW_ATTR_KEY, op.key);
+  if (op.key !== undefined) putKeyList(attributes, K.OVS_FLOW_ATTR_KEY, op.key);
 }
 
 /** All flows of the datapath. */

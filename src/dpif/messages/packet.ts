@@ -8,6 +8,7 @@ import type { GenericFamily } from '../../netlink/generic.ts';
 import { MessageCursor } from '../../netlink/message.ts';
 import { flowUfid } from '../../odp/ufid.ts';
 import type { DpifUpcall, Execute } from '../types.ts';
+import { putKeyList } from './key.ts';
 import { attributesOf, lacks, putRequest } from './request.ts';
 
 /** A packet that came by no port. */
@@ -16,7 +17,7 @@ const PORT_NONE = 0xffffffff;
 export function putExecute(buffer: MessageBuffer, family: GenericFamily, dpIfindex: number, op: Execute): void {
   putRequest(buffer, family, K.OVS_PACKET_CMD_EXECUTE, 0, dpIfindex, (attributes) => {
     attributes.binary(K.OVS_PACKET_ATTR_PACKET, op.packet);
-    attributes.binary(K.OVS_PACKET_ATTR_KEY, op.key);
+    putKeyList(attributes, K.OVS_PACKET_ATTR_KEY, op.key);
     attributes.binary(K.OVS_PACKET_ATTR_ACTIONS, op.actions);
     if (op.probe) attributes.flag(K.OVS_PACKET_ATTR_PROBE);
     if (op.mru) attributes.u16(K.OVS_PACKET_ATTR_MRU, op.mru);
