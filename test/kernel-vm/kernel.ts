@@ -141,6 +141,8 @@ export interface KernelRequest {
 }
 
 export interface KernelResult {
+  /** Whole messages that answer the request, errors apart. */
+  replies: Uint8Array[];
   errno: number;
   /** What came out of the ports, in order for each of them. */
   frames: { port: number; data: Uint8Array }[];
@@ -194,10 +196,11 @@ function unpackResults(packed: Uint8Array): KernelResult[] {
   };
   const results: KernelResult[] = [];
   while (at < view.length) {
+    const replies = Array.from({ length: word() }, () => block(word()));
     const errno = word();
     const frames = Array.from({ length: word() }, () => ({ port: word(), data: block(word()) }));
     const upcalls = Array.from({ length: word() }, () => block(word()));
-    results.push({ errno, frames, upcalls });
+    results.push({ replies, errno, frames, upcalls });
   }
   return results;
 }

@@ -4,8 +4,9 @@
  *   transact REQUESTS RESULTS [SETUP]
  *
  * REQUESTS holds records: u32 size of the attributes, u8 family (an index of FAMILIES), u8 command, u16 flags of the message, and the
- * attributes as they are to be sent. RESULTS receives for each of them: u32 errno, 0 if there was none; u32 number of frames, and for each
- * u32 port, u32 size, bytes; u32 number of upcalls, and for each u32 size and the whole message. Numbers are in host order.
+ * attributes as they are to be sent. RESULTS receives for each of them: u32 number of replies, and for each u32 size and the whole message;
+ * u32 errno, 0 if there was none; u32 number of frames, and for each u32 port, u32 size, bytes; u32 number of upcalls, and for each u32 size
+ * and the whole message. Numbers are in host order.
  *
  * It makes one datapath with PORTS tap devices, port1 and so on, as ports 1 to PORTS, and then runs SETUP, a shell command. Upcalls, those of
  * ports and those that name port id UPCALL_PID, come to one socket; so do the packets that the psample module was asked for, if SETUP loads it. The kernel handles a request inside send(): the frames that go out of a port wait in its tap device, the upcalls in
@@ -102,9 +103,9 @@ static void write_words(FILE *results, const uint32_t *words, size_t count)
     }
 }
 
-static void write_bytes(FILE *results, size_t size)
+static void write_bytes(FILE *results, const uint8_t *bytes, size_t size)
 {
-    if (size && fwrite(record, size, 1, results) != 1) {
+    if (size && fwrite(bytes, size, 1, results) != 1) {
         die("writing the results");
     }
 }
@@ -137,7 +138,7 @@ static void drain_taps(FILE *results, const int *taps)
         ssize_t size;
         while ((size = read(taps[port], record, sizeof record)) >= 0) {
             write_words(results, (uint32_t[]){ port, size }, 2);
-            write_bytes(results, size);
+            write_bytes(results, record, size);
             count++;
         }
     }
@@ -152,24 +153,31 @@ static void drain_upcalls(FILE *results, int upcalls)
 
     while ((size = recv(upcalls, record, sizeof record, MSG_DONTWAIT)) >= 0) {
         write_words(results, &(uint32_t){ size }, 1);
-        write_bytes(results, size);
+        write_bytes(results, record, size);
         count++;
     }
     fill(results, at, count);
 }
 
-/* The error that the kernel answered, 0 if none; other replies are passed over. */
-static uint32_t receive_error(int control)
+/* Writes the replies, and the error that the kernel answered, 0 if none. */
+static void drain_answers(FILE *results, int control)
 {
+    long at = reserve(results);
+    uint32_t count = 0;
     uint32_t error = 0;
     ssize_t size;
 
     while ((size = recv(control, reply.bytes, sizeof reply, MSG_DONTWAIT)) >= 0) {
-        if (size >= (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr)) && reply.header.nlmsg_type == NLMSG_ERROR) {
+        if (reply.header.nlmsg_type != NLMSG_ERROR) {
+            write_words(results, &(uint32_t){ size }, 1);
+            write_bytes(results, reply.bytes, size);
+            count++;
+        } else if (size >= (ssize_t)NLMSG_LENGTH(sizeof(struct nlmsgerr))) {
             error = -((const struct nlmsgerr *)NLMSG_DATA(&reply.header))->error;
         }
     }
-    return error;
+    fill(results, at, count);
+    write_words(results, &error, 1);
 }
 
 int main(int argc, char **argv)
@@ -209,7 +217,7 @@ int main(int argc, char **argv)
         if (send(control, &request, request.header.nlmsg_len, 0) < 0) {
             die("request %u: send", count);
         }
-        write_words(results, &(uint32_t){ receive_error(control) }, 1);
+        drain_answers(results, control);
         drain_taps(results, taps);
         drain_upcalls(results, upcalls);
     }
