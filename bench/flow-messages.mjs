@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 /*
  * flow-messages: flows put, dumped and removed by messages to the WASM kernel, a second: the messages are written before, copied into the datapath's memory
- * a datagram at a time and handled there; answers are counted. What a client does to write requests and read flows is not in it.
+ * a datagram at a time and handled there; answers are counted. What a client does to write requests and read flows is not in it, unless it is asked for:
+ * with `--by dpif` the same flows are operations of a Dpif, and dumped flows are its records, all of whose parts are looked at.
  *
- *   bench/flow-messages.mjs [--flows N] [--masks M] [--batch B] [--name ufid|key] [--rounds R] [--json]
+ *   bench/flow-messages.mjs [--flows N] [--masks M] [--batch B] [--name ufid|key] [--by message|dpif] [--rounds R] [--json]
  *
  * A flow is that of a typical put: ten attributes of key and mask, a UFID or none, one output; `--masks` spreads them over masks that differ in the
  * length of an address prefix. Every flow put must be dumped and must be gone in the end, or the benchmark fails. Printed are the median round and the
@@ -17,14 +18,16 @@ const { values } = parseArgs({
     masks: { type: 'string', default: '1' },
     batch: { type: 'string', default: '64' },
     name: { type: 'string', default: 'ufid' },
+    by: { type: 'string', default: 'message' },
     rounds: { type: 'string', default: '5' },
     json: { type: 'boolean', default: false },
   },
 });
 const [flows, masks, batch, rounds] = [values.flows, values.masks, values.batch, values.rounds].map(Number);
-if (!(flows > 0 && masks > 0 && masks <= 24 && batch > 0 && rounds > 0 && ['ufid', 'key'].includes(values.name))) {
+const areNumbers = flows > 0 && masks > 0 && masks <= 24 && batch > 0 && rounds > 0;
+if (!(areNumbers && ['ufid', 'key'].includes(values.name) && ['message', 'dpif'].includes(values.by))) {
   process.stderr.write(
-    'flow-messages: --flows, --masks (24 at most), --batch and --rounds take numbers above 0, --name ufid or key\n',
+    'flow-messages: --flows, --masks (24 at most), --batch and --rounds take numbers above 0, --name ufid or key, --by message or dpif\n',
   );
   process.exit(2);
 }
@@ -32,6 +35,7 @@ if (!(flows > 0 && masks > 0 && masks <= 24 && batch > 0 && rounds > 0 && ['ufid
 const C = await import('../dist/assembly/constants.js');
 const { FAMILY_DATAPATH, FAMILY_FLOW } = await import('../dist/assembly/kernel/families.js');
 const OVS = await import('../dist/assembly/netlink/openvswitch.js');
+const { DPIF_FP_CREATE, Dpif } = await import('../dist/src/dpif/index.js');
 const { Datapath } = await import('../dist/src/index.js');
 const { encodeKeyAttributes, encodeMatchAttributes, parseKey, parseMatch } = await import('../dist/src/odp/index.js');
 
@@ -60,7 +64,7 @@ function message(family, version, command, flags, ifindex, attributes) {
   return Buffer.concat([head, body]);
 }
 
-const ACTIONS = attribute(OVS.OVS_FLOW_ATTR_ACTIONS, attribute(1, u32(2)));
+const ACTIONS = attribute(OVS.OVS_ACTION_ATTR_OUTPUT, u32(2));
 const headers = (a, mask) =>
   `recirc_id(0),in_port(1),eth(src=02:00:00:00:01:01,dst=02:00:00:00:02:02),eth_type(0x0800),ipv4(src=${a}${mask},dst=192.168.7.7,proto=6,tos=0,ttl=64,frag=no),tcp(src=40000,dst=443),tcp_flags(psh|ack)`;
 /** Where the key of a flow has its source address: the attribute IPV4 is found once, the rest of the message is the same for all. */
@@ -72,37 +76,84 @@ function ipv4At(list) {
   throw new Error('no IPV4 in the key');
 }
 
-/** One datagram a batch of flows: { put, remove } as Buffers. */
-function datagrams() {
+/** Every flow in its turn: `visit` gets key, mask and UFID as attributes; key and UFID are the same bytes each time. */
+function eachFlow(visit) {
   const kinds = Array.from({ length: masks }, (_, i) => {
-    const match = encodeMatchAttributes(
-      parseMatch(headers('10.0.0.0', i === 0 ? '' : `/255.255.255.${256 - (1 << (i % 8))}`)),
-    );
-    return attribute(OVS.OVS_FLOW_ATTR_MASK, match.mask);
+    const prefix = i === 0 ? '' : `/255.255.255.${256 - (1 << (i % 8))}`;
+    return Buffer.from(encodeMatchAttributes(parseMatch(headers('10.0.0.0', prefix))).mask);
   });
   const key = Buffer.from(encodeKeyAttributes(parseKey(headers('10.0.0.0', ''))));
   const source = ipv4At(key);
-  const lists = { put: [], remove: [] };
-  for (let first = 0; first < flows; first += batch) {
-    const put = [];
-    const remove = [];
-    for (let i = first; i < Math.min(flows, first + batch); i++) {
-      key.writeUInt32BE(0x0a000000 + (i << (masks > 1 ? 8 : 0)), source);
-      const ufid = Buffer.alloc(16);
-      ufid.writeUInt32LE((i * 2654435761) % 4294967296, 0);
-      ufid.writeUInt32LE(i, 4);
-      const keyAttribute = attribute(OVS.OVS_FLOW_ATTR_KEY, key);
-      const name = values.name === 'ufid' ? [attribute(OVS.OVS_FLOW_ATTR_UFID, ufid)] : [];
-      const parts = [...name, keyAttribute, kinds[i % masks], ACTIONS];
-      put.push(message(FAMILY_FLOW, 1, OVS.OVS_FLOW_CMD_NEW, NLM_F_CREATE | NLM_F_ACK, IFINDEX, parts));
-      remove.push(
-        message(FAMILY_FLOW, 1, OVS.OVS_FLOW_CMD_DEL, NLM_F_ACK, IFINDEX, name.length > 0 ? name : [keyAttribute]),
-      );
-    }
-    lists.put.push(Buffer.concat(put));
-    lists.remove.push(Buffer.concat(remove));
+  const ufid = Buffer.alloc(16);
+  for (let i = 0; i < flows; i++) {
+    key.writeUInt32BE(0x0a000000 + (i << (masks > 1 ? 8 : 0)), source);
+    ufid.writeUInt32LE((i * 2654435761) % 4294967296, 0);
+    ufid.writeUInt32LE(i, 4);
+    visit(key, kinds[i % masks], values.name === 'ufid' ? ufid : undefined);
   }
-  return lists;
+}
+
+/** One list of `batch` things after the other. */
+function* batches(list) {
+  for (let first = 0; first < list.length; first += batch) yield list.slice(first, first + batch);
+}
+
+/** By messages: a datagram a batch. */
+function messageDriver(client) {
+  const put = [];
+  const remove = [];
+  eachFlow((key, mask, ufid) => {
+    const keyAttribute = attribute(OVS.OVS_FLOW_ATTR_KEY, key);
+    const name = ufid ? [attribute(OVS.OVS_FLOW_ATTR_UFID, ufid)] : [];
+    const actions = attribute(OVS.OVS_FLOW_ATTR_ACTIONS, ACTIONS);
+    const parts = [...name, keyAttribute, attribute(OVS.OVS_FLOW_ATTR_MASK, mask), actions];
+    put.push(message(FAMILY_FLOW, 1, OVS.OVS_FLOW_CMD_NEW, NLM_F_CREATE | NLM_F_ACK, IFINDEX, parts));
+    remove.push(message(FAMILY_FLOW, 1, OVS.OVS_FLOW_CMD_DEL, NLM_F_ACK, IFINDEX, ufid ? name : [keyAttribute]));
+  });
+  const datagrams = (list) => Array.from(batches(list), (part) => Buffer.concat(part));
+  const sendAll = (list) => list.reduce((sum, datagram) => sum + client.send(datagram), 0);
+  const lists = { put: datagrams(put), remove: datagrams(remove) };
+  return {
+    put: () => sendAll(lists.put),
+    dump: () => client.dump(0),
+    dumpTerse: () => client.dump(7),
+    remove: () => sendAll(lists.remove),
+  };
+}
+
+/** By operations of a Dpif, and records that it makes. */
+function dpifDriver(dpif) {
+  const puts = [];
+  const removals = [];
+  eachFlow((sharedKey, mask, sharedUfid) => {
+    const key = new Uint8Array(sharedKey);
+    const name = sharedUfid && { ufid: new Uint8Array(sharedUfid) };
+    puts.push({ type: 'flow_put', flags: DPIF_FP_CREATE, key, mask: new Uint8Array(mask), actions: ACTIONS, ...name });
+    removals.push({ type: 'flow_del', ...(name ?? { key }) });
+  });
+  const operate = (ops) => {
+    let done = 0;
+    for (const part of batches(ops)) {
+      dpif.operate(part);
+      for (const { error } of part) if (error === undefined) done++;
+    }
+    return done;
+  };
+  const dump = (options) => {
+    let count = 0;
+    let size = 0;
+    for (const { key, mask, actions, ufid, stats } of dpif.flowDump(options)) {
+      size += (key?.length ?? 0) + (mask?.length ?? 0) + (actions?.length ?? 0) + (ufid?.length ?? 0);
+      if (stats.packets === 0n) count++;
+    }
+    return size > 0 ? count : 0;
+  };
+  return {
+    put: () => operate(puts),
+    dump: () => dump({}),
+    dumpTerse: () => dump({ terse: true }),
+    remove: () => operate(removals),
+  };
 }
 
 class Client {
@@ -173,7 +224,7 @@ const attributes = [
 ];
 client.send(message(FAMILY_DATAPATH, 2, OVS.OVS_DP_CMD_NEW, NLM_F_ACK, 0, attributes));
 client.refused = 0;
-const { put, remove } = datagrams();
+const driver = values.by === 'dpif' ? dpifDriver(Dpif.open(`netdev@${datapath.name}`)) : messageDriver(client);
 
 /** Of all that is dumped, in whatever order. */
 function checksumOfFlows() {
@@ -196,17 +247,16 @@ function timed(name, run, wanted) {
     throw new Error(`${name}: ${count} of ${wanted}, ${client.refused} refused`);
   rates[name].push(count / seconds);
 }
-const sendAll = (list) => list.reduce((sum, datagram) => sum + client.send(datagram), 0);
 let bytesPerFlow = 0;
 let checksum = '';
 for (let round = 0; round <= rounds; round++) {
   const before = datapath.memory.superblock(C.SB_ARENA_USED);
-  timed('puts', () => sendAll(put), flows);
+  timed('puts', driver.put, flows);
   bytesPerFlow = (datapath.memory.superblock(C.SB_ARENA_USED) - before) / flows;
   if (round === 0) checksum = checksumOfFlows();
-  timed('dumped', () => client.dump(0), flows);
-  timed('dumpedTerse', () => client.dump(7), flows);
-  timed('removed', () => sendAll(remove), flows);
+  timed('dumped', driver.dump, flows);
+  timed('dumpedTerse', driver.dumpTerse, flows);
+  timed('removed', driver.remove, flows);
   if (round === 0) for (const list of Object.values(rates)) list.length = 0; // for the compiler
 }
 if (datapath.check() !== 0 || datapath.flows.count !== 0) throw new Error('flows are left, or an invariant is broken');
@@ -217,6 +267,7 @@ const result = {
   masks,
   batch,
   name: values.name,
+  by: values.by,
   bytesInArena: Math.round(bytesPerFlow),
   checksum,
 };

@@ -19,8 +19,9 @@ function resultOf(...args: string[]): Record<string, string | number> {
 describe('bench/flow-messages.mjs', () => {
   it('puts, dumps and removes every flow, by UFID and by key', () => {
     const first = resultOf();
-    expect(first).toMatchObject({ bench: 'flow-messages', flows: 300, masks: 1, name: 'ufid' });
+    expect(first).toMatchObject({ bench: 'flow-messages', flows: 300, masks: 1, name: 'ufid', by: 'message' });
     expect(resultOf('--batch', '7').checksum).toBe(first.checksum);
+    expect(resultOf('--by', 'dpif').checksum).toBe(first.checksum);
     expect(resultOf('--name', 'key', '--masks', '3').checksum).not.toBe(first.checksum);
   });
 

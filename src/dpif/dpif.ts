@@ -247,18 +247,22 @@ export class Dpif extends DpifServices implements Disposable {
 }
 
 /** Runs of operations for the provider, and between them, alone, those that need help. */
-function cutByHelp(ops: readonly DpifOp[]): DpifOp[][] {
+function cutByHelp(ops: readonly DpifOp[]): (readonly DpifOp[])[] {
+  if (!ops.some(needsHelp)) return ops.length === 0 ? [] : [ops];
   const runs: DpifOp[][] = [];
   for (const op of ops) {
     const last = runs.at(-1);
-    if (last === undefined || isHelped([op]) || isHelped(last)) runs.push([op]);
+    if (last === undefined || needsHelp(op) || isHelped(last)) runs.push([op]);
     else last.push(op);
   }
   return runs;
 }
 
 function isHelped(run: readonly DpifOp[]): run is [Execute] {
-  const [op] = run;
+  return needsHelp(run[0]);
+}
+
+function needsHelp(op: DpifOp): boolean {
   return op.type === 'execute' && wantsHelp(op);
 }
 

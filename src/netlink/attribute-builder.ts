@@ -101,8 +101,7 @@ export class AttributeBuilder {
   }
 
   binary(type: number, value: ByteView): this {
-    this.buffer.set(this.header(type, value.length), value);
-    return this;
+    return this.bytes(type, value, NLA_TYPE_MASK);
   }
 
   bitfield32(type: number, { value, selector }: Bitfield32): this {
@@ -115,8 +114,7 @@ export class AttributeBuilder {
 
   /** Any payload under any type: its flag bits are written as given. */
   raw(type: number, payload: ByteView): this {
-    this.buffer.set(this.header(type, payload.length, 0xffff), payload);
-    return this;
+    return this.bytes(type, payload, 0xffff);
   }
 
   /** An attribute that holds what `write` writes. */
@@ -166,23 +164,35 @@ export class AttributeBuilder {
     return this;
   }
 
-  /** Room for the attribute, its header written and its padding zeroed. Returns where the payload begins, -1 when there was an error. */
+  private bytes(type: number, payload: ByteView, typeMax: number): this {
+    if (!this.canTake(type, payload.length, typeMax)) return this;
+    const size = NLA_HDRLEN + payload.length;
+    this.start(type, size, this.buffer.append(payload, NLA_HDRLEN, -size & 3));
+    return this;
+  }
+
+  /** Room for the attribute, its header written and the rest zeroed. Returns where the payload begins, -1 when there was an error. */
   private header(type: number, payloadSize: number, typeMax: number = NLA_TYPE_MASK): number {
-    if (this.error !== undefined) return -1;
-    if (!this.isType(type, typeMax)) return -1;
-    if (payloadSize > ATTRIBUTE_PAYLOAD_MAX) {
-      this.fail(tooLarge(type & NLA_TYPE_MASK, payloadSize));
-      return -1;
-    }
+    if (!this.canTake(type, payloadSize, typeMax)) return -1;
     const size = NLA_HDRLEN + payloadSize;
-    const at = this.buffer.put((size + 3) & ~3);
+    return this.start(type, size, this.buffer.put((size + 3) & ~3));
+  }
+
+  /** Writes the header of the attribute at `at`, -1: there was no room. Returns where the payload begins. */
+  private start(type: number, size: number, at: number): number {
     if (at < 0) {
       this.error = this.buffer.error;
       return -1;
     }
-    this.buffer.setU16(at, size);
-    this.buffer.setU16(at + 2, type);
+    this.buffer.setU32(at, size | (type << 16));
     return at + NLA_HDRLEN;
+  }
+
+  private canTake(type: number, payloadSize: number, typeMax: number): boolean {
+    if (this.error !== undefined || !this.isType(type, typeMax)) return false;
+    if (payloadSize <= ATTRIBUTE_PAYLOAD_MAX) return true;
+    this.fail(tooLarge(type & NLA_TYPE_MASK, payloadSize));
+    return false;
   }
 
   private isType(type: number, max: number): boolean {

@@ -17,6 +17,8 @@ import type { ByteView } from '../native/netlink.ts';
 /** Bytes of content that a growing buffer may reach: larger than any datagram that a socket takes. */
 export const BUFFER_SIZE_MAX = 64 * 1024 * 1024;
 const CAPACITY_DEFAULT = 512;
+/** Bytes up to which a loop is faster than a call of the engine: headers, integers, UFIDs. */
+const SMALL = 32;
 
 export class MessageBuffer {
   /** The first request for room that failed. */
@@ -60,12 +62,9 @@ export class MessageBuffer {
 
   /** Adds `size` zeroed bytes behind the content. Returns their offset in it, or -1 (see `error`). */
   put(size: number): number {
-    if (!isSize(size)) throw new RangeError(`put of ${size} bytes`);
-    if (this.error !== undefined || (size > this.tailroom && !this.grow(0, size))) return -1;
-    const at = this.end;
-    this.end = at + size;
-    this.store.fill(0, at, this.end);
-    return at - this.start;
+    const at = this.room(size);
+    if (at >= 0) this.zero(this.start + at, this.end);
+    return at;
   }
 
   /** Makes `size` bytes behind the content a part of it, as they are: somebody wrote them there. Returns their offset, or -1. */
@@ -119,10 +118,14 @@ export class MessageBuffer {
     if (this.error !== undefined) throw this.error;
   }
 
-  /** Adds the bytes; returns their offset, or -1. */
-  append(bytes: ByteView): number {
-    const at = this.put(bytes.length);
-    if (at >= 0) this.store.set(bytes, this.start + at);
+  /** Adds the bytes, with `before` zeroed bytes before them and `behind` of them behind; returns the offset of all that, or -1. */
+  append(bytes: ByteView, before = 0, behind = 0): number {
+    const at = this.room(before + bytes.length + behind);
+    if (at < 0) return at;
+    const start = this.start + at + before;
+    this.zero(start - before, start);
+    this.copy(start, bytes);
+    this.zero(this.end - behind, this.end);
     return at;
   }
 
@@ -134,7 +137,7 @@ export class MessageBuffer {
 
   /** Overwrites the content at `at`. As all setters, it does nothing for an `at` of -1: a put that found no room. */
   set(at: number, bytes: ByteView): void {
-    if (at >= 0) this.store.set(bytes, this.place(at, bytes.length));
+    if (at >= 0) this.copy(this.place(at, bytes.length), bytes);
   }
 
   setU8(at: number, value: number): void {
@@ -150,13 +153,36 @@ export class MessageBuffer {
 
   setU32(at: number, value: number): void {
     if (at < 0) return;
-    this.setU16(at, value);
-    this.setU16(at + 2, value >>> 16);
+    const place = this.place(at, 4);
+    this.store[place] = value;
+    this.store[place + 1] = value >>> 8;
+    this.store[place + 2] = value >>> 16;
+    this.store[place + 3] = value >>> 24;
   }
 
   u16(at: number): number {
     const place = this.place(at, 2);
     return this.store[place] | (this.store[place + 1] << 8);
+  }
+
+  /** Adds `size` bytes of whatever value. Returns their offset, or -1. */
+  private room(size: number): number {
+    if (!isSize(size)) throw new RangeError(`put of ${size} bytes`);
+    if (this.error !== undefined || (size > this.tailroom && !this.grow(0, size))) return -1;
+    const at = this.size;
+    this.end += size;
+    return at;
+  }
+
+  private zero(from: number, to: number): void {
+    if (to - from > SMALL) this.store.fill(0, from, to);
+    else for (let place = from; place < to; place++) this.store[place] = 0;
+  }
+
+  private copy(place: number, bytes: ByteView): void {
+    const { length } = bytes;
+    if (length > SMALL) this.store.set(bytes, place);
+    else for (let i = 0; i < length; i++) this.store[place + i] = bytes[i];
   }
 
   private place(at: number, size: number): number {
