@@ -11,20 +11,27 @@ import { registerBench } from './bench.ts';
 import { registerDpctlHelp } from './dpctl-help.ts';
 import { EXIT_DONE, EXIT_USAGE, oneLine } from './failure.ts';
 import type { NormalizeOptions, OdpOptions } from './odp.ts';
-import { registerRun } from './run.ts';
+import { type PortKinds, registerRun } from './run.ts';
 import type { TraceCommandOptions } from './trace.ts';
 
 /** Runs the command of this process' command line. */
 export async function runProgram(): Promise<void> {
   try {
-    await makeProgram().parseAsync();
+    await makeProgram(await kindsForHelp(process.argv)).parseAsync();
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     process.exitCode = error.exitCode === 0 ? EXIT_DONE : EXIT_USAGE;
   }
 }
 
-function makeProgram(): Command {
+/** Kinds of ports take long to load, and only the help of `run` lists them. */
+async function kindsForHelp(words: readonly string[]): Promise<PortKinds> {
+  if (!words.some((word) => ['-h', '--help', 'help'].includes(word))) return new Map();
+  const { PORT_KINDS } = await import('../ports/registry.ts');
+  return PORT_KINDS;
+}
+
+function makeProgram(kinds: PortKinds): Command {
   const { version } = JSON.parse(readFileSync(path.join(packageRoot(), 'package.json'), 'utf8')) as { version: string };
   const program = new Command('wdp')
     .description('An Open vSwitch datapath for Node.js, as a WebAssembly program.')
@@ -34,7 +41,7 @@ function makeProgram(): Command {
     .enablePositionalOptions()
     .exitOverride()
     .addHelpText('after', '\nExit status: 0 done, 1 it could not be done, 2 wrong command line, 130 interrupted.');
-  registerRun(program);
+  registerRun(program, kinds);
   registerAppctl(program);
   registerBench(program);
   registerParsePcap(program);

@@ -4,11 +4,8 @@
  * Signals: the first SIGINT or SIGTERM ends the run in good order, the second ends the process at once. Main thread.
  */
 import type { Command } from 'commander';
-import { PORT_KINDS } from '../ports/registry.ts';
 import type { Settings } from './config.ts';
 import { EXIT_DONE, EXIT_INTERRUPTED } from './failure.ts';
-import { runSession } from './run-session.ts';
-import { runSettings } from './run-settings.ts';
 
 interface RunOptions {
   config?: string;
@@ -27,8 +24,11 @@ interface RunOptions {
   json?: boolean;
 }
 
-/** Adds the command to the program. */
-export function registerRun(program: Command): void {
+/** Kinds of ports, and the options of each. */
+export type PortKinds = ReadonlyMap<string, { readonly keys: readonly string[] }>;
+
+/** Adds the command to the program. `kinds` are for its help. */
+export function registerRun(program: Command, kinds: PortKinds): void {
   program
     .command('run')
     .summary('forward packets between ports; without --port, the shipped captures of a small LAN')
@@ -51,7 +51,7 @@ export function registerRun(program: Command): void {
     .option('--control <PATH>', 'open a control socket there, for `wdp --target PATH` and ovs-appctl (default: none)')
     .option('--for <SECONDS>', 'end after so long (default: when every port has replayed all it had)')
     .option('--json', 'one JSON object a second on stdout, and one with the summary at the end')
-    .addHelpText('after', helpText())
+    .addHelpText('after', helpText(kinds))
     .action(async (options: RunOptions) => {
       process.exitCode = await run(options);
     });
@@ -61,8 +61,8 @@ function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
 }
 
-function helpText(): string {
-  const kinds = [...PORT_KINDS].map(([type, { keys }]) => `  ${type.padEnd(11)}${optionKeys(keys)}`);
+function helpText(portKinds: PortKinds): string {
+  const kinds = [...portKinds].map(([type, { keys }]) => `  ${type.padEnd(11)}${optionKeys(keys)}`);
   return `
 SPEC: NAME[,type=TYPE][,key=value]...   types and their keys:
 ${kinds.join('\n')}
@@ -107,6 +107,10 @@ async function run(options: RunOptions): Promise<number> {
     pipeClosed = true;
     interrupt.abort();
   };
+  const [{ runSettings }, { runSession }] = await Promise.all([
+    import('./run-settings.ts'),
+    import('./run-session.ts'),
+  ]);
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   process.stdout.on('error', onOutputError);

@@ -5,6 +5,7 @@
  */
 import { DPCTL_COMMANDS, type DpctlCommand } from './command-table.ts';
 import type { DpctlContext } from './context.ts';
+import { loadProviders } from './providers.ts';
 
 export function findCommand(name: string): DpctlCommand | undefined {
   return DPCTL_COMMANDS.find((command) => command.name === name);
@@ -22,6 +23,7 @@ export async function runCommand(command: DpctlCommand, context: DpctlContext, a
     context.fail(`'${command.name}' command does not work in read only mode`);
     return;
   }
+  await loadProviders(context, args);
   const run = await command.load();
   await run(context, args);
 }

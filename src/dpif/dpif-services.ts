@@ -2,7 +2,7 @@
  * DpifServices: what a datapath does besides forwarding: upcalls, meters, connection tracking, caches, queues. Before it: Dpif. After it: the provider.
  */
 import type { UpcallHandler } from '../upcall/handler.ts';
-import { perPacket, type UpcallFunction } from '../upcall/per-packet.ts';
+import type { UpcallFunction } from '../upcall/per-packet.ts';
 import { DpifCore } from './dpif-core.ts';
 import { CT_ERRORS, METER_ERRORS } from './errors.ts';
 import type { PurgeCallback, RecvOptions, UpcallCallback } from './provider.ts';
@@ -39,7 +39,7 @@ export class DpifServices extends DpifCore {
     await this.#service?.close();
     this.#service = undefined;
     if (handler === undefined) return;
-    const batchwise = typeof handler === 'function' ? perPacket(handler) : handler;
+    const batchwise = typeof handler === 'function' ? await onePacketAtATime(handler) : handler;
     this.#service = await this.attemptAsync('upcalls', {}, () => this.need('onUpcall')(batchwise, options));
   }
 
@@ -170,4 +170,10 @@ export class DpifServices extends DpifCore {
   queueToPriority(queueId: number): number {
     return this.need('queueToPriority')(queueId);
   }
+}
+
+/** Loaded when it is called for: short-lived programs such as `wdp show` have no handlers. */
+async function onePacketAtATime(decide: UpcallFunction): Promise<UpcallHandler> {
+  const { perPacket } = await import('../upcall/per-packet.ts');
+  return perPacket(decide);
 }

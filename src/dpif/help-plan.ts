@@ -7,7 +7,8 @@
  * become full; lists inside of other actions are not cut. Pure.
  */
 import { OVS_ACTION_ATTR_SET } from '../../assembly/netlink/openvswitch.ts';
-import { type Action, encodeActions } from '../odp/index.ts';
+import type { Action } from '../odp/action-types.ts';
+import { encodeActions } from '../odp/actions.ts';
 
 /** Actions for the datapath in one segment: large packets have eight places in the executor's ring. */
 const STEPS_MAX = 7;

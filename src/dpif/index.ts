@@ -1,6 +1,9 @@
 /*
  * The public names of wasm-datapath/dpif. provider.ts is the place to begin reading.
  */
+import './system/register.ts';
+import './netdev/register.ts';
+
 export { DatapathError, type DatapathErrorCode } from '../errors.ts';
 export { Dpif, type DpifOpenOptions } from './dpif.ts';
 export { FlowDump } from './flow-dump.ts';

@@ -1,12 +1,10 @@
 /*
- * The providers by their types, and names of datapaths: `[type@]name`. Before it: Dpif. After it: provider.ts; `system` and `netdev` are there from the
- * beginning, a program adds its own with `registerProvider`. Threads: each has a registry of its own.
+ * The providers by their types, and names of datapaths: `[type@]name`. Before it: Dpif. After it: provider.ts; `system` and `netdev` register themselves when
+ * system/register.ts and netdev/register.ts are loaded (index.ts loads both), a program adds its own with `registerProvider`. Threads: each has a registry of its own.
  */
 import { DatapathError } from '../errors.ts';
 import { EAFNOSUPPORT } from './errors.ts';
-import { netdevProvider } from './netdev/netdev-provider.ts';
 import type { DpifProvider } from './provider.ts';
-import { systemProvider } from './system/system-provider.ts';
 
 /** What a name without a type means. */
 export const DEFAULT_TYPE = 'system';
@@ -51,6 +49,3 @@ export function parseDatapathName(text: string): DatapathName {
     ? { type: DEFAULT_TYPE, name: text }
     : { type: text.slice(0, at) || DEFAULT_TYPE, name: text.slice(at + 1) };
 }
-
-registerProvider(systemProvider);
-registerProvider(netdevProvider);

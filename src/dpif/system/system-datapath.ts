@@ -19,7 +19,6 @@ import { Answers, type AnswersOptions } from './answers.ts';
 import { dumpConnections, flushConnections } from './conntrack.ts';
 import { prepareUpcalls } from './negotiate.ts';
 import { createTunnel, deleteTunnel, tunnelOptions } from './tunnels.ts';
-import { SystemUpcallHost } from './upcall-host.ts';
 import { possibleCpus, type UpcallTarget } from './upcall-sockets.ts';
 import { HANDLERS_MAX, SystemUpcalls } from './upcalls.ts';
 
@@ -175,8 +174,9 @@ export class SystemDatapath extends NetlinkDpif {
     throw dpifError(EINVAL, `queue ${queueId}`, { [EINVAL]: { text: `queues are 0 to ${QUEUES_MAX - 1}` } });
   }
 
-  /** Has the handler answer the upcalls, until the service is closed. */
-  onUpcall(handler: UpcallHandler, options: UpcallServiceOptions): Promise<UpcallService> {
+  /** Has the handler answer the upcalls, until the service is closed. What handlers need is loaded with the first of them. */
+  async onUpcall(handler: UpcallHandler, options: UpcallServiceOptions): Promise<UpcallService> {
+    const { SystemUpcallHost } = await import('./upcall-host.ts');
     return SystemUpcallHost.start(this, handler, options);
   }
 
