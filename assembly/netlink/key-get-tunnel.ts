@@ -11,6 +11,7 @@
 import {
   KEY_TUN_DST,
   KEY_TUN_ERSPAN,
+  KEY_TUN_ERSPAN_VER,
   KEY_TUN_FLAGS,
   KEY_TUN_GBP,
   KEY_TUN_ID,
@@ -248,6 +249,7 @@ function readFlag(a: usize, form: u32, to: usize): u32 {
     case OVS_TUNNEL_KEY_ATTR_ERSPAN_OPTS: {
       const kept = min(size, <u32>ERSPAN_METADATA_SIZEOF);
       readBytes(to + KEY_TUN_ERSPAN + ERSPAN_METADATA_SIZEOF - kept, attrPayload(a) + size - kept, kept, form);
+      store<u8>(to, load<u8>(to, KEY_TUN_ERSPAN), KEY_TUN_ERSPAN_VER);
       storeOptionsSize(to, form, ERSPAN_METADATA_SIZEOF);
       return TUNNEL_ERSPAN_OPT;
     }

@@ -158,7 +158,7 @@ function optionsOf(flat: Uint8Array, key: Uint8Array, flags: number): Uint8Array
 
 /**
  * Writes the nested attributes in `payload` to the tunnel part of `flat`; `offset` is where the payload starts in the message. A
- * whole key must have the TTL. Throws OdpAttributeError; unknown attributes are handed to `unknown`.
+ * whole key must have the TTL, but for the kernel's IPV4_INFO_BRIDGE, which says that the tunnel is its own matter. Throws OdpAttributeError; unknown attributes are handed to `unknown`.
  */
 export function decodeTunnel(
   payload: Uint8Array,
@@ -170,10 +170,12 @@ export function decodeTunnel(
   const isMask = form === 'mask';
   const seen = new Set<number>();
   let proto = 0;
+  let isBridge = false;
   for (const attribute of walkAttributes(payload, 'OVS_TUNNEL_KEY_ATTR', offset)) {
     const { number } = attribute;
     if (seen.has(number)) throw new OdpAttributeError(`TUNNEL ${number}`, attribute.offset, 'given twice');
     seen.add(number);
+    if (number === TUNNEL_ATTR.GTPU_OPTS && attribute.size === 0) isBridge = true;
     const fixed = FIXED_BY_NUMBER.get(number);
     if (fixed !== undefined) {
       const [, at, size, family] = fixed;
@@ -189,7 +191,8 @@ export function decodeTunnel(
       flat.set(attribute.payload, KEY_TUN_ID);
     } else if (!decodeOptions(attribute, flat, isMask) && number !== TUNNEL_ATTR.PAD) unknown(attribute);
   }
-  if (form === 'key' && !seen.has(TUNNEL_ATTR.TTL)) throw new OdpAttributeError('TUNNEL TTL', offset, 'missing');
+  const needsTtl = form === 'key' && !isBridge;
+  if (needsTtl && !seen.has(TUNNEL_ATTR.TTL)) throw new OdpAttributeError('TUNNEL TTL', offset, 'missing');
   flat[KEY_TUN_PROTO] = isMask ? 0xff : proto || TUN_PROTO_IPV4;
 }
 

@@ -146,6 +146,30 @@ export class ActionsInstance {
     };
   }
 
+  /** The metadata of a packet from its key attributes, which end where the memory ends; then checkTuple of a packet of `ethType`. */
+  parseMetadata(attrs: Uint8Array, ethType = 0, poison = POISON): Match & { tuple: number } {
+    const { bytes, view } = this;
+    const at = bytes.length - attrs.length;
+    bytes.fill(poison, at - 64, at);
+    bytes.set(attrs, at);
+    bytes.fill(poison, KEY, MATCH + K.MATCH_SIZEOF + 64);
+    const status = this.exports.parseMetadata!(at, attrs.length, KEY, MATCH);
+    if ([KEY + K.KEY_SIZE, MATCH + K.MATCH_SIZEOF].some((end) => bytes[end] !== poison))
+      throw new Error('bytes behind the key or the notes were written');
+    const key = bytes.slice(KEY, KEY + K.KEY_SIZE);
+    view.setUint16(KEY + K.KEY_ETH_TYPE, ethType, false);
+    const tuple = status === 0 ? this.exports.checkTuple!(KEY, MATCH) : status;
+    const fault = view.getUint32(MATCH + K.MATCH_FAULT, true);
+    return {
+      status,
+      tuple,
+      key,
+      mask: new Uint8Array(0),
+      fault: fault === 0 ? undefined : { list: 'key', offset: fault - at },
+      missing: view.getUint32(MATCH + K.MATCH_MISSING, true),
+    };
+  }
+
   /** A validated list as the kernel gives it back, in `room` bytes; undefined when it does not fit. */
   canonical(list: Uint8Array, room = 0x20000): Uint8Array | undefined {
     const at = this.bytes.length - list.length;
