@@ -2,7 +2,7 @@
  * The package as somebody installs it, without running any script: the addon comes prebuilt, and without one everything else works and says why.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -21,11 +21,23 @@ noop[4] = 1;
 console.log(socket.transact(noop).length);
 `;
 
+/** The other ways into the package, by their names. */
+const WAYS_IN = `
+import { Datapath } from 'wasm-datapath';
+import { Dpif } from 'wasm-datapath/dpif';
+const datapath = await Datapath.open({ name: 'dp0' });
+datapath.ports.add('one');
+const dpif = Dpif.open('netdev@dp0');
+console.log(Dpif.types().join(), [...dpif.ports()].map(({ name }) => name).join());
+dpif.close();
+await datapath.close();
+`;
+
 describe.skipIf(whyNot)(`the package (${whyNot ?? 'packed'})`, () => {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'package-'));
   const installed = path.join(folder, 'node_modules', 'wasm-datapath');
-  const run = () =>
-    spawnSync(process.execPath, ['--input-type=module', '-e', PROGRAM], { cwd: folder, encoding: 'utf8' });
+  const run = (program = PROGRAM) =>
+    spawnSync(process.execPath, ['--input-type=module', '-e', program], { cwd: folder, encoding: 'utf8' });
 
   beforeAll(() => {
     const prebuilds = path.join(ROOT, 'prebuilds');
@@ -45,6 +57,14 @@ describe.skipIf(whyNot)(`the package (${whyNot ?? 'packed'})`, () => {
     const { stdout, stderr } = run();
     expect(stderr).toBe('');
     expect(stdout).toBe('0\n');
+  });
+
+  it('has a datapath, and the datapath interface over it', () => {
+    // what an installation brings besides: the packages that it depends on
+    symlinkSync(path.join(ROOT, 'node_modules'), path.join(installed, 'node_modules'));
+    const { stdout, stderr } = run(WAYS_IN);
+    expect(stderr).toBe('');
+    expect(stdout).toBe('system,netdev dp0,one\n');
   });
 
   it('says what is missing where there is no addon for the machine', () => {

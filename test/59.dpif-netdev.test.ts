@@ -3,12 +3,13 @@
  * that Dpif does with them what it does with the kernel's (57 and 58), and what is particular to this provider.
  */
 import { describe, expect, it } from 'vitest';
-import { Dpif } from '../src/dpif/index.ts';
+import { DatapathError, Dpif } from '../src/dpif/index.ts';
 import { DPIF_FP_CREATE, DPIF_FP_MODIFY } from '../src/dpif/types.ts';
 import {
   decodeMatchAttributes,
   encodeActions,
   encodeMatchAttributes,
+  flood,
   formatMatch,
   parseActions,
   parseMatch,
@@ -140,6 +141,40 @@ describe('netdev', () => {
     datapath.process(left!, [frame]);
     expect(seen).toHaveLength(1);
     expect(datapath.stats().drops.upcallHandler).toBe(2);
+    dpif.registerUpcallCb(undefined);
+    await until(() => datapath.handler === undefined, 'the function is the handler no more');
+    dpif.registerUpcallCb(() => undefined);
+    await until(() => datapath.handler !== undefined, 'another one is');
+  });
+
+  it('does not replace a handler of the program, nor remove it', async () => {
+    await using datapath = await openDatapath({ name: 'taken', dpIfindex: 85 });
+    using dpif = Dpif.open('netdev@taken');
+    const handler = flood();
+    await datapath.onUpcall(handler);
+    expect(() => dpif.registerUpcallCb(() => undefined)).toThrow(expect.objectContaining({ errno: 16 }));
+    dpif.registerUpcallCb(undefined);
+    expect(datapath.handler).toBe(handler);
+  });
+
+  it('has no port whose driver cannot be opened', async () => {
+    await using datapath = await openDatapath({ name: 'noport', dpIfindex: 86 });
+    using dpif = Dpif.open('netdev@noport');
+    const missing = { name: 'nosuch', type: 'afpacket' };
+    expect(() => dpif.portAdd(missing)).toThrow(DatapathError);
+    expect(dpif.portExists('nosuch')).toBe(false);
+    expect(dpif.portAdd({ name: 'nosuch', type: 'null' })).toBe(1);
+    expect(datapath.ports.count).toBe(1);
+  });
+
+  it('has nothing to wait for', async () => {
+    await using datapath = await openDatapath({ name: 'idle', dpIfindex: 87 });
+    using dpif = Dpif.open(`netdev@${datapath.name}`);
+    expect(dpif.run()).toBe(false);
+    const stop = new AbortController();
+    const waited = dpif.wait(stop.signal);
+    stop.abort();
+    await expect(waited).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
   });
 
   it('has the poll threads that the datapath was opened for, or none', async () => {

@@ -2,40 +2,13 @@
  * The control commands beside ovs-dpctl on the same datapaths of the real kernel: the same output to the byte, the same exit status, and what one makes the
  * other shows.
  */
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, it } from 'vitest';
 import { nativeUnavailableReason } from '../src/native/load.ts';
 import { whyNoKernel } from './kernel-vm/kernel.ts';
-import { runSteps, type Step, type StepResult, wordsOf } from './support/dpctl-steps.ts';
+import { both, check, ip, ovs, type Scene, sh, wdp } from './support/dpctl-cases.ts';
+import { CONNECTION_SCENES } from './support/dpctl-connections.ts';
+import { runSteps, type StepResult } from './support/dpctl-steps.ts';
 import { requireProgram } from './support/require.ts';
-
-/** A line of the table, and what is to come of it. */
-interface Case {
-  step: Step;
-  /** Of ours; default: the same as ovs-dpctl's, or 0. */
-  status?: number;
-  /** What stderr of ours says; default: nothing. */
-  error?: string | RegExp;
-  /** What stdout of ours says, for what ovs-dpctl has no counterpart to. */
-  output?: string | RegExp;
-}
-
-const sh = (line: string, output?: string): Case => ({
-  step: { kind: 'sh', words: [line] },
-  ...(output && { output }),
-});
-const ip = (line: string, output?: RegExp): Case => ({
-  step: { kind: 'run', words: ['ip', ...wordsOf(line)] },
-  ...(output && { output }),
-});
-const ovs = (line: string): Case => ({ step: { kind: 'ovs', words: wordsOf(line) } });
-const wdp = (line: string, expected: Omit<Case, 'step'> = {}): Case => ({
-  step: { kind: 'wdp', words: wordsOf(line) },
-  ...expected,
-});
-const both = (line: string, expected: Omit<Case, 'step'> = {}): Case => ({
-  step: { kind: 'both', words: wordsOf(line) },
-  ...expected,
-});
 
 /** Flows of many kinds: `FLOW ACTIONS`. */
 const FLOWS = [
@@ -104,7 +77,7 @@ const DUMPS = [
   both('-m --no-names dump-flows dp0'),
 ];
 
-const SCENES: readonly (readonly [title: string, cases: readonly Case[]])[] = [
+const SCENES: readonly Scene[] = [
   [
     'no datapath',
     [
@@ -291,32 +264,10 @@ const SCENES: readonly (readonly [title: string, cases: readonly Case[]])[] = [
       both('ct-bkts'),
     ],
   ],
+  ...CONNECTION_SCENES,
 ];
 
 const whyNot = whyNoKernel() ?? requireProgram('ovs-dpctl') ?? nativeUnavailableReason();
-
-/** How long ago a flow was used is the one thing that two commands one after the other print differently. */
-function comparable(text: string): string {
-  return text.replaceAll(/used:\d+\.\d{3}s/g, 'used:N');
-}
-
-function check({ step, status, error, output }: Case, { sh: shell, ovs: theirs, wdp: ours }: StepResult): void {
-  const line = `${step.kind} ${step.words.join(' ')}`;
-  if (step.kind === 'run') expect(shell?.status, shell?.stderr).toBe(0);
-  if (step.kind === 'run' && output !== undefined) expect(shell?.stdout, line).toMatch(output);
-  if (step.kind === 'ovs')
-    expect(
-      theirs?.stderr.split('\n').filter((text) => /^ovs-dpctl/.test(text)),
-      line,
-    ).toEqual([]);
-  if (ours === undefined) return;
-  expect(`${line}: ${ours.status}`, ours.stderr + theirs?.stderr).toBe(`${line}: ${status ?? theirs?.status ?? 0}`);
-  if (output !== undefined) expect(ours.stdout, line).toMatch(output);
-  else if (theirs !== undefined) expect(comparable(ours.stdout), line).toBe(comparable(theirs.stdout));
-  if (error === undefined) expect(ours.stderr, line).toBe('');
-  else if (typeof error === 'string') expect(ours.stderr, line).toBe(`wdp: ${error}\n`);
-  else expect(error.source.startsWith('^wdp') ? ours.stderr : ours.stderr.replace(/^wdp: /, ''), line).toMatch(error);
-}
 
 describe.skipIf(whyNot)(`beside ovs-dpctl (${whyNot ?? 'runs'})`, () => {
   let results: StepResult[] = [];

@@ -42,4 +42,16 @@ describe('examples', () => {
     expect(summary.type).toBe('summary');
     expect(JSON.stringify(summary)).toContain('upcallHandler');
   });
+
+  it('dpif/list: ports and flows of every datapath', () => {
+    const out = run('dist/examples/dpif/list.js', 'netdev@demo');
+    expect(out).toBe(
+      'netdev@demo: 2 flows; 0 hits, 0 misses, 0 lost\n' +
+        '  port 0: demo (internal), 0 packets in, 0 out\n' +
+        '  port 1: ann (memory), 0 packets in, 0 out\n' +
+        '  port 2: bob (memory), 0 packets in, 0 out\n' +
+        '  in_port(1),eth(), packets:0, actions:2\n' +
+        '  in_port(2),eth(), packets:0, actions:1\n',
+    );
+  });
 });

@@ -73,7 +73,7 @@ async function walkConnections(
 }
 
 export async function flushConntrack(context: DpctlContext, args: readonly string[]): Promise<void> {
-  const tuples = args.filter((arg) => /^(ct_|icmp_)/.test(arg) || arg === '');
+  const tuples = args.filter((arg) => arg === '' || (arg.includes('=') && !arg.startsWith('zone=')));
   const taken = takeZone(
     context,
     args.filter((arg) => !tuples.includes(arg)),

@@ -3,6 +3,7 @@
  */
 import { constants } from 'node:os';
 import type { Dpif } from '../dpif/dpif.ts';
+import { tunnelKind } from '../dpif/port-types.ts';
 import type { DpifPort, PortStats } from '../dpif/types.ts';
 import type { DpctlContext } from './context.ts';
 import { forEachDatapath, withDatapath } from './datapaths.ts';
@@ -76,10 +77,18 @@ function kindText(dpif: Dpif, { portNo, type }: DpifPort): string {
   }
 }
 
-function portStatsLines(dpif: Dpif, { portNo }: DpifPort): string {
+/** Of a tunnel, ovs-dpctl knows packets and bytes only. */
+function shownStats(dpif: Dpif, { portNo, type }: DpifPort): PortStats {
+  const stats = dpif.portStats(portNo);
+  if (tunnelKind(type) === undefined) return stats;
+  const { rxPackets, txPackets, rxBytes, txBytes } = stats;
+  return { rxPackets, txPackets, rxBytes, txBytes } as PortStats;
+}
+
+function portStatsLines(dpif: Dpif, port: DpifPort): string {
   let stats: PortStats;
   try {
-    stats = dpif.portStats(portNo);
+    stats = shownStats(dpif, port);
   } catch (error) {
     return `    could not retrieve stats${problemText(error)}\n`;
   }

@@ -92,8 +92,13 @@ export class Dpif extends DpifServices implements Disposable {
     return this.provider.run?.() ?? false;
   }
 
+  /** Resolves when `run` may have something to do: never with a provider for which there is nothing to wait for. Rejects when `signal` is aborted. */
   async wait(signal?: AbortSignal): Promise<void> {
-    await this.provider.wait?.(signal);
+    if (this.provider.wait !== undefined) return this.provider.wait(signal);
+    signal?.throwIfAborted();
+    await new Promise<never>((_, reject) => {
+      signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    });
   }
 
   stats(): DpStats {

@@ -121,25 +121,26 @@ export class NetlinkDpif implements ProviderDatapath {
   }
 
   portQueryByNumber(portNo: number): DpifPort | undefined {
-    return toPort(this.findVport({ portNo }));
+    return this.#port(this.findVport({ portNo }));
   }
 
   portQueryByName(name: string): DpifPort | undefined {
-    return toPort(this.findVport({ name }));
+    return this.#port(this.findVport({ name }));
   }
 
   portDump(): Walk<DpifPort> {
     const { dpIfindex, transport, families } = this;
+    const portOf = (vport: VportMessage): DpifPort => this.#port(vport)!;
     const operation = 'port dump';
     const request = vportRequest(families.vport, { command: 'get', dpIfindex });
     return {
       *[Symbol.iterator]() {
         using dump = transport.dump(request, { operation });
-        for (const message of dump) yield toPort(readVport(message, operation))!;
+        for (const message of dump) yield portOf(readVport(message, operation));
       },
       async *[Symbol.asyncIterator]() {
         using dump = transport.dump(request, { operation });
-        for await (const message of dump) yield toPort(readVport(message, operation))!;
+        for await (const message of dump) yield portOf(readVport(message, operation));
       },
     };
   }
@@ -202,10 +203,9 @@ export class NetlinkDpif implements ProviderDatapath {
   }
 
   ctGetLimits(zones: readonly number[]): CtLimit[] {
-    return this.#transactLimits(
-      'get',
-      zones.map((zone) => ({ zone })),
-    );
+    // the kernel gives the default limit with all of them, and of some only what is asked for
+    const asked = zones.map((zone) => ({ zone }));
+    return this.#transactLimits('get', asked.length === 0 ? asked : [{}, ...asked]);
   }
 
   ctDelLimits(zones: readonly number[]): void {
@@ -260,6 +260,15 @@ export class NetlinkDpif implements ProviderDatapath {
     return readVport(firstReply(this.transport.transact(request, { operation }), operation), operation);
   }
 
+  /** How people call the type of a port. */
+  protected portTypeOf(vport: VportMessage): string {
+    return portType(vport.type, vport.name);
+  }
+
+  #port(vport: VportMessage | undefined): DpifPort | undefined {
+    return vport && { portNo: vport.portNo, name: vport.name, type: this.portTypeOf(vport) };
+  }
+
   /** Undefined when there is no such port. */
   protected findVport(what: { name: string } | { portNo: number }): VportMessage | undefined {
     try {
@@ -281,8 +290,4 @@ function vportType({ type = 'system', name }: PortRequest): number {
     errno: EAFNOSUPPORT,
     operation: 'port add',
   });
-}
-
-function toPort(vport: VportMessage | undefined): DpifPort | undefined {
-  return vport && { portNo: vport.portNo, name: vport.name, type: portType(vport.type, vport.name) };
 }

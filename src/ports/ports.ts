@@ -106,6 +106,11 @@ export class Ports implements Iterable<Port> {
     this.#declare(name, type, checkPort(name, type, options), worker);
   }
 
+  /** Why a declared device has no driver; undefined: it has one, or one that is still being opened, or no vport was made of it. */
+  failure(name: string): unknown {
+    return this.#devices.get(name)?.failure;
+  }
+
   /** The device is gone, and its port with it. False when there was none. */
   async undeclare(name: string): Promise<boolean> {
     const device = this.#devices.get(name);

@@ -20,6 +20,7 @@ import {
   OVS_VPORT_ATTR_NAME,
 } from '../../assembly/netlink/openvswitch.ts';
 import { Datapath } from '../datapath/datapath.ts';
+import { dpIfindexOf } from '../dpif/messages/request.ts';
 import { type FrontDoor, nextPortId } from '../kernel/front-door.ts';
 import { datapathWithIfindex, findDatapath, freeIfindex, registeredDatapaths } from '../kernel/registry.ts';
 import type { ByteView } from '../native/netlink.ts';
@@ -133,9 +134,7 @@ function nobody(): Datapath {
 
 /** dp_ifindex; -1, which no datapath has, for a message without one. */
 function ifindexIn(cursor: MessageCursor): number {
-  const at = cursor.payloadOffset + GENL_HDRLEN;
-  if (cursor.payloadSize < GENL_HDRLEN + OVS_HEADER_SIZE) return -1;
-  return new DataView(cursor.bytes.buffer, cursor.bytes.byteOffset).getInt32(at, true);
+  return cursor.payloadSize < GENL_HDRLEN + OVS_HEADER_SIZE ? -1 : dpIfindexOf(cursor);
 }
 
 /** OVS_DP_ATTR_NAME or OVS_VPORT_ATTR_NAME; undefined when there is none, or none that can be a name. */

@@ -38,7 +38,6 @@ import { WasmSubscription } from './wasm-subscription.ts';
 const SLICE_COUNT = 1024;
 /** From the header of a generic message to dp_ifindex. */
 const DP_IFINDEX = K.NLMSG_HDRLEN + K.GENL_HDRLEN;
-const FLAGS_TO_CLEAR = K.NLM_F_ACK;
 
 /** Where a batch stands. */
 interface Progress {
@@ -122,7 +121,7 @@ export class WasmTransport implements Transport {
       const joins = first > 0 && dpIfindexAt(view, to) === first && to + messageSize - at <= this.#router.datagramSize;
       if (next > index && !joins) break;
       const flags = view.getUint16(to + K.NLMSG_FLAGS, true);
-      view.setUint16(to + K.NLMSG_FLAGS, (flags | K.NLM_F_REQUEST) & ~FLAGS_TO_CLEAR, true);
+      view.setUint16(to + K.NLMSG_FLAGS, (flags | K.NLM_F_REQUEST) & ~K.NLM_F_ACK, true);
       view.setUint32(to + K.NLMSG_SEQ, next + 1, true);
       size = to + messageSize - at;
       to += (messageSize + 3) & ~3;

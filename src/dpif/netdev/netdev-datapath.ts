@@ -7,14 +7,14 @@
  */
 import type { Datapath } from '../../datapath/datapath.ts';
 import { OWN_PORT_ID } from '../../kernel/client.ts';
-import type { Port } from '../../ports/port.ts';
 import type { Transport } from '../../transport/transport.ts';
 import type { UpcallHandler } from '../../upcall/handler.ts';
 import { dpifError, EBUSY, EINVAL } from '../errors.ts';
 import type { DatapathMessage } from '../messages/datapath.ts';
+import type { VportMessage } from '../messages/vport.ts';
 import { type DatapathFamilies, NetlinkDpif } from '../netlink-dpif.ts';
-import type { PurgeCallback, UpcallCallback, Walk } from '../provider.ts';
-import type { DpifPort, PortRequest } from '../types.ts';
+import type { PurgeCallback, UpcallCallback } from '../provider.ts';
+import type { PortRequest } from '../types.ts';
 import type { UpcallService } from '../upcall-service.ts';
 import { callbackHandler } from './upcall-callback.ts';
 
@@ -26,6 +26,8 @@ const NON_PMD_CORE_ID = 0x7fffffff;
 export class NetdevDatapath extends NetlinkDpif {
   readonly #datapath: Datapath;
   #callback: UpcallCallback | undefined;
+  /** What calls it. */
+  #callbackHandler: UpcallHandler | undefined;
   #callbackEnabled = false;
   #purge: PurgeCallback | undefined;
 
@@ -49,13 +51,19 @@ export class NetdevDatapath extends NetlinkDpif {
     if (probability !== undefined) this.#datapath.emc = Number(probability) !== 0;
   }
 
-  /** Ports of type `internal` have no driver; all others are opened by the driver of that name. */
+  /**
+   * Ports of type `internal` have no driver; all others are opened by the driver of that name. One that cannot be opened at once is no port; what a driver
+   * that takes its time fails with is an event of the datapath, and its port is down.
+   */
   override portAdd(port: PortRequest, portNo?: number): number {
     const { name, type = 'system', options = {} } = port;
     if (type === 'internal') return super.portAdd(port, portNo, OWN_PORT_ID);
     this.#datapath.ports.declare(name, type === 'system' ? SYSTEM_DRIVER : type, options);
     try {
-      return super.portAdd({ name }, portNo, OWN_PORT_ID);
+      const added = super.portAdd({ name }, portNo, OWN_PORT_ID);
+      const failure = this.#datapath.ports.failure(name);
+      if (failure !== undefined) throw failure;
+      return added;
     } catch (error) {
       void this.#datapath.ports.undeclare(name);
       throw error;
@@ -68,25 +76,9 @@ export class NetdevDatapath extends NetlinkDpif {
     if (port !== undefined) void this.#datapath.ports.undeclare(port.name);
   }
 
-  override portQueryByNumber(portNo: number): DpifPort | undefined {
-    return this.#named(super.portQueryByNumber(portNo));
-  }
-
-  override portQueryByName(name: string): DpifPort | undefined {
-    return this.#named(super.portQueryByName(name));
-  }
-
-  override portDump(): Walk<DpifPort> {
-    const ports = super.portDump();
-    const named = (port: DpifPort): DpifPort => this.#named(port) ?? port;
-    return {
-      *[Symbol.iterator]() {
-        for (const port of ports) yield named(port);
-      },
-      async *[Symbol.asyncIterator]() {
-        for await (const port of ports) yield named(port);
-      },
-    };
+  /** The type of a port is that of its driver. */
+  protected override portTypeOf(vport: VportMessage): string {
+    return this.#datapath.ports.get(vport.portNo)?.type ?? super.portTypeOf(vport);
   }
 
   portGetPid(): number {
@@ -118,12 +110,17 @@ export class NetdevDatapath extends NetlinkDpif {
   }
 
   registerUpcallCb(callback: UpcallCallback | undefined): void {
-    const first = this.#callback === undefined;
+    const { handler } = this.#datapath;
+    const isOurs = handler !== undefined && handler === this.#callbackHandler;
+    if (callback === undefined) {
+      if (isOurs) void this.#datapath.onUpcall(undefined);
+    } else if (!isOurs) {
+      if (handler !== undefined) throw dpifError(EBUSY, 'upcalls', BUSY);
+      const decide: UpcallCallback = (upcall) => (this.#callbackEnabled ? this.#callback?.(upcall) : undefined);
+      this.#callbackHandler = callbackHandler(decide, this.#datapath);
+      void this.#datapath.onUpcall(this.#callbackHandler);
+    }
     this.#callback = callback;
-    if (!first || callback === undefined) return;
-    if (this.#datapath.handler !== undefined) throw dpifError(EBUSY, 'upcalls', BUSY);
-    const decide: UpcallCallback = (upcall) => (this.#callbackEnabled ? this.#callback?.(upcall) : undefined);
-    void this.#datapath.onUpcall(callbackHandler(decide, this.#datapath));
   }
 
   enableUpcall(): void {
@@ -148,12 +145,6 @@ export class NetdevDatapath extends NetlinkDpif {
     if (count === 0) return;
     await this.#datapath.setAffinity(cpus);
     await this.#datapath.start();
-  }
-
-  /** The type of a port is that of its driver. */
-  #named(port: DpifPort | undefined): DpifPort | undefined {
-    const driver: Port | undefined = port && this.#datapath.ports.get(port.portNo);
-    return driver === undefined || port === undefined ? port : { ...port, type: driver.type };
   }
 }
 
