@@ -37,6 +37,7 @@ import {
 } from '../constants';
 import { count, countDrop } from '../flow/counters';
 import { random32 } from '../flow/random';
+import { isSuperFrame, segmentSize } from '../io/offload';
 import { attrFind, attrNext, attrPayload, attrPayloadSize, attrType } from '../netlink/attribute';
 import {
   OVS_ACTION_ATTR_ADD_MPLS,
@@ -81,7 +82,7 @@ import { addMpls, popMpls, pushMpls } from './mpls';
 import { ascend, copyOf, defer, deferred, deferredRate, descend, isDeepest, resetLevels } from './nest';
 import { popNsh, pushNsh } from './nsh';
 import { drop, output, trunc } from './output';
-import { hasHeader, keyOf, lengthOf, markKeyCold, protocolOf } from './packet';
+import { hasHeader, keyOf, lengthOf, markKeyCold, protocolOf, sizeOf } from './packet';
 import { psample } from './psample';
 import { pass, recirculate } from './recirculate';
 import { set } from './set';
@@ -298,11 +299,16 @@ function sample(packet: usize, payload: usize, size: u32, last: bool): u32 {
   return outcome;
 }
 
+/** A packet that was put together from fragments is taken for what the largest of them was, a super-frame for its segments. */
+function lengthOnWire(packet: usize): u32 {
+  if (givenMru != 0) return givenMru + ETH_HEADER_SIZE;
+  const length = lengthOf(packet);
+  return isSuperFrame(packet) ? segmentSize(packet) - (sizeOf(packet) - length) : length;
+}
+
 function checkPacketLength(packet: usize, payload: usize, size: u32, last: bool): u32 {
   const limit = load<u16>(attrPayload(attrFind(payload, size, OVS_CHECK_PKT_LEN_ATTR_PKT_LEN)));
-  // a packet that was put together from fragments is taken for what the largest of them was
-  const length = givenMru != 0 ? givenMru + ETH_HEADER_SIZE : lengthOf(packet);
-  const greater = length > <u32>limit;
+  const greater = lengthOnWire(packet) > <u32>limit;
   const type = greater ? OVS_CHECK_PKT_LEN_ATTR_ACTIONS_IF_GREATER : OVS_CHECK_PKT_LEN_ATTR_ACTIONS_IF_LESS_EQUAL;
   const list = attrFind(payload, size, type);
   return nested(packet, attrPayload(list), attrPayloadSize(list), last);

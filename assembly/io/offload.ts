@@ -151,6 +151,20 @@ export function isSuperFrame(packet: usize): bool {
   return isOffloaded(packet) && load<u8>(offloadOf(packet), OFFLOAD_GSO_TYPE) != 0;
 }
 
+/** Bytes of the longest segment that a super-frame is cut into. */
+export function segmentSize(packet: usize): u32 {
+  const record = offloadOf(packet);
+  const size = load<u32>(packet, PACKET_SIZE);
+  if (load<u32>(record, OFFLOAD_COVERED) > size) return size; // actions took its headers away
+  const headers = headerSize(
+    load<u32>(packet, PACKET_DATA),
+    sumStart(packet),
+    load<u8>(record, OFFLOAD_GSO_TYPE),
+    size,
+  );
+  return min<u32>(headers + load<u32>(record, OFFLOAD_GSO_SIZE), size);
+}
+
 /** Where the sum of the checksum that is still to be made begins, from the start of the packet. */
 @inline
 export function sumStart(packet: usize): u32 {

@@ -2,9 +2,10 @@
  * Super-frames and partial checksums, cut and completed twice: by the kernel, at an interface that has all of its offloads off, and by the
  * datapath, on the way from an AF_PACKET port to a memory port. Prints for each case what it was and the frames of both, as JSON.
  *
- *     unshare -n node lab-segments.mjs SEED COUNT miss | output | push
+ *     unshare -n node lab-segments.mjs SEED COUNT miss | output | push | check
  *
- * miss: every packet goes by a handler; output: by a flow; push: by a flow that puts a VLAN tag on it first, which the kernel's frames get here.
+ * miss: every packet goes by a handler; output: by a flow; push: by a flow that puts a VLAN tag on it first, which the kernel's frames get here; check: by a
+ * flow that lets only those pass whose frames on the wire are short, which of the kernel's are picked here.
  */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,6 +19,8 @@ const ALL = [
   '',
   ...['0800', '86dd'].map((type) => `,eth_type(0x8100),vlan(vid=5,pcp=5),encap(eth_type(0x${type}))`),
 ].map((rest) => `in_port(1)${rest}`);
+/** The longest frame that is short, without its tag. */
+const SHORT = 800;
 const [TCPV4, TCPV6, UDP_L4, ECN] = [1, 4, 5, 0x80];
 
 function generator(seed) {
@@ -148,7 +151,12 @@ async function byTheDatapath(lab, cases, way) {
   await datapath.ports.addSpec('super,type=afpacket');
   const out = datapath.ports.add('out', { frameSize: 2048, slots: 8192 });
   if (way === 'miss') await datapath.onUpcall(() => ({ actions: String(out.portNo), install: false }));
-  const actions = way === 'push' ? `push_vlan(vid=7,pcp=0),${out.portNo}` : String(out.portNo);
+  const { portNo } = out;
+  const lists = {
+    push: `push_vlan(vid=7,pcp=0),${portNo}`,
+    check: `check_pkt_len(size=${SHORT},gt(drop),le(${portNo}))`,
+  };
+  const actions = lists[way] ?? String(portNo);
   for (const match of way === 'miss' ? [] : ALL) datapath.flows.put(match, actions);
   const sending = lab.trafficOf(
     cases.map(({ hex }) => hex),
@@ -181,10 +189,12 @@ const withTag = (frame) => (way === 'push' ? `${frame.slice(0, 24)}81000007${fra
 /** Its headers, its size and a digest: enough to see where two differ, and short. */
 const outline = (frame) =>
   `${frame.slice(0, 132)} ${frame.length / 2} ${createHash('sha256').update(frame).digest('hex').slice(0, 16)}`;
+const isShort = (frame) => frame.length / 2 - (frame.slice(24, 28) === '8100' ? 4 : 0) <= SHORT;
+const passing = (frames) => (way !== 'check' || frames.every(isShort) ? frames : []);
 const framesOf = ({ frames }, index) => frames.filter((frame) => caseOf(frame) === index);
 const results = cases.map(({ name }, index) => ({
   name,
-  kernel: framesOf(kernel, index).map(withTag).map(outline),
+  kernel: passing(framesOf(kernel, index)).map(withTag).map(outline),
   ours: framesOf(ours, index).map(outline),
 }));
 process.stdout.write(
