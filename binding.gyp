@@ -16,6 +16,7 @@
         "native/netlink-transact.cc",
         "native/netlink-vector.cc",
         "native/netlink-watch.cc",
+        "native/notify.cc",
         "native/packet-socket.cc",
         "native/poll-set.cc",
         "native/poll-set-object.cc",

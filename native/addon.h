@@ -24,4 +24,7 @@ Napi::Value Capabilities(const Napi::CallbackInfo& info);
 /** probe(): what the kernel offers to this process; each answer is { available, errno }. */
 Napi::Value Probe(const Napi::CallbackInfo& info);
 
+/** notify(path, text): number. One datagram to a unix socket (`@` begins an abstract name); 0 or -errno. */
+Napi::Value Notify(const Napi::CallbackInfo& info);
+
 }  // namespace wdp

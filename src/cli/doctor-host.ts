@@ -14,6 +14,7 @@ import {
   nativeUnavailableReason,
   type ProbeAnswer,
 } from '../native/load.ts';
+import { ringChecks } from './doctor-io.ts';
 
 /** One line of the report. `mend` is a command, or words where no command can help; absent when all is well. */
 export interface Check {
@@ -28,8 +29,8 @@ export interface Check {
 const capNetAdmin = 12;
 const capNetRaw = 13;
 const capIpcLock = 14;
-/** Locked memory that an AF_XDP port needs for its buffers. */
-const memlockSizeMin = 64 * 1024 * 1024;
+/** Locked memory that an AF_XDP port with one queue needs for its frames. */
+const memlockSizeMin = 6 * 1024 * 1024;
 
 /** Compiler, make and Python: what building the native addon takes. */
 export function checkBuildTools(env: NodeJS.ProcessEnv): Check[] {
@@ -197,7 +198,7 @@ function probeChecks(addon: NativeAddon | undefined): Check[] {
     if (probe) return { ...check, ...probeLine(probe[question], use, mend) };
     return { ...check, works: false, detail: 'unknown without the native addon', mend: 'npm run build:native' };
   });
-  return [...checks, memlockCheck(probe)];
+  return [...checks, memlockCheck(probe), ...(addon ? ringChecks(addon) : [])];
 }
 
 function probeLine(answer: ProbeAnswer, use: string, mend: string): Pick<Check, 'works' | 'detail' | 'mend'> {
@@ -219,7 +220,7 @@ function memlockCheck(probe: NativeProbe | undefined): Check {
   const limit = size < 0 ? 'no limit' : `${Math.round(size / 1024)} KiB`;
   const detail = exempt
     ? `${limit}, lifted by CAP_IPC_LOCK`
-    : `${limit}${works ? '' : ' (AF_XDP buffers need 64 MiB)'}`;
+    : `${limit}${works ? '' : ' (each queue of an AF_XDP port needs 6 MiB)'}`;
   const mend = works ? undefined : 'ulimit -l unlimited, or run as root';
   return { name: 'Locked memory limit', required: false, works, detail, mend };
 }

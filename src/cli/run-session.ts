@@ -16,6 +16,7 @@ import { makeHandler } from '../upcall/registry.ts';
 import { EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, oneLine } from './failure.ts';
 import { demoHints, demoPicture } from './run-demo.ts';
 import type { PortSetting, RunSettings } from './run-settings.ts';
+import { Service } from './service.ts';
 import { colorsFor, type Output, portStatus, StatusReporter } from './status.ts';
 import { account, type RunResult, summaryJson, summaryText } from './status-summary.ts';
 
@@ -46,12 +47,16 @@ export async function runSession(settings: RunSettings, outputs: RunOutputs, int
   const status = new StatusReporter({ datapath, json: settings.json, spanMs, ...outputs });
   events.say = (text) => status.say(text);
   const startMs = performance.now();
+  const service = new Service();
   try {
     await datapath.start();
+    service.ready(datapath);
     status.start();
     await untilEnd(datapath, replaying, settings.forMs, AbortSignal.any([interrupt, exit.signal]));
+    service.stopping();
     await datapath.stop();
   } finally {
+    service.close();
     status.stop();
   }
   const seconds = (performance.now() - startMs) / 1000;
@@ -100,14 +105,17 @@ function introduction(settings: RunSettings, datapath: Datapath, replaying: read
   if (settings.isDemo) return `${demoPicture(settings.ports, what)}\n`;
   const ports = [...datapath.ports].map((port) => `  port ${port.portNo}: ${port.name}, ${port.type}${describe(port)}`);
   const head = `datapath ${name}: handler ${settings.handler}, ${workers === 1 ? '1 worker' : `${workers} workers`}`;
-  const idle = replaying.length > 0 ? [] : ['no port receives anything: give one rx=FILE or type=generator'];
+  const idle =
+    replaying.length > 0 ? [] : ['no port receives anything: name an interface, or give one rx=FILE or type=generator'];
   const control = settings.control === undefined ? [] : [`control socket ${settings.control}`];
   return [`${head}, ${endText(settings.forMs, replaying)}`, ...ports, ...control, ...idle].join('\n');
 }
 
 function endText(forMs: number | undefined, replaying: readonly Port[]): string {
   if (forMs !== undefined) return `ends after ${forMs / 1000} s`;
-  return replaying.length === 0 ? 'ends with ctrl-C' : 'ends when all is replayed, or with ctrl-C';
+  return replaying.length === 0 || replaying.some((port) => port.isLive)
+    ? 'ends with ctrl-C'
+    : 'ends when all is replayed, or with ctrl-C';
 }
 
 function describe(port: Port): string {

@@ -41,6 +41,10 @@ const MIB = 1048576;
 const FLOWS_DEFAULT = 262144;
 /** What a pcap port takes in the arena for each thread: its transmit ring. */
 const PCAP_RING_SIZE = 10 * MIB;
+/** What a queue of an interface takes (ring, long frames, UMEM), and what each thread's way out of one takes. */
+const INTERFACE_TYPES: ReadonlySet<string> = new Set(['interface', 'afpacket', 'afxdp', 'tap', 'veth']);
+const QUEUE_SIZE = 16 * MIB;
+const TRANSMIT_SIZE = 4 * MIB;
 /** What a replayed frame takes beside its bytes. */
 const REPLAY_OVERHEAD = 128;
 const FRAME_SIZE_MAX = 9216;
@@ -154,6 +158,7 @@ function arenaSize(ports: readonly PortSetting[], flows: number, threads: number
   let size = 256 * MIB + flows * 128;
   for (const { type, options } of ports) {
     if (type === 'pcap') size += captureSize(options.rx) + threads * PCAP_RING_SIZE;
+    if (INTERFACE_TYPES.has(type)) size += Number(options.queues ?? 1) * QUEUE_SIZE + threads * TRANSMIT_SIZE;
     if (type === 'generator') size += Number(options.flows ?? 1000) * (generatedSize(options.size) + REPLAY_OVERHEAD);
   }
   if (size > ARENA_SIZE_MAX) {

@@ -68,7 +68,13 @@ SPEC: NAME[,type=TYPE][,key=value]...   types and their keys:
 ${kinds.join('\n')}
   rx, tx: capture to replay, capture to write. speed: recorded, max, or packets a second.
   loop: rounds, 0 for ever. Captures at recorded speed share one clock.
-  A memory port is for programs that embed the datapath; it is what a SPEC without type gives.
+  A SPEC without type is the interface of that name, by whatever serves it best, which the run says. Real interfaces need
+  CAP_NET_RAW and CAP_NET_ADMIN (examples/systemd/wasm-datapath.service); wdp doctor says what this host has.
+  afpacket, afxdp: what arrives on the interface, and what is to leave by it. tap: an interface that is made for the host,
+  and goes with the run. veth: the same by a pair of interfaces, of which somebody gets the peer.
+  queues: flows are spread over so many rings, each for one worker. tx: plain frames are sent by AF_XDP (xdp), or by the
+  packet socket (socket), where tcpdump sees them. mode: zerocopy, native, generic.
+  A memory port is for programs that embed the datapath.
 
 HANDLER:
   learning     an Ethernet switch: learns who is where, floods the unknown
@@ -85,6 +91,8 @@ Exit status: 0 done, 1 it could not be done, 2 wrong command line, 130 interrupt
 
 Examples:
   wdp run
+  wdp run --port eth1 --port eth2
+  wdp run --port eth1 --port lan0,type=tap,mac=02:00:00:00:00:01
   wdp run --port a,type=pcap,rx=a.pcap,tx=to-a.pcap --port b,type=pcap,rx=b.pcap,tx=to-b.pcap
   wdp run --control /tmp/dp0.ctl --port a --port b
   wdp run --port gen,type=generator,flows=1000 --port sink,type=null --handler flood --for 5 --json`;

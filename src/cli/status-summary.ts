@@ -68,11 +68,14 @@ const PORT_COLUMNS: readonly [string, (port: PortStatus) => string][] = [
   ['upcalls', ({ upcalls }) => grouped(upcalls)],
   ['lost', ({ upcallsLost }) => grouped(upcallsLost)],
 ];
+/** Shown when there are any. */
+const KERNEL_COLUMN: (typeof PORT_COLUMNS)[number] = ['kernel drops', ({ kernelDrops }) => grouped(kernelDrops)];
 /** Columns of text; the others are numbers and stand to the right. */
 const TEXT_COLUMNS = new Set(['name', 'type']);
 
 function portTable(ports: readonly PortStatus[]): string[] {
-  const columns = PORT_COLUMNS.map(([head, cell]) => {
+  const shown = ports.some(({ kernelDrops }) => kernelDrops > 0) ? [...PORT_COLUMNS, KERNEL_COLUMN] : PORT_COLUMNS;
+  const columns = shown.map(([head, cell]) => {
     const cells = [head, ...ports.map(cell)];
     const width = Math.max(...cells.map((text) => text.length));
     return cells.map((text) => (TEXT_COLUMNS.has(head) ? text.padEnd(width) : text.padStart(width)));

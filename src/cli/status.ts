@@ -96,6 +96,8 @@ export interface PortStatus extends PortStats {
   name: string;
   type: string;
   options: string;
+  /** Lost by the kernel on the way to the port: its ring was full. */
+  kernelDrops: number;
 }
 
 /** Statistics of all ports, in the order of their numbers. */
@@ -107,6 +109,7 @@ export function portStatus(datapath: Datapath): PortStatus[] {
       name: port.name,
       type: port.type,
       options: port.describe(),
+      kernelDrops: port.kernelDrops,
       ...port.stats(),
     }));
 }

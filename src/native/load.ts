@@ -51,6 +51,8 @@ export interface NativeAddon extends NativeIo {
   setAffinity(cpus: Int32Array | readonly number[]): number;
   capabilities(): NativeCapabilities;
   probe(): NativeProbe;
+  /** One datagram to a unix socket; `@` begins a name of the abstract name space. 0 or -errno. */
+  notify(path: string, text: string): number;
   readonly NetlinkSocket: NativeNetlinkSocketClass;
   readonly PollSet: NativePollSetClass;
 }

@@ -55,6 +55,11 @@ export abstract class Port {
     return 0;
   }
 
+  /** It receives for as long as it is open. */
+  get isLive(): boolean {
+    return false;
+  }
+
   /** Regular work on the owner thread. Returns true when there was some, so that the caller comes again soon. */
   service(): boolean {
     return false;

@@ -35,6 +35,10 @@ export abstract class QueuePort extends Port {
 
   protected abstract closeDescriptors(): void;
 
+  override get isLive(): boolean {
+    return true;
+  }
+
   /** Queues go to the pollers in turn, beginning with the port's own. */
   protected workerOf(index: number): number {
     const { worker, workerSlots } = this.context;
@@ -88,7 +92,8 @@ export function refusal(port: string, operation: string, errno: number, capabili
   const name = getSystemErrorName(-errno);
   const details = { errno, operation: 'port add' };
   if (name === 'EPERM' || name === 'EACCES') {
-    const mend = `sudo setcap cap_net_admin,cap_net_raw+ep ${process.execPath}, or run as root`;
+    const setcap = `sudo setcap cap_net_admin,cap_net_raw+ep ${process.execPath}`;
+    const mend = `${setcap}, or run as root, or as examples/systemd/wasm-datapath.service does`;
     const message = `port ${port}: ${operation} needs ${capabilities}: ${mend}`;
     return new DatapathError('ERR_PORT_PERMISSION', message, details);
   }

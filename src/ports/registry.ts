@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { DatapathError } from '../errors.ts';
 import { AfPacketPort } from './afpacket.ts';
 import { AfXdpPort } from './afxdp.ts';
+import { isInterface, openBest } from './best.ts';
 import { GeneratorPort } from './generator.ts';
 import { MemoryPort } from './memory.ts';
 import { PcapPort } from './pcap.ts';
@@ -96,6 +97,7 @@ export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
     ),
   ],
   ['null', kind({}, (context) => new NullPort(context))],
+  ['interface', kind({ interface: v.optional(v.string()), queues: v.optional(integer) }, openBest)],
   [
     'afpacket',
     kind(
@@ -155,7 +157,7 @@ export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
   ],
 ]);
 
-/** Parses `NAME[,type=KIND][,key=value]...`. Throws ERR_PORT_OPTION. */
+/** Parses `NAME[,type=KIND][,key=value]...`; without a type it is `interface` if there is one of that name, else `memory`. Throws ERR_PORT_OPTION. */
 export function parsePortSpec(text: string): PortSpec {
   const [name, ...rest] = text.split(',');
   const options: Record<string, string> = {};
@@ -165,7 +167,7 @@ export function parsePortSpec(text: string): PortSpec {
     options[item.slice(0, at)] = item.slice(at + 1);
   }
   if (name === '') throw new DatapathError('ERR_PORT_OPTION', `port "${text}": a port needs a name`);
-  const { type = 'memory', ...others } = options;
+  const { type = isInterface(name) ? 'interface' : 'memory', ...others } = options;
   return { name, type, options: others };
 }
 

@@ -145,3 +145,9 @@ export class DatapathMemory {
     return new Uint8Array(this.bytes.subarray(address, address + size));
   }
 }
+
+/** A shared memory of so many pages of 64 KiB that is nobody's datapath, for whoever must know what can be done with such memory. */
+export function bareMemory(pages: number): SharedBytes {
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  return new Uint8Array(memory.buffer);
+}

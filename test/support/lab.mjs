@@ -111,7 +111,7 @@ export class Lab {
         await sleep(2);
       }
     };
-    return { child, ended, printed };
+    return { child, ended, printed, output: result };
   }
 
   /** Starts a task of lab-traffic.py in a host; resolves when it is ready. */
