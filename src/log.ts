@@ -10,8 +10,8 @@ export const LOG_LEVELS = ['off', 'emer', 'err', 'warn', 'info', 'dbg'] as const
 
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Who speaks: the datapath's events, the control socket, the commands it was given. */
-export const LOG_MODULES = ['datapath', 'dpctl', 'unixctl'] as const;
+/** Who speaks: the datapath's events, the commands that the control socket was given, what they asked of the datapath, the socket itself. */
+export const LOG_MODULES = ['datapath', 'dpctl', 'dpif', 'unixctl'] as const;
 
 export type LogModule = (typeof LOG_MODULES)[number];
 

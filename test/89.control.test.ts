@@ -146,10 +146,14 @@ describe('a running worker', () => {
     await ask('version');
     await ask('vlog/set', 'off');
     await ask('version');
+    expect(await ask('dpctl/parse-actions', 'set(ipv4(ttl=0x3f)),2', 'drop')).toBe('set(ipv4(ttl=63)),2\ndrop\n');
+    await ask('vlog/set', 'dpif:dbg');
+    await ask('dpctl/dump-dps');
     run.child.kill('SIGTERM');
     const { status, stderr } = await run.ended;
     expect(status).toBe(130);
     expect(stderr.match(/received request version/g)).toHaveLength(1);
+    expect(stderr).toMatch(/open netdev@\S+: done/);
   });
 
   it('refuses in one line', async () => {
@@ -162,6 +166,7 @@ describe('a running worker', () => {
     expect(await refused('nosuch')).toContain('"nosuch" is not a valid command');
     expect(await refused('vlog/set', 'file:dbg')).toContain('file is no destination here');
     expect(await refused('dpif-netdev/pmd-stats-show', 'other')).toContain('please specify an existing datapath');
+    expect(await refused('dpctl/parse-actions', 'nosuch')).toContain('parsing actions (');
     expect(await refused('coverage/read-counter', 'nosuch')).toContain('No such counter');
     const second = await runCli(['run', '--control', socketPath, '--port', 'a'], folder);
     expect(second.status).toBe(1);

@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Datapath } from '../datapath/datapath.ts';
 import { registerDpctl } from '../dpctl/unixctl.ts';
+import { setDpifLog } from '../dpif/log.ts';
 import type { Log } from '../log.ts';
 import { packageRoot } from '../native/package-root.ts';
 import { Coverage, datapathTotals, registerCoverage } from './coverage.ts';
@@ -41,6 +42,10 @@ export class Control implements AsyncDisposable {
     registerPmd(commands, new WorkerStatsReader(datapath));
     registerCoverage(commands, coverage);
     registerVlog(commands, log);
+    setDpifLog({
+      isOn: (level) => log.isOn('dpif', level),
+      log: (level, text) => log.log('dpif', level, text),
+    });
     const server = await UnixctlServer.listen({
       path,
       commands,
@@ -72,6 +77,7 @@ export class Control implements AsyncDisposable {
 
   /** Answers what is at work, then the socket is gone. */
   async close(): Promise<void> {
+    setDpifLog(undefined);
     this.#coverage.close();
     await this.#server.close();
   }

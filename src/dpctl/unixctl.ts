@@ -10,28 +10,42 @@ import { DpctlContext } from './context.ts';
 import { DpctlOptionError, type DpctlWords, readWords } from './options.ts';
 import { countProblem, runCommand } from './run.ts';
 
+const MANY = Number.POSITIVE_INFINITY;
+
 /** Registers every control command as `dpctl/NAME`. `onWrite` hears of those that change something. */
 export function registerDpctl(commands: UnixctlCommands, onWrite: (text: string) => void = () => {}): void {
   for (const command of DPCTL_COMMANDS) {
     commands.register(`dpctl/${command.name}`, {
       usage: command.usage,
       minArgs: 0,
-      maxArgs: Number.POSITIVE_INFINITY,
+      maxArgs: MANY,
       run: (words) => {
         if (command.writes) onWrite(`dpctl/${command.name} ${words.join(' ')}`);
         return answer(command, words);
       },
     });
   }
+  commands.register('dpctl/parse-actions', { usage: 'actions', minArgs: 1, maxArgs: MANY, run: parseLists });
   commands.register('dpctl/list-commands', {
     usage: '',
     minArgs: 0,
-    maxArgs: Number.POSITIVE_INFINITY,
+    maxArgs: MANY,
     run: () => {
       const lines = DPCTL_COMMANDS.map(({ name, usage }) => `  dpctl/${name.padEnd(23)} ${usage}\n`);
       return `The available commands are:\n${lines.join('')}`;
     },
   });
+}
+
+/** How the datapath writes lists of actions; nothing is done with them. */
+async function parseLists(lists: readonly string[]): Promise<string> {
+  const { formatActions, OdpSyntaxError, parseActions } = await import('../odp/index.ts');
+  try {
+    return lists.map((list) => `${formatActions(parseActions(list, { likeDpctl: true }))}\n`).join('');
+  } catch (error) {
+    if (error instanceof OdpSyntaxError) throw new UnixctlError(`parsing actions (${error.message})`);
+    throw error;
+  }
 }
 
 async function answer(command: DpctlCommand, words: readonly string[]): Promise<string> {
