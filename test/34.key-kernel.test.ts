@@ -25,6 +25,8 @@ const COUNT = Number(process.env.KERNEL_FLOWS ?? 4000);
 const DUMPED = Math.min(COUNT, 1000);
 const DIFFERENCES_SHOWN = 5;
 
+const isPartlyFragment = ({ ipv4, ipv6 }: FlowMatch) => ipv4?.frag?.includes('/') || ipv6?.frag?.includes('/');
+
 /** What must be among the flows, and how often it is. */
 const KINDS: Record<string, (typed: FlowMatch) => unknown> = {
   'without a type': ({ ethType }) => ethType === undefined || ethType === 4,
@@ -36,6 +38,7 @@ const KINDS: Record<string, (typed: FlowMatch) => unknown> = {
   'IPv6 extension headers': ({ ipv6Exthdrs }) => ipv6Exthdrs,
   'neighbour discovery': ({ nd }) => nd,
   ARP: ({ arp }) => arp,
+  'a part of the fragment type': isPartlyFragment,
   'one label': ({ mpls }) => mpls?.length === 1,
   'three labels': ({ mpls }) => mpls?.length === 3,
   'NSH with context': ({ nsh }) => nsh?.mdtype === 1,
@@ -57,11 +60,14 @@ const portName = (port: number) => (port === 0 ? 'oracle' : undefined);
 
 const typed = fc.sample(kernelMatch, { seed, numRuns: COUNT });
 const flows = typed.map((match) => ({ ...encodeMatchAttributes(encodeMatch(match)), actions: new Uint8Array(0) }));
-/** Each in a recirculation of its own, so that no two overlap. */
-const dumped = typed.slice(0, DUMPED).map((match, index) => {
-  const lists = encodeMatchAttributes(encodeMatch({ ...match, recircId: index + 1 }));
-  return { ...lists, actions: new Uint8Array(0) };
-});
+/** Each in a recirculation of its own, so that no two overlap. Of a part of a fragment type ovs-dpctl has an error to say. */
+const dumped = typed
+  .filter((match) => !isPartlyFragment(match))
+  .slice(0, DUMPED)
+  .map((match, index) => {
+    const lists = encodeMatchAttributes(encodeMatch({ ...match, recircId: index + 1 }));
+    return { ...lists, actions: new Uint8Array(0) };
+  });
 
 /** Typed, as it comes back: without what is matched nowhere. */
 function canonical(match: FlowMatch): FlowMatch {

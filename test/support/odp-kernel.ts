@@ -43,6 +43,11 @@ function kernelTunnel(tunnel: NonNullable<FlowMatch['tunnel']>): FlowMatch['tunn
   return decodeMatch(key, mask).tunnel;
 }
 
+/** A header with its fragment type under a part of a mask. */
+function partlyFragment<T extends { frag?: string }>(header: T, mask: number): T {
+  return header.frag === undefined ? header : { ...header, frag: `${header.frag}/0x${mask.toString(16)}` };
+}
+
 export const kernelMatch: fc.Arbitrary<FlowMatch> = fc
   .tuple(
     anyMatch,
@@ -50,12 +55,17 @@ export const kernelMatch: fc.Arbitrary<FlowMatch> = fc
     fc.option(connection, { nil: undefined }),
     fc.option(fc.nat(0x1ff), { nil: undefined }),
     fc.nat(0xfffe),
+    fc.constantFrom(0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 0x81),
   )
-  .map(([match, tunnel, ct, ipv6Exthdrs, inPort]) => {
+  .map(([match, tunnel, ct, ipv6Exthdrs, inPort, fragMask]) => {
     const { packetType, igmp, ...typed } = comparable(match);
     // It asks for neighbour discovery whatever the code, which is none in every such packet.
     const { icmpv6 } = typed;
     if (icmpv6 !== undefined && typed.nd === undefined) typed.icmpv6 = { ...icmpv6, type: 128 };
+    for (const name of ['ipv4', 'ipv6'] as const) {
+      const header = typed[name];
+      if (header !== undefined && fragMask !== 0xff) Object.assign(typed, { [name]: partlyFragment(header, fragMask) });
+    }
     return {
       ...typed,
       ...(match.nsh === undefined ? {} : { nsh: nshOf(match.nsh) }),
