@@ -338,6 +338,7 @@ export const WORKER_POLL_COUNT = 36; // u32, descriptors that the worker waits f
 export const WORKER_POLL_SET = 40; // u32, address of them
 export const WORKER_TOUCHED_LIST = 44; // u32, address of the queues to be kicked
 export const WORKER_BUSY_NS = 48; // u64 (live), time spent in rounds that received something
+export const WORKER_THREAD = 56; // u32, Node's number of the thread that has the slot
 export const WORKER_EPOCH = 64; // u32, epoch seen at the last batch boundary, 0 = not reading
 export const WORKER_TIME_NS = 72; // u64, CLOCK_REALTIME at the last poll
 export const WORKER_TIME_MS = 80; // u64, CLOCK_MONOTONIC at the last poll

@@ -69,8 +69,9 @@ uint32_t Pump::Send(uint32_t queue) {
   const uint32_t n = std::min(WordOf(words, TXQ_COUNT), TXQ_ENTRIES_MAX);
   const int fd = static_cast<int>(WordOf(words, QUEUE_FD));
   const auto entryAt = [&](uint32_t i) { return &words[(TXQ_ENTRIES + i * TXQ_ENTRY_SIZEOF) / 4]; };
-  uint32_t refused = 0;
-  uint32_t done = 0;
+  // what a worker that died had kicked and not settled is not sent twice
+  uint32_t refused = WordOf(words, TXQ_REFUSED);
+  uint32_t done = std::min(WordOf(words, TXQ_KICKED), n);
   bool hasRetried = false;
   while (done < n) {
     const uint32_t aimed = AimSend(entryAt(done), std::min(n - done, kBatch));

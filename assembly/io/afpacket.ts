@@ -239,10 +239,13 @@ export function giveBackPackets(queue: usize): void {
   let frame: usize = load<u32>(queue, RXQ_HELD_FIRST);
   // whatever was read of the frames was read before the first of them is given back: any atomic operation that writes is a full barrier
   atomic.add<u32>(queue, 0, RXQ_OWNER);
-  for (let held = load<u32>(queue, RXQ_HELD); held != 0; held--, frame = after(queue, frame)) {
+  // step by step: a worker that dies on the way gives no frame back twice, which the kernel may have filled again
+  for (let held = load<u32>(queue, RXQ_HELD); held != 0; ) {
     store<u32>(frame, TP_STATUS_KERNEL, TP2_STATUS);
+    frame = after(queue, frame);
+    store<u32>(queue, <u32>frame, RXQ_HELD_FIRST);
+    store<u32>(queue, --held, RXQ_HELD);
   }
-  store<u32>(queue, 0, RXQ_HELD);
 }
 
 // ---------------------------------------------------------------------------------------------------- transmit

@@ -68,12 +68,15 @@ SPEC: NAME[,type=TYPE][,key=value]...   types and their keys:
 ${kinds.join('\n')}
   rx, tx: capture to replay, capture to write. speed: recorded, max, or packets a second.
   loop: rounds, 0 for ever. Captures at recorded speed share one clock.
-  A SPEC without type is the interface of that name, by whatever serves it best, which the run says. Real interfaces need
-  CAP_NET_RAW and CAP_NET_ADMIN (examples/systemd/wasm-datapath.service); wdp doctor says what this host has.
-  afpacket, afxdp: what arrives on the interface, and what is to leave by it. tap: an interface that is made for the host,
-  and goes with the run. veth: the same by a pair of interfaces, of which somebody gets the peer.
-  queues: flows are spread over so many rings, each for one worker. tx: plain frames are sent by AF_XDP (xdp), or by the
-  packet socket (socket), where tcpdump sees them. mode: zerocopy, native, generic.
+  A SPEC without type is the interface of that name, by whatever serves it best, which the run
+  says. Real interfaces need CAP_NET_RAW and CAP_NET_ADMIN (examples/systemd/wasm-datapath.service);
+  wdp doctor says what this host has.
+  afpacket, afxdp: what arrives on the interface, and what is to leave by it.
+  tap: an interface that is made for the host, and goes with the run. veth: the same by a pair of
+  interfaces, of which somebody gets the peer.
+  queues: flows are spread over so many rings, each for one worker. tx: plain frames are sent by
+  AF_XDP (xdp), or by the packet socket (socket), where tcpdump sees them.
+  mode: zerocopy, native, generic.
   A memory port is for programs that embed the datapath.
 
 HANDLER:

@@ -5,7 +5,7 @@
  * A thread that traps writes WORKER_TRAPPED into its slot and rejects its task; the pool repairs the slot and starts another.
  * Nothing here runs per packet, and nothing is allocated per turn.
  */
-import { workerData } from 'node:worker_threads';
+import { threadId, workerData } from 'node:worker_threads';
 import * as C from '../../assembly/constants.ts';
 import { nativeAddon } from '../native/load.ts';
 import { tellTime } from '../wasm/clock.ts';
@@ -42,6 +42,7 @@ export default function run(task: PoolTask): number {
   const area = datapath.workerArea(task.slot);
   const state = (area + C.WORKER_STATE) >>> 2;
   try {
+    datapath.setU32(area + C.WORKER_THREAD, threadId);
     Atomics.store(datapath.int32, state, C.WORKER_POLLING);
     const received = task.kind === 'poll' ? poll(datapath, task.slot) : drain(datapath, task.slot);
     datapath.wasm.detach();

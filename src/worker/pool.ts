@@ -3,7 +3,8 @@
  *
  * Concepts. One poller a slot, each one long task; batches from the embedding program are short tasks on a slot of their own. A poller that traps or
  * whose thread is killed has its slot repaired (its epoch withdrawn, its packets accounted for, its lock freed) and is started
- * again; flows, statistics and queued upcalls are all in the shared memory and stay.
+ * again; flows, statistics and queued upcalls are all in the shared memory and stay. One thread more than there are slots stands by with its modules
+ * loaded, because a thread takes longer to start than a ring takes to overflow.
  *
  * Threads: the owner thread. `atomics: 'disabled'` because a poller never returns to piscina's own waiting; `stop` is a word in memory,
  * because aborting a running task would kill its thread.
@@ -28,6 +29,9 @@ export interface PoolOptions {
   onEvent: (event: DatapathEvent) => void;
 }
 
+/** Threads that wait for another one to die. */
+const STANDBY_THREADS = 1;
+
 export class WorkerPool {
   readonly #memory: DatapathMemory;
   readonly #options: PoolOptions;
@@ -45,8 +49,8 @@ export class WorkerPool {
     const workerData: PoolData = { module: memory.module, memory: memory.memory };
     this.#piscina = new Piscina<PoolTask, number>({
       filename: workerFile(),
-      minThreads: options.pollers,
-      maxThreads: options.pollers,
+      minThreads: options.pollers + STANDBY_THREADS,
+      maxThreads: options.pollers + STANDBY_THREADS,
       idleTimeout: Number.POSITIVE_INFINITY,
       atomics: 'disabled',
       workerData,
@@ -128,8 +132,8 @@ export class WorkerPool {
 
   /** Kills the thread that polls `slot`, as a crash would: for tests of what happens then. */
   async kill(slot: number): Promise<void> {
-    const index = (slot - 1) % this.#piscina.threads.length;
-    await this.#piscina.threads[index].terminate();
+    const threadId = this.#memory.u32(this.#memory.workerArea(slot) + C.WORKER_THREAD);
+    await this.#piscina.threads.find((thread) => thread.threadId === threadId)?.terminate();
   }
 
   /** Stops all pollers after their batch and waits for them. */
