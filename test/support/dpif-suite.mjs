@@ -270,7 +270,7 @@ const checks = {
         zone === undefined ? `default limit=${limit}` : `zone=${zone},limit=${limit},count=${count}`,
       );
     assert.deepEqual(lines(dpctl('ct-get-limits', 'dp1')), printed);
-    assert.deepEqual(dpif.ctGetLimits([6])[0], { zone: 6, limit: 8, count: 0 });
+    assert.deepEqual(dpif.ctGetLimits([6]), [{ limit: 90 }, { zone: 6, limit: 8, count: 0 }]);
     dpif.ctDelLimits([5, 6]);
     dpif.ctSetLimits([{ limit: 0 }]);
     assert.deepEqual(dpif.ctGetLimits(), [{ limit: 0 }]);
