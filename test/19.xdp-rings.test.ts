@@ -242,4 +242,29 @@ describe.each(BUILDS)('AF_XDP rings, %s', (build) => {
     expect(socket.check).toBe(0);
     expect(memory.u32(socket.xsk.address + C.RXQ_OWNER)).toBe(0);
   });
+
+  it('are received again when the worker died before it had them in hand', async () => {
+    const socket = await socketOf(build);
+    const { memory } = socket.datapath;
+    const { address } = socket.xsk;
+    const frames = Array.from({ length: 8 }, (_, i) => udpFrame(flowTuple(i)));
+    for (const frame of frames) socket.receive(frame);
+    // as it stands in the middle of receiveXdp: the queue is the worker's, frames are marked, neither list nor position says so
+    const area = memory.workerArea(0);
+    memory.setU32(address + C.RXQ_OWNER, 1);
+    memory.setU32(address + C.QUEUE_TOUCHED, 1);
+    memory.setU32(memory.u32(area + C.WORKER_TOUCHED_LIST), address);
+    memory.setU32(area + C.WORKER_TOUCHED, 1);
+    const entries = memory.u32(address + C.XSK_RING_RX + C.XRING_ENTRIES);
+    for (let i = 0; i < 5; i++) {
+      const frame = Math.floor(memory.u64(entries + i * C.XDP_DESC_SIZEOF) / XSK_FRAME_SIZE);
+      memory.bytes[memory.u32(address + C.XSK_STATES) + frame] = C.XSK_FRAME_HELD;
+    }
+    expect(socket.check).toBe(33);
+    expect(memory.wasm.recoverWorker(0)).toBe(0);
+    expect(socket.check).toBe(0);
+    expect(socket.poll()).toEqual(frames);
+    expect(socket.datapath.stats().drops.rxDescriptor).toBe(0);
+    expect(memory.u32(address + C.RXQ_OWNER)).toBe(0);
+  });
 });

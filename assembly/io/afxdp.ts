@@ -138,10 +138,11 @@ function push(queue: usize, packet: usize, size: u32): bool {
   }
   const n = load<u32>(xsk, XSK_FREE_COUNT) - 1;
   const frame = load<u32>(load<u32>(xsk, XSK_FREE) + (n << 2));
+  const offset = frame * load<u32>(xsk, XSK_FRAME_SIZE);
+  // a worker that dies while it copies leaves a free frame
+  copyFrame(load<u32>(xsk, XSK_UMEM) + offset, load<u32>(packet, PACKET_DATA), size);
   store<u32>(xsk, n, XSK_FREE_COUNT);
   store<u8>(stateOf(xsk, frame), XSK_FRAME_TX);
-  const offset = frame * load<u32>(xsk, XSK_FRAME_SIZE);
-  copyFrame(load<u32>(xsk, XSK_UMEM) + offset, load<u32>(packet, PACKET_DATA), size);
   // the transmit ring has an entry for every frame: there is always room
   const ring = xsk + XSK_RING_TX;
   const entry = entryAt(ring, 0, 4);
@@ -252,6 +253,18 @@ export function giveBackXdp(xsk: usize): void {
   store<u32>(ring, position, XRING_POSITION);
   atomic.store<u32>(load<u32>(ring, XRING_PRODUCER), position);
   store<u32>(xsk, 0, XSK_HELD);
+}
+
+/**
+ * Of a worker that died while it received: frames that are marked and not in the list yet are the kernel's to give once more, for the position in the ring has
+ * not moved.
+ */
+export function recoverXdp(xsk: usize): void {
+  if (load<u32>(xsk, XSK_HELD) != 0) return;
+  for (let frame: u32 = 0; frame < load<u32>(xsk, XSK_FRAMES); frame++) {
+    const state = stateOf(xsk, frame);
+    if (load<u8>(state) == XSK_FRAME_HELD) store<u8>(state, XSK_FRAME_FILL);
+  }
 }
 
 /** When the socket is new: `n` free frames go to the kernel, to receive into. */

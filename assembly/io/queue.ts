@@ -46,7 +46,7 @@ import {
 } from '../constants';
 import { AREA_TOUCHED, area, areaOf, pollSet, rxPorts, touchedQueues, worker } from '../memory/layout';
 import { giveBackPackets, hasPackets, queuePacket, receivePackets, settlePackets } from './afpacket';
-import { giveBackXdp, hasXdp, queueXdp, receiveXdp, settleXdpTransmit } from './afxdp';
+import { giveBackXdp, hasXdp, queueXdp, receiveXdp, recoverXdp, settleXdpTransmit } from './afxdp';
 import { RX_PORT_MASK } from './port';
 import { queued } from './ring';
 import { portAt } from './transmit';
@@ -93,7 +93,13 @@ export function settle(): void {
 
 /** What slot `slot`, whose thread is dead, had in hand; the host has kicked its transmit queues. */
 export function recoverQueues(slot: u32): void {
-  settleAll(areaOf(slot), areaOf(slot) + AREA_TOUCHED);
+  const control = areaOf(slot);
+  const list = control + AREA_TOUCHED;
+  for (let i: u32 = 0; i < load<u32>(control, WORKER_TOUCHED); i++) {
+    const queue: usize = load<u32>(list + (i << 2));
+    if (load<u32>(queue, QUEUE_KIND) == QUEUE_KIND_XDP_RX) recoverXdp(queue);
+  }
+  settleAll(control, list);
 }
 
 @inline

@@ -23,6 +23,7 @@ import { perPacket, type UpcallFunction } from '../upcall/per-packet.ts';
 import { monotonicMs, tellTime } from '../wasm/clock.ts';
 import { loadModule } from '../wasm/load.ts';
 import { DatapathMemory } from '../wasm/memory.ts';
+import { OwnerLoop } from '../worker/owner-loop.ts';
 import { WorkerPool } from '../worker/pool.ts';
 import { Ageing } from './ageing.ts';
 import { Flows } from './flows.ts';
@@ -46,8 +47,7 @@ import { type SampleListener, type SampleOptions, Samples } from './samples.ts';
 import { type DatapathStats, StatsReader } from './stats.ts';
 
 const POLL_BREATHS = 64;
-/** Background work: how often ports are served and slices aged, and how often subtables are sorted and handlers ticked. */
-const SERVICE_MS = 5;
+/** Background work: how often slices are aged, and how often subtables are sorted and handlers ticked. */
 const AGEING_MS = 50;
 const HOUSEKEEPING_MS = 1000;
 
@@ -65,7 +65,7 @@ export class Datapath implements AsyncDisposable {
   readonly #dispatcher: Dispatcher;
   readonly #samples: Samples;
   #unwatch: (() => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #loop: OwnerLoop;
   #pool: WorkerPool | undefined;
   #handler: UpcallHandler | undefined;
   #started = false;
@@ -95,6 +95,7 @@ export class Datapath implements AsyncDisposable {
     this.#memory = memory;
     this.door = new FrontDoor(memory, (group, message) => this.#heard(group, message));
     this.#client = new KernelClient(this.door);
+    this.#loop = new OwnerLoop(memory, () => this.poll() > 0 || this.ports.service());
     memory.setOption(C.OPTION_EMC, options.emc);
     this.#stats = new StatsReader(memory, slots);
     this.flows = new Flows(memory);
@@ -277,24 +278,14 @@ export class Datapath implements AsyncDisposable {
     this.#started = true;
     if (this.options.workers > 0) await this.#makePool().start();
     this.#dispatcher.start();
-    this.#schedule();
-  }
-
-  /** Background work, in turns: soon again when there was some, else after SERVICE_MS. */
-  #schedule(): void {
-    const turn = (): void => {
-      if (!this.#started) return;
-      if (this.poll() > 0 || this.ports.service()) setImmediate(turn);
-      else this.#timer = setTimeout(turn, SERVICE_MS);
-    };
-    turn();
+    this.#loop.start();
   }
 
   /** Stops the pollers; flows, ports and queued upcalls stay. */
   async stop(): Promise<void> {
     if (!this.#started) return;
     this.#started = false;
-    clearTimeout(this.#timer);
+    this.#loop.stop();
     await this.#pool?.stop();
     await this.#dispatcher.stop();
     this.#dispatcher.dispatch();

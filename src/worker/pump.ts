@@ -50,6 +50,19 @@ export class Pump {
     if (count > 0) this.#native.kick(this.#touchedList, count);
   }
 
+  /** For who waits in another way: the descriptors that `sleep` would wait for; undefined when there is something already. `awake` ends it. */
+  prepare(): number[] | undefined {
+    if (this.#memory.wasm.prepareSleep() === 0) return undefined;
+    const first = this.#pollSet >>> 2;
+    return Array.from({ length: this.#memory.words[this.#pollCount] }, (_, i) => this.#memory.words[first + 2 * i]);
+  }
+
+  /** After `prepare`: takes away what woke it and is not a packet, a count of the event counter or an error. */
+  awake(): void {
+    if (Atomics.exchange(this.#memory.int32, this.#sleeping, 0) !== 0)
+      this.#native.sleep(this.#pollSet, this.#memory.words[this.#pollCount], 0);
+  }
+
   /** Waits until something can be received or the slot's event counter is written to, unless something is there already. */
   sleep(): void {
     const limitUs = this.#memory.wasm.prepareSleep();

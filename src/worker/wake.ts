@@ -10,10 +10,11 @@ function wakeWord(memory: DatapathMemory, slot: number): number {
   return (memory.workerArea(slot) + C.WORKER_WAKE) >>> 2;
 }
 
-/** Makes the event counter of a slot. Without the native addon there is none, and the worker naps. */
-export function openWake(memory: DatapathMemory, slot: number): void {
+/** Makes the event counter of a slot. False without the native addon: there is none, and the worker naps. */
+export function openWake(memory: DatapathMemory, slot: number): boolean {
   const fd = nativeAddon()?.openWake() ?? -1;
   if (fd >= 0) Atomics.store(memory.int32, wakeWord(memory, slot), fd + 1);
+  return fd >= 0;
 }
 
 /** Once no thread has the slot. */
