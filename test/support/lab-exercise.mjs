@@ -133,9 +133,10 @@ async function main(spec) {
   const outcomes = { ...(await exercise(lab, ...hosts)), ...(isXdp ? {} : await exerciseJumbo(lab, ...hosts)) };
   const ports = datapath === undefined ? [] : await stopped(lab, datapath);
   const broken = [...(datapath?.ports ?? [])].map((port) => port.check?.() ?? 0);
+  const described = [...(datapath?.ports ?? [])].map((port) => port.describe());
   await datapath?.close();
   lab.close();
-  process.stdout.write(`${JSON.stringify({ outcomes, stats: datapath?.stats(), ports, broken })}\n`);
+  process.stdout.write(`${JSON.stringify({ outcomes, stats: datapath?.stats(), ports, broken, described })}\n`);
 }
 
 async function stopped(lab, datapath) {

@@ -21,9 +21,14 @@ export function whyNoLab(): string | undefined {
 }
 
 /** Runs `support/PROGRAM.mjs ARGS` in a namespace of its own. Resolves with the object that it prints; rejects with what it complained about. */
-export async function runInLab<T>(program: string, ...args: string[]): Promise<T> {
+export function runInLab<T>(program: string, ...args: string[]): Promise<T> {
+  return runInLabBy<T>(process.execPath, program, ...args);
+}
+
+/** The same by another Node. */
+export async function runInLabBy<T>(node: string, program: string, ...args: string[]): Promise<T> {
   const file = new URL(`./${program}.mjs`, import.meta.url).pathname;
-  const child = spawn('unshare', ['-n', process.execPath, file, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn('unshare', ['-n', node, file, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => {
