@@ -1,7 +1,7 @@
 /*
  * npm run test:asan: the tests of the native addon, with the addon built for AddressSanitizer and UndefinedBehaviorSanitizer.
  *
- *   node scripts/asan.mjs [arguments of vitest]      default: test/12
+ *   node scripts/asan.mjs [arguments of vitest]      default: test/12, and of the rings load, kills and every kind of port
  *
  * The addon goes into build/asan/, and WDP_ADDON tells the loader so. Node itself has no sanitizer in it, so the library is preloaded; leaks are
  * not looked for, as V8 frees nothing at its end. A report ends the process it is found in, and with that the test.
@@ -46,7 +46,7 @@ async function sanitizerLibrary() {
 await orExit(async () => {
   await setup({ names: ['deps', 'wasm', 'ts'] });
   await build();
-  const args = process.argv.length > 2 ? process.argv.slice(2) : ['test/12'];
+  const args = process.argv.length > 2 ? process.argv.slice(2) : ['test/12', 'test/19.load', 'test/19.process-killed'];
   const env = {
     ...process.env,
     WDP_ADDON: addon,
