@@ -1,11 +1,12 @@
 /*
- * wdp bench: lookup, flow-setup and (bench-netlink.ts) netlink. Reads the options, runs the benchmark, prints one table or, with --json, one object. Before it: main.ts. After it:
+ * wdp bench: lookup, flow-setup, and in files of their own forward and netlink. Reads the options, runs the benchmark, prints one table or, with --json, one object. Before it: main.ts. After it:
  * bench/lookup.ts and bench/flow-setup.ts, which are loaded only when they are asked for. Main thread.
  */
 import { type Command, Option } from 'commander';
 import * as C from '../../assembly/constants.ts';
 import type { FlowSetupOptions } from '../bench/flow-setup.ts';
 import type { LookupOptions } from '../bench/lookup.ts';
+import { registerForward } from './bench-forward.ts';
 import { registerNetlink } from './bench-netlink.ts';
 import { powerOfTwo, seconds, whole } from './bench-options.ts';
 import { UsageError } from './failure.ts';
@@ -35,6 +36,7 @@ export function registerBench(program: Command): void {
     .description('Measures the datapath on this machine.');
   registerLookup(bench);
   registerFlowSetup(bench);
+  registerForward(bench);
   registerNetlink(bench);
 }
 
