@@ -119,6 +119,7 @@ function breathe(receiver: u32): u32 {
   store<u32>(area, n, WORKER_BATCH);
   store<u32>(area, n, WORKER_IN_FLIGHT);
   count(COUNTER_RECEIVED, n);
+  countPort(portNo, PORT_ROW_RX_PACKETS, n); // here, and not with the bytes: of a worker that dies over the keys both counts have the batch
   sabotage();
 
   const valid = extractAll(portNo, n);
@@ -140,7 +141,7 @@ function breathe(receiver: u32): u32 {
   return n;
 }
 
-/** Counts what came in and makes the keys. Returns the bitmap of the packets that have one: neither too short nor too long. */
+/** Makes the keys and counts bytes, and what has no key. Returns the bitmap of the packets that have one: neither too short nor too long. */
 function extractAll(portNo: u32, n: u32): u32 {
   let valid: u32 = 0;
   let long: u32 = 0;
@@ -152,7 +153,6 @@ function extractAll(portNo: u32, n: u32): u32 {
     if (size > <u32>FRAME_SIZE_MAX) long++;
     else if (extract(packet) == 0) valid |= 1 << i;
   }
-  countPort(portNo, PORT_ROW_RX_PACKETS, n);
   countPort(portNo, PORT_ROW_RX_BYTES, bytes);
   const refused = n - popcnt(valid);
   if (refused != 0) {
