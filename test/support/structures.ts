@@ -142,6 +142,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
         'WORKER_POLL_COUNT',
         'WORKER_POLL_SET',
         'WORKER_TOUCHED_LIST',
+        'WORKER_THREAD',
         'WORKER_TOUCHED',
       ] as const),
       ...(['WORKER_EPOCH', 'WORKER_EMC_RELUCTANCE', 'WORKER_RX_NEXT', 'WORKER_RX_COUNT'] as const),
