@@ -39,7 +39,7 @@ static void on_alarm(int signal) {
 
 static const uint8_t HEADERS[FRAME_SIZE] = {
     2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x08, 0,                                         /* Ethernet, IPv4 */
-    0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0x65, 0xbd, 10, 0, 0, 1, 11, 0, 0, 1,            /* IPv4, UDP, with its checksum */
+    0x45, 0, 0, 46, 0, 0, 0, 0, 64, 17, 0x65, 0xbe, 10, 0, 0, 1, 11, 0, 0, 1,            /* IPv4, UDP, with its checksum */
     0x04, 0, 0x12, 0xb5, 0, 26, 0, 0,                                                    /* UDP to 4789 */
 };
 

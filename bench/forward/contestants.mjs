@@ -1,0 +1,152 @@
+/*
+ * Who forwards in bench/forward: each starts on in0 and out0, runs through one window, and says how busy its core was. Before it: run.mjs. After it:
+ * the C program, `wdp bench forward`, ovs.mjs, a Linux bridge.
+ *
+ * `start` resolves with a run once frames are taken: `begin` and `end` mark the window of run.mjs, `result` gives { busyNsPerPacket },
+ * `close` leaves nothing behind.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { busiest, Child, command, FROM, TO, threadTimes } from './lab.mjs';
+import { Ovs, whyNoOvs } from './ovs.mjs';
+
+export const WDP = path.join(import.meta.dirname, '..', '..', 'dist/src/cli/main.js');
+const TICK_NS = 1e7;
+/** Our window lasts so much longer than that of run.mjs, in which it lies. */
+const MARGIN_S = 0.3;
+
+/**
+ * A program that says how long its rounds with packets took, by the clock, in `busyOf` of the JSON that it prints. What others took of its core is in that: it was
+ * not busy for longer than its thread was on the processor.
+ */
+function polling(label, { makeArgs, coreOf, busyOf, isEnded }) {
+  return {
+    label,
+    whyNot: () => undefined,
+    async start(setting) {
+      const child = new Child(coreOf(setting), ...makeArgs(setting));
+      const close = () => child.end();
+      try {
+        await child.said('ready');
+      } catch (error) {
+        await close();
+        throw error;
+      }
+      let before;
+      let after;
+      return {
+        begin: () => {
+          before = threadTimes(child.pid);
+        },
+        end: () => {
+          after = threadTimes(child.pid);
+        },
+        async result(forwarded) {
+          if (isEnded) child.process.kill('SIGTERM');
+          const onCpu = busiest(before, after).ns / forwarded;
+          return { busyNsPerPacket: Math.min(busyOf(JSON.parse(await child.done)), onCpu) };
+        },
+        close,
+      };
+    },
+  };
+}
+
+function plainC(label, type) {
+  return polling(label, {
+    makeArgs: ({ forwarder }) => [forwarder, [FROM, TO, type]],
+    coreOf: ({ core }) => core,
+    busyOf: ({ busySeconds, received }) => (busySeconds * 1e9) / received,
+    isEnded: true,
+  });
+}
+
+/** `wdp bench forward` on ports of a type, for so many seconds from the first packet on. */
+export function benchForward(type, core, seconds) {
+  const options = { rx: FROM, tx: TO, type, cpu: core, seconds };
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  return [process.execPath, [WDP, 'bench', 'forward', ...args, '--json']];
+}
+
+/** Only the polling thread is on the core, where it goes by itself; the others are where Open vSwitch's are too. */
+function ours(label, type) {
+  return polling(label, {
+    makeArgs: ({ core, warmup, seconds }) => benchForward(type, core, warmup + seconds + MARGIN_S),
+    coreOf: ({ otherCore }) => otherCore,
+    busyOf: ({ busyNsPerPacket }) => busyNsPerPacket,
+    isEnded: false,
+  });
+}
+
+function openVSwitch(label, kind) {
+  return {
+    label,
+    whyNot: () => whyNoOvs(kind),
+    async start(setting) {
+      const ovs = new Ovs(path.join(setting.folder, `ovs-${setting.turn}`), kind, setting);
+      const close = () => ovs.close();
+      let before;
+      let after;
+      try {
+        await ovs.open();
+      } catch (error) {
+        await close();
+        throw error;
+      }
+      return {
+        begin: () => {
+          before = ovs.read();
+        },
+        end: () => {
+          after = ovs.read();
+        },
+        result: async (forwarded) => ({ busyNsPerPacket: ovs.busyNs(before, after) / forwarded }),
+        close,
+      };
+    },
+  };
+}
+
+/** Soft-interrupt time of a core so far, ns, to a tick. */
+function softirqNs(core) {
+  const [, fields] = new RegExp(`^cpu${core} (.*)`, 'm').exec(readFileSync('/proc/stat', 'utf8'));
+  return Number(fields.trim().split(/\s+/)[6]) * TICK_NS;
+}
+
+const bridge = {
+  label: 'Linux bridge, in the kernel',
+  whyNot: () => undefined,
+  async start({ core }) {
+    command('ip', 'link', 'add', 'br0', 'type', 'bridge', 'mcast_snooping', '0');
+    command('sysctl', '-qw', 'net.ipv6.conf.br0.disable_ipv6=1');
+    for (const name of [FROM, TO]) command('ip', 'link', 'set', name, 'master', 'br0');
+    command('ip', 'link', 'set', 'br0', 'up');
+    // receive packet steering: without it the generator's core would forward
+    const steering = `/sys/class/net/${FROM}/queues/rx-0/rps_cpus`;
+    if (existsSync(steering)) writeFileSync(steering, (1 << core).toString(16));
+    let before;
+    let after;
+    return {
+      begin: () => {
+        before = softirqNs(core);
+      },
+      end: () => {
+        after = softirqNs(core);
+      },
+      result: async (forwarded) => ({ busyNsPerPacket: (after - before) / forwarded }),
+      close: async () => {},
+    };
+  },
+};
+
+/** By the names of --only, in the order of the first round. */
+export const CONTESTANTS = {
+  'c-afpacket': plainC('plain C, AF_PACKET in, AF_XDP out', 'afpacket'),
+  'c-afxdp': plainC('plain C, AF_XDP in and out', 'afxdp'),
+  afpacket: ours('wasm-datapath, afpacket', 'afpacket'),
+  afxdp: ours('wasm-datapath, afxdp', 'afxdp'),
+  'ovs-system': openVSwitch('Open vSwitch, system ports', 'system'),
+  'ovs-dpdk-afpacket': openVSwitch('Open vSwitch, DPDK af_packet', 'dpdk-af_packet'),
+  'ovs-dpdk-afxdp': openVSwitch('Open vSwitch, DPDK af_xdp', 'dpdk-af_xdp'),
+  bridge,
+};
