@@ -89,8 +89,7 @@ export async function runFlowSetup(options: FlowSetupOptions): Promise<FlowSetup
   await using datapath = await open(options);
   const { memory } = datapath;
   const ring = new MasterRing(memory, frames(options.flows), options.flows, options.flows * alignedSize(FRAME_SIZE));
-  await datapath.ports.addType('in', 'null', {}, { portNo: RX_PORT });
-  ring.open(RX_PORT, options.workers);
+  await ring.addPort(datapath.ports, RX_PORT, options.workers);
   await datapath.ports.addType('out', 'null', {}, { portNo: TX_PORT });
   const setup = new Setup(datapath, ring, options);
   try {

@@ -91,8 +91,7 @@ export async function runLookup(options: LookupOptions): Promise<LookupReport> {
   const order = frameOrder(workload.count, options.order, options.seed);
   const { memory } = datapath;
   const ring = new MasterRing(memory, inOrder(workload, order), workload.count, workload.alignedSizes);
-  await datapath.ports.addType('in', 'null', {}, { portNo: RX_PORT });
-  ring.open(RX_PORT, 0);
+  await ring.addPort(datapath.ports, RX_PORT, 0);
   await datapath.ports.addType('out', 'null', {}, { portNo: TX_PORT });
   installFlows(datapath, workload, ring, order, options.actions ?? String(TX_PORT));
 

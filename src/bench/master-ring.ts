@@ -5,6 +5,7 @@
  * Ownership: an arena block that lives as long as the datapath. Threads: the owner thread fills it; the worker that polls the port moves it on.
  */
 import * as C from '../../assembly/constants.ts';
+import type { Ports } from '../ports/ports.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
 
 const CACHE_LINE = 64;
@@ -45,8 +46,9 @@ export class MasterRing {
     }
   }
 
-  /** Takes the place of the driver of port `portNo`, a null port: it receives from this ring, polled by worker slot `worker`, and sends nowhere. */
-  open(portNo: number, worker: number): void {
+  /** Adds a null port whose driver this ring then takes the place of: polled by worker slot `worker`, it receives from here and sends nowhere. */
+  async addPort(ports: Ports, portNo: number, worker: number): Promise<void> {
+    await ports.addType('in', 'null', {}, { portNo });
     this.#memory.wasm.closePort(portNo);
     const status = this.#memory.wasm.openPort(portNo, C.RX_REPLAY, this.#address, C.TX_NULL, 0, worker, 0);
     if (status !== 0) throw new RangeError(`port ${portNo} cannot be opened: errno ${-status}`);

@@ -4,6 +4,7 @@
  */
 import * as K from '../../assembly/netlink/openvswitch.ts';
 import { DatapathError } from '../errors.ts';
+import { OVS_HEADER_SIZE } from '../kernel/ovs-header.ts';
 import { AttributeBuilder } from '../netlink/attributes.ts';
 import { MessageBuffer } from '../netlink/buffer.ts';
 import {
@@ -62,7 +63,6 @@ const OVS_FLOW_VERSION = 1;
 const OVS_NEW = 1; // OVS_DP_CMD_NEW, OVS_FLOW_CMD_NEW
 const OVS_DEL = 2;
 const OVS_GET = 3;
-const OVS_HEADER_SIZEOF = 4;
 const OVS_DP_ATTR_NAME = 1;
 const OVS_DP_ATTR_UPCALL_PID = 2;
 const OVS_FLOW_ATTR_KEY = 1;
@@ -135,7 +135,7 @@ function flows(): RequestTemplate {
   const command = (cmd: number, flags: number): Uint8Array =>
     build((buffer) => {
       const start = beginGenericMessage(buffer, datapathFamily.id, cmd, OVS_DATAPATH_VERSION, flags);
-      buffer.append(new Uint8Array(OVS_HEADER_SIZEOF));
+      buffer.append(new Uint8Array(OVS_HEADER_SIZE));
       const attributes = new AttributeBuilder(buffer).string(OVS_DP_ATTR_NAME, name);
       if (cmd === OVS_NEW) attributes.u32(OVS_DP_ATTR_UPCALL_PID, 0);
       attributes.finish();

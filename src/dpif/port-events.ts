@@ -4,11 +4,11 @@
  * everything may have changed. Threads: one.
  */
 import * as K from '../../assembly/netlink/openvswitch.ts';
+import { dpIfindexOf } from '../kernel/ovs-header.ts';
 import type { GenericFamily } from '../netlink/generic.ts';
 import { MessageCursor } from '../netlink/message.ts';
 import type { SubscriptionItem } from '../netlink/multicast.ts';
 import type { Transport, TransportSubscription } from '../transport/transport.ts';
-import { dpIfindexOf } from './messages/request.ts';
 import { readVport } from './messages/vport.ts';
 import type { PortChange } from './types.ts';
 

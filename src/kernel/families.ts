@@ -7,9 +7,9 @@ import * as OVS from '../../assembly/netlink/openvswitch.ts';
 import { DatapathError } from '../errors.ts';
 import { GENL_CMD_CAP_DO, GENL_CMD_CAP_DUMP, GENL_CMD_CAP_HASPOL, GENL_UNS_ADMIN_PERM } from '../netlink/constants.ts';
 import type { GenericFamily, GenericOperation } from '../netlink/generic.ts';
+import { OVS_HEADER_SIZE } from './ovs-header.ts';
 
 const ENOENT = 2;
-const OVS_HEADER_SIZEOF = 4;
 const COMMANDS_MAX = 8;
 
 const FAMILIES: ReadonlyMap<string, GenericFamily> = new Map(
@@ -42,7 +42,7 @@ function family(
   groups: [string, number][] = [[name, id]],
 ): GenericFamily {
   const ops = operations(nibbles);
-  return { id, name, version, headerSize: OVS_HEADER_SIZEOF, maxAttribute, ops, groups: new Map(groups) };
+  return { id, name, version, headerSize: OVS_HEADER_SIZE, maxAttribute, ops, groups: new Map(groups) };
 }
 
 function operations(nibbles: number): ReadonlyMap<number, GenericOperation> {

@@ -20,8 +20,8 @@ import {
   OVS_VPORT_ATTR_NAME,
 } from '../../assembly/netlink/openvswitch.ts';
 import { Datapath } from '../datapath/datapath.ts';
-import { dpIfindexOf } from '../dpif/messages/request.ts';
 import { type FrontDoor, nextPortId } from '../kernel/front-door.ts';
+import { dpIfindexOf, OVS_HEADER_SIZE } from '../kernel/ovs-header.ts';
 import { datapathWithIfindex, findDatapath, freeIfindex, registeredDatapaths } from '../kernel/registry.ts';
 import type { ByteView } from '../native/netlink.ts';
 import { GENL_HDRLEN, NLMSG_ERROR, NLMSG_HDRLEN, NLMSG_TYPE } from '../netlink/constants.ts';
@@ -30,7 +30,6 @@ import { MessageCursor } from '../netlink/message.ts';
 /** Gets a message of an answer: `size` bytes at `address` of `bytes`, valid until it returns. */
 export type ReplySink = (bytes: ByteView, address: number, size: number) => void;
 
-const OVS_HEADER_SIZE = 4;
 const ENODEV = 19;
 /** What refuses for nobody needs no room, and has a dp_ifindex that nobody else has. */
 const NOBODY = {

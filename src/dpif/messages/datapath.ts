@@ -2,6 +2,7 @@
  * Messages of the family ovs_datapath. request.ts has what is common to all families.
  */
 import * as K from '../../../assembly/netlink/openvswitch.ts';
+import { dpIfindexOf } from '../../kernel/ovs-header.ts';
 import { NLM_F_ECHO } from '../../netlink/constants.ts';
 import type { GenericFamily } from '../../netlink/generic.ts';
 import type { MessageCursor } from '../../netlink/message.ts';
@@ -10,7 +11,6 @@ import {
   attributesOf,
   type Command,
   commandNumber,
-  dpIfindexOf,
   lacks,
   readLongs,
   readWords,

@@ -4,16 +4,15 @@
  */
 import * as K from '../../../assembly/netlink/openvswitch.ts';
 import { DatapathError } from '../../errors.ts';
+import { OVS_HEADER_SIZE } from '../../kernel/ovs-header.ts';
 import { AttributeBuilder, type AttributeCursor } from '../../netlink/attributes.ts';
 import { MessageBuffer } from '../../netlink/buffer.ts';
 import { GENL_HDRLEN, NLM_F_REQUEST, NLMSG_HDRLEN } from '../../netlink/constants.ts';
 import type { GenericFamily } from '../../netlink/generic.ts';
 import { beginGenericMessage, endMessage, MessageCursor } from '../../netlink/message.ts';
 
-/** Bytes of struct ovs_header. */
-const OVS_HEADER_SIZEOF = 4;
 /** Bytes before the first attribute. */
-export const HEADERS_SIZE = NLMSG_HDRLEN + GENL_HDRLEN + OVS_HEADER_SIZEOF;
+export const HEADERS_SIZE = NLMSG_HDRLEN + GENL_HDRLEN + OVS_HEADER_SIZE;
 
 export type Command = 'new' | 'del' | 'get' | 'set';
 
@@ -39,7 +38,7 @@ export function putRequest(
   write: (attributes: AttributeBuilder) => void,
 ): void {
   const start = beginGenericMessage(buffer, family.id, command, family.version, flags | NLM_F_REQUEST);
-  buffer.setU32(buffer.put(OVS_HEADER_SIZEOF), dpIfindex);
+  buffer.setU32(buffer.put(OVS_HEADER_SIZE), dpIfindex);
   const attributes = new AttributeBuilder(buffer);
   write(attributes);
   attributes.finish();
@@ -59,15 +58,8 @@ export function request(
   return buffer.bytes;
 }
 
-/** The ovs_header of a message. */
-export function dpIfindexOf(message: MessageCursor): number {
-  const at = message.offset + NLMSG_HDRLEN + GENL_HDRLEN;
-  const { bytes } = message;
-  return bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
-}
-
 export function attributesOf(message: MessageCursor): AttributeCursor {
-  return message.attributes(GENL_HDRLEN + OVS_HEADER_SIZEOF);
+  return message.attributes(GENL_HDRLEN + OVS_HEADER_SIZE);
 }
 
 /** The first message of a reply that has to have one. */
