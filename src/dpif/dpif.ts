@@ -11,7 +11,7 @@
 import { DatapathError } from '../errors.ts';
 import { attempt } from './dpif-core.ts';
 import { DpifServices } from './dpif-services.ts';
-import { EBUSY, EEXIST, ENODEV, explain, FLOW_ERRORS, OPEN_ERRORS, PORT_ERRORS } from './errors.ts';
+import { EBUSY, EEXIST, ENODEV, ENOENT, explain, FLOW_ERRORS, OPEN_ERRORS, PORT_ERRORS } from './errors.ts';
 import { FlowDump } from './flow-dump.ts';
 import { executeWithHelp, wantsHelp } from './help.ts';
 import { say } from './log.ts';
@@ -66,10 +66,10 @@ export class Dpif extends DpifServices implements Disposable {
     return providerTypes();
   }
 
-  /** Names of the datapaths of a kind. */
+  /** Names of the datapaths of a kind. Throws, and logs no warning, when the kernel has no such kind (ENOENT): a host without the module is not in trouble. */
   static enumerate(type: string): string[] {
     const provider = findProvider(type);
-    return attempt(`list datapaths of type ${provider.type}`, {}, () => provider.enumerate());
+    return attempt(`list datapaths of type ${provider.type}`, {}, () => provider.enumerate(), [ENOENT]);
   }
 
   /** Lets go of it; the datapath stays. Idempotent. */
