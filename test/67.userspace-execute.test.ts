@@ -12,6 +12,7 @@ import { caseOf, type UserspaceCase, userspaceCase } from './support/userspace-c
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 4294967296));
 const CASES = Number(process.env.USERSPACE_CASES ?? 3_000);
+const DROPPED = 20;
 const DIFFERENCES_SHOWN = 5;
 
 const hex = (data: Uint8Array | undefined): string =>
@@ -77,5 +78,25 @@ describe.skipIf(whyNoDummySwitch())('a dummy ovs-vswitchd', () => {
       const { drops } = executor.execute(frame, encodeActions(parseActions(actions)));
       expect(drops.noPort, actions).toBe((await counter()) - before);
     }
+  });
+
+  it('counts a drop that a flow asks for as often as we do, and sends nothing', async () => {
+    const random = new Random(SEED);
+    await using executor = await Executor.open();
+    const list = encodeActions([{ type: 'drop', reason: 0 }]);
+    const counter = async (): Promise<number> =>
+      Number(await dummy.call('coverage/read-counter', 'drop_action_of_pipeline'));
+    const [dropped, sent] = [await counter(), (await dummy.sent('p2')).length];
+    const before = executor.datapath.stats().explicitDrops[0]!;
+    for (let n = 0; n < DROPPED; n++) {
+      const { frame, key } = userspaceCase(random, 2 * CASES + n);
+      await theirs([{ kind: '', frame, key, actions: 'drop' }]);
+      expect(executor.execute(frame, list)).toMatchObject({ frames: [], upcalls: [], drops: { explicit: 1 } });
+    }
+    const ours = executor.datapath.stats().explicitDrops[0]! - before;
+    expect(ours).toBe((await counter()) - dropped);
+    expect(ours).toBe(DROPPED);
+    expect((await dummy.sent('p2')).length).toBe(sent);
+    executor.verify(DROPPED);
   });
 });

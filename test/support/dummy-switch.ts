@@ -5,12 +5,13 @@
  * are children of this process and end by their process ids. One call over the socket takes a fraction of a millisecond, where a
  * process of ovs-appctl takes several.
  */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { readFilePlain } from './pcap-read.ts';
 import { requireProgram } from './require.ts';
 
@@ -22,7 +23,7 @@ export const DUMMY_DATAPATH = 'dummy@ovs-dummy';
 
 /** Why there is no dummy switch on this machine; undefined when there is one. */
 export function whyNoDummySwitch(): string | undefined {
-  for (const program of ['ovs-vswitchd', 'ovsdb-server', 'ovsdb-tool', 'ovs-vsctl', 'unshare']) {
+  for (const program of ['ovs-vswitchd', 'ovsdb-server', 'ovsdb-tool', 'ovs-vsctl', 'ovs-ofctl', 'unshare']) {
     const reason = requireProgram(program);
     if (reason !== undefined) return reason;
   }
@@ -171,13 +172,23 @@ export class DummySwitch {
     if (refused !== '') throw new Error(refused);
   }
 
-  /** Frames arrive at a port; comes back when the datapath has done with all of them. */
-  async receive(port: string, frames: readonly Uint8Array[]): Promise<void> {
+  /** Installs flows of OpenFlow 1.3 in br0, in the text of `ovs-ofctl`. */
+  async openFlow(flows: readonly string[]): Promise<void> {
+    const file = path.join(this.#folder, 'openflow');
+    writeFileSync(file, `${flows.join('\n')}\n`);
+    const env = { ...process.env, OVS_RUNDIR: this.#folder };
+    await promisify(execFile)('ovs-ofctl', ['-OOpenFlow13', 'add-flows', `unix:${this.#folder}/br0.mgmt`, file], {
+      env,
+    });
+  }
+
+  /** Frames arrive at a port; comes back when the datapath has done with all of them. `lookups`: how often it looks each of them up. */
+  async receive(port: string, frames: readonly Uint8Array[], lookups = 1): Promise<void> {
     for (let start = 0; start < frames.length; start += RECEIVE_MAX) {
       const part = frames.slice(start, start + RECEIVE_MAX).map((frame) => Buffer.from(frame).toString('hex'));
       const before = await this.#lookups();
       await this.call('netdev-dummy/receive', port, ...part);
-      for (const end = Date.now() + START_TIMEOUT_MS; (await this.#lookups()) < before + part.length; ) {
+      for (const end = Date.now() + START_TIMEOUT_MS; (await this.#lookups()) < before + part.length * lookups; ) {
         if (Date.now() > end) throw new Error(`${port} does not receive`);
       }
     }
