@@ -339,6 +339,7 @@ export const WORKER_POLL_SET = 40; // u32, address of them
 export const WORKER_TOUCHED_LIST = 44; // u32, address of the queues to be kicked
 export const WORKER_BUSY_NS = 48; // u64 (live), time spent in rounds that received something
 export const WORKER_THREAD = 56; // u32, Node's number of the thread that has the slot
+export const WORKER_RECEIVER = 60; // u32, port and queue that the batch at hand came from
 export const WORKER_EPOCH = 64; // u32, epoch seen at the last batch boundary, 0 = not reading
 export const WORKER_TIME_NS = 72; // u64, CLOCK_REALTIME at the last poll
 export const WORKER_TIME_MS = 80; // u64, CLOCK_MONOTONIC at the last poll
@@ -556,6 +557,7 @@ export const RXQ_NEXT = 40; // u32, address of the frame to take next
 export const RXQ_HELD = 44; // u32, frames taken and not given back
 export const RXQ_HELD_FIRST = 48; // u32, address of the first of them
 export const RXQ_FILL = 52; // u32, address of the frame that the shim fills next, where the kernel has no ring in this memory
+export const RXQ_PACKETS = 56; // u64, packets that it gave, for whoever distributes the load
 export const RXQ_FETCH_WANTED = 76; // u32, frames longer than the ring's that stand next, for the shim to receive
 export const RXQ_FETCHED = 80; // u32, of them received
 export const RXQ_FETCH_TAKEN = 84; // u32, of them taken
@@ -624,7 +626,7 @@ export const TXQ_ENTRY_FRAME_SIZE = 8; // u32, as it is counted
 export const TXQ_ENTRY_ERRNO = 12; // u32, why it was refused, 0 it was not
 
 // An AF_XDP socket: a UMEM of frames and up to four rings of which one side is the kernel's. As a receive queue it begins like the others
-// (RXQ_WORKER, RXQ_OWNER, RXQ_FLAGS). Positions run freely and wrap at 2^32.
+// (RXQ_WORKER, RXQ_OWNER, RXQ_FLAGS; RXQ_PACKETS). Positions run freely and wrap at 2^32.
 export const XSK_UMEM = 28; // u32, address of the first frame
 export const XSK_FRAME_SIZE = 32; // u32, a power of two
 export const XSK_FRAMES = 36; // u32

@@ -54,6 +54,7 @@ import {
   UPCALL_TAKE_MAX,
   WORKER_BATCH,
   WORKER_IN_FLIGHT,
+  WORKER_RECEIVER,
   WORKER_RX_COUNT,
   WORKER_RX_NEXT,
   WORKER_SABOTAGE,
@@ -114,6 +115,7 @@ function breathe(receiver: u32): u32 {
   const port = portAt(portNo);
   if (load<u32>(port, PORT_RX_KIND) == RX_REPLAY && congested(load<u32>(sb(SB_PORT_COUNT)))) return 0;
   resetOffloaded();
+  store<u32>(area, receiver, WORKER_RECEIVER);
   const n = receive(port, portNo, receiver >> RX_INDEX_SHIFT);
   if (n == 0) return 0;
   store<u32>(area, n, WORKER_BATCH);

@@ -14,6 +14,8 @@ export type DatapathErrorCode =
   | 'ERR_INVALID_ACTIONS'
   | 'ERR_PORT_EXISTS'
   | 'ERR_NO_SUCH_PORT'
+  | 'ERR_NO_SUCH_QUEUE'
+  | 'ERR_QUEUE_FIXED'
   | 'ERR_PORTS_EXHAUSTED'
   | 'ERR_PORT_TYPE'
   | 'ERR_PORT_OPTION'

@@ -4,10 +4,10 @@
  * in hand. LOAD_SECONDS sets how long, 600 for the long run.
  */
 import { describe, expect, it } from 'vitest';
-import type { PortStats } from '../src/datapath/stats.ts';
 import type { DatapathStats } from '../src/index.ts';
 import { expectAccounted } from './support/datapath.ts';
 import { runInLab, whyNoLab } from './support/lab.ts';
+import { type CountedPort, expectCountersAfterDeaths, expectCountersOfInterfaces } from './support/lab-counters.ts';
 
 interface Load {
   /** Packets a second that came in. */
@@ -15,13 +15,7 @@ interface Load {
   kills: { polls: number; receives: number }[];
   memory: number[];
   lost: number[];
-  ports: {
-    name: string;
-    stats: PortStats;
-    link: { rx: { packets: number }; tx: { packets: number; bytes: number } };
-    kernelDrops: number;
-    broken: number;
-  }[];
+  ports: CountedPort[];
   flows: number;
   stats: DatapathStats;
   check: number;
@@ -31,37 +25,10 @@ const SECONDS = Number(process.env.LOAD_SECONDS ?? 3);
 const KILLS = 4;
 /** Flows of the sender. What the hosts said on their own has flows as well. */
 const FLOWS = 1000;
-/** What the hosts say before the ports are there. */
-const UNSEEN_MAX = 10;
 /** Growth of the resident size after warming up that is no leak, KiB: garbage that waits for its collector, threads that replace others. */
 const GROWTH_MAX_KIB = 32_768;
 const BACKENDS = ['afpacket', 'afpacket,tx=socket', 'afpacket,ring=copied', 'afxdp', 'afxdp,mode=generic'];
 const whyNot = whyNoLab();
-
-function expectCountersOfInterfaces({ ports }: Load): void {
-  for (const { name, stats, link, kernelDrops, broken } of ports) {
-    expect(broken, name).toBe(0);
-    expect(stats.txDropped, name).toBe(0);
-    expect(stats.txPackets, name).toBe(link.tx.packets);
-    expect(stats.txBytes, name).toBe(link.tx.bytes);
-    const unseen = link.rx.packets - stats.rxPackets - kernelDrops;
-    expect(unseen, name).toBeGreaterThanOrEqual(0);
-    expect(unseen, name).toBeLessThan(UNSEEN_MAX);
-  }
-}
-
-/** The same when workers died: packets of a batch that is counted as lost may have gone out before the death. */
-function expectCountersAfterDeaths({ ports, stats: { drops } }: Load): void {
-  for (const { name, stats, link, kernelDrops, broken } of ports) {
-    expect(broken, name).toBe(0);
-    const uncounted = link.tx.packets - stats.txPackets;
-    expect(uncounted, name).toBeGreaterThanOrEqual(0);
-    expect(uncounted, name).toBeLessThanOrEqual(drops.workerLost);
-    const unseen = link.rx.packets - stats.rxPackets - kernelDrops;
-    expect(unseen, name).toBeGreaterThanOrEqual(0);
-    expect(unseen, name).toBeLessThan(UNSEEN_MAX);
-  }
-}
 
 describe.skipIf(whyNot)(`load${whyNot ? `: ${whyNot}` : ''}`, () => {
   it.each(BACKENDS)(
@@ -71,7 +38,7 @@ describe.skipIf(whyNot)(`load${whyNot ? `: ${whyNot}` : ''}`, () => {
       const load = await runInLab<Load>('lab-load', backend, String(SECONDS));
       expect(load.stats.received).toBeGreaterThan(FLOWS);
       expect(load.flows).toBeGreaterThanOrEqual(FLOWS);
-      expectCountersOfInterfaces(load);
+      expectCountersOfInterfaces(load.ports);
       expectAccounted(load.stats);
       expect(load.check).toBe(0);
       expect(load.memory[load.memory.length - 1] - load.memory[0]).toBeLessThan(GROWTH_MAX_KIB);
@@ -86,7 +53,7 @@ describe.skipIf(whyNot)(`load${whyNot ? `: ${whyNot}` : ''}`, () => {
     expect(stats.drops.workerLost).toBe(load.lost.reduce((sum, packets) => sum + packets, 0));
     expect(Math.max(...load.lost)).toBeLessThanOrEqual(32);
     expect(load.flows).toBeGreaterThanOrEqual(FLOWS);
-    expectCountersAfterDeaths(load);
+    expectCountersAfterDeaths(load.ports, stats.drops.workerLost);
     expectAccounted(stats);
     expect(load.check).toBe(0);
   });

@@ -22,6 +22,8 @@ interface Worker {
   socketPath: string;
   /** The answer of a command. */
   ask: (...args: string[]) => Promise<string>;
+  /** The line that a command is refused with. */
+  refused: (...args: string[]) => Promise<string>;
 }
 
 let workers = 0;
@@ -49,8 +51,13 @@ async function startWorker(...args: string[]): Promise<Worker> {
     expect(status).toBe(0);
     return stdout;
   };
+  const refused = async (...words: string[]): Promise<string> => {
+    const result = await runCli(['appctl', '-t', socketPath, ...words], folder);
+    expect(result.status).toBe(1);
+    return expectOneLine(result);
+  };
   await run.printed('"received"');
-  return { run, socketPath, ask };
+  return { run, socketPath, ask, refused };
 }
 
 /** `name: 12` of a block of lines. */
@@ -62,7 +69,7 @@ function valuesOf(text: string): Record<string, number> {
 
 describe('a running worker', () => {
   it('counts for each thread what its summary says in the end', async () => {
-    const { run, ask, socketPath } = await startWorker();
+    const { run, ask, refused, socketPath } = await startWorker();
     const text = await ask('dpif-netdev/pmd-stats-show');
     expect(text).toMatch(/^main thread:\n {2}packets received: 0\n[\s\S]*pmd thread worker_id 1:\n/);
     const poller = valuesOf(text.slice(text.indexOf('pmd thread')));
@@ -71,13 +78,17 @@ describe('a running worker', () => {
       poller['packets received'],
     );
     expect(await ask('dpif-netdev/pmd-stats-show', '-pmd', '1')).toMatch(/^pmd thread/);
-    expect(await ask('dpif-netdev/pmd-rxq-show')).toBe(
+    expect((await ask('dpif-netdev/pmd-rxq-show')).replaceAll(/usage: [ \d]\d %/g, 'usage: N %')).toBe(
       'Displaying last 60 seconds pmd usage %\npmd thread worker_id 1:\n  isolated : false\n' +
-        ['gen', 'idle', 'sink']
-          .map((name) => `  port: ${name.padEnd(16)}  queue-id:  0 (enabled)   pmd usage: NOT AVAIL\n`)
+        ['gen', 'idle']
+          .map((name) => `  port: ${name.padEnd(16)}  queue-id:  0 (enabled)   pmd usage: N %\n`)
           .join('') +
         '  overhead: NOT AVAIL\n',
     );
+    expect(await ask('dpif-netdev/pmd-rxq-rebalance')).toBe('pmd rxq rebalance requested.\n');
+    expect(await refused('wdp/rxq-move', 'gen', '0', '1')).toContain('port gen has no queues: it stays with worker 1');
+    expect(await refused('wdp/pollers', '2')).toContain('pollers must be 1 to 1, not 2');
+    expect(await ask('wdp/pollers')).toBe('1 of 1 workers poll\n');
     await ask('dpif-netdev/pmd-stats-clear');
     expect(valuesOf(await ask('dpif-netdev/pmd-stats-show', '-pmd', '1'))['packets received']).toBeLessThan(PACKETS);
     expect(await ask('dpif-netdev/pmd-perf-show')).toMatch(
@@ -157,12 +168,7 @@ describe('a running worker', () => {
   });
 
   it('refuses in one line', async () => {
-    const { run, socketPath } = await startWorker();
-    const refused = async (...args: string[]) => {
-      const result = await runCli(['appctl', '-t', socketPath, ...args], folder);
-      expect(result.status).toBe(1);
-      return expectOneLine(result);
-    };
+    const { run, socketPath, refused } = await startWorker();
     expect(await refused('nosuch')).toContain('"nosuch" is not a valid command');
     expect(await refused('vlog/set', 'file:dbg')).toContain('file is no destination here');
     expect(await refused('dpif-netdev/pmd-stats-show', 'other')).toContain('please specify an existing datapath');

@@ -13,7 +13,8 @@
  * What is sent plain goes this way. A super-frame, a long frame whose checksum is to be made, and whatever follows one of these in the same round goes by
  * sendmmsg, and the shim kicks that way second: so the order stays.
  *
- * Ownership. See io/queue.ts. A socket, its frames and all of its rings are one worker's. Threads: that worker.
+ * Ownership. See io/queue.ts. What is received (frames, fill and receive ring) is one worker's at a time, what is sent (free frames, transmit and completion
+ * ring) one's too; the two have nothing in common. Threads: those workers.
  */
 import {
   BATCH_MAX,

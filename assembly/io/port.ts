@@ -87,7 +87,10 @@ export function retireRings(rings: usize): void {
   retire(rings, 0);
 }
 
-/** Moves queue `index` of a port to worker `slot`. 0, -ENODEV, -EINVAL. */
+/**
+ * Gives queue `index` of a port to worker `slot`, which takes from it when the worker before has settled (RXQ_OWNER): nothing is lost, and what goes out
+ * goes out in order. The host wakes the worker. 0, -ENODEV, -EINVAL.
+ */
 export function moveQueue(portNo: u32, index: u32, slot: u32): i32 {
   if (portNo >= <u32>PORTS_MAX || load<u32>(portAt(portNo), PORT_STATE) == PORT_FREE) return -ENODEV;
   if (slot >= workers || index >= queueCount(portAt(portNo))) return -EINVAL;

@@ -33,6 +33,7 @@ import {
   REPLAY_DONE,
   RXQ_ERRNO,
   RXQ_OWNER,
+  RXQ_PACKETS,
   RX_INDEX_SHIFT,
   RX_QUEUES,
   RX_REPLAY,
@@ -122,7 +123,10 @@ function settleOne(queue: usize): void {
 /** Fills the batch from a receive queue, of whatever kind. Returns the number of packets. */
 @inline
 export function receiveFrom(queue: usize, portNo: u32): u32 {
-  return load<u32>(queue, QUEUE_KIND) == QUEUE_KIND_XDP_RX ? receiveXdp(queue, portNo) : receivePackets(queue, portNo);
+  const isXdp = load<u32>(queue, QUEUE_KIND) == QUEUE_KIND_XDP_RX;
+  const n = isXdp ? receiveXdp(queue, portNo) : receivePackets(queue, portNo);
+  if (n != 0) store<u64>(queue, load<u64>(queue, RXQ_PACKETS) + n, RXQ_PACKETS);
+  return n;
 }
 
 /** Queues a packet for the next kick on a transmit queue of whatever kind. False when there is no room, which is counted. */

@@ -22,8 +22,7 @@ import {
   WORKER_GENERATION,
   WORKER_IN_FLIGHT,
   WORKER_POLL_SET,
-  WORKER_RX_COUNT,
-  WORKER_RX_NEXT,
+  WORKER_RECEIVER,
   WORKER_SLEEPING,
   WORKER_STATE,
   WORKER_TOUCHED_LIST,
@@ -35,18 +34,7 @@ import { portAt } from '../io/transmit';
 import { initBatch } from '../pipeline';
 import { recoverRing } from '../upcall/consume';
 import { releaseLockOf } from './lock';
-import {
-  AREA_RX_PORTS,
-  area,
-  areaOf,
-  attachTo,
-  emc,
-  emcBucketMask,
-  pollSet,
-  sb,
-  touchedQueues,
-  workers,
-} from './layout';
+import { area, areaOf, attachTo, emc, emcBucketMask, pollSet, sb, touchedQueues, workers } from './layout';
 
 /** Makes this instance worker `slot`. 0, or -EINVAL. The slot's counters, ring and flows' rows go on where they were. */
 export function attach(slot: u32): i32 {
@@ -90,9 +78,7 @@ export function recoverWorker(slot: u32): u32 {
 /** Frames that are handled in place and were never given back: the batch that died is not received again. */
 function passOver(dead: usize, frames: u32): void {
   if (frames == 0) return;
-  const turn = load<u32>(dead, WORKER_RX_NEXT) - 1;
-  if (turn >= load<u32>(dead, WORKER_RX_COUNT)) return;
-  const port = portAt(load<u32>(dead + AREA_RX_PORTS + (turn << 2)) & RX_PORT_MASK);
+  const port = portAt(load<u32>(dead, WORKER_RECEIVER) & RX_PORT_MASK);
   if (load<u32>(port, PORT_RX_KIND) != RX_RING) return;
   const ring: usize = load<u32>(port, PORT_RX);
   atomic.store<u32>(ring, load<u32>(ring, RING_CONSUMER) + frames, RING_CONSUMER);

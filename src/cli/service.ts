@@ -52,9 +52,9 @@ class Pulse {
   }
 
   isAlive(): boolean {
-    const { memory, options } = this.#datapath;
+    const { memory, pollers } = this.#datapath;
     let alive = true;
-    for (let slot = 1; slot <= options.workers; slot++) {
+    for (let slot = 1; slot <= pollers; slot++) {
       const word = (offset: number): number => Atomics.load(memory.int32, (memory.workerArea(slot) + offset) >>> 2);
       const turns = word(C.WORKER_TURNS);
       const moves = turns !== this.#turns.get(slot) || word(C.WORKER_SLEEPING) !== 0;

@@ -4,13 +4,13 @@
  * Lines about things that do not exist here are printed where their number is zero by nature (other caches), and left out where there is no number
  * (processor cycles, output batches). Threads are named by their worker number, and by their core where they are bound to one. Owner thread.
  */
+import type { Datapath } from '../datapath/datapath.ts';
+import { DatapathError } from '../errors.ts';
+import { LOAD_SECONDS } from '../ports/queue-load.ts';
 import { type UnixctlCommands, UnixctlError } from './unixctl.ts';
 import type { WorkerStats, WorkerStatsReader } from './worker-stats.ts';
 
-/** How far back Open vSwitch remembers the load of queues. */
-const RXQ_SECONDS = 60;
-
-/** Registers pmd-stats-show, pmd-stats-clear, pmd-perf-show and pmd-rxq-show. */
+/** Registers pmd-stats-show, pmd-stats-clear, pmd-perf-show, pmd-rxq-show and pmd-rxq-rebalance; and wdp/rxq-move and wdp/pollers, which are ours. */
 export function registerPmd(commands: UnixctlCommands, reader: WorkerStatsReader): void {
   commands.register('dpif-netdev/pmd-stats-show', {
     usage: '[-pmd core] [dp]',
@@ -45,6 +45,49 @@ export function registerPmd(commands: UnixctlCommands, reader: WorkerStatsReader
     maxArgs: 5,
     run: (args) => rxqText(reader, pollers(reader, args)),
   });
+  commands.register('dpif-netdev/pmd-rxq-rebalance', {
+    usage: '[dp]',
+    minArgs: 0,
+    maxArgs: 1,
+    run: async (args) => {
+      chosen(reader, args);
+      await reader.datapath.queues.spread();
+      return 'pmd rxq rebalance requested.\n';
+    },
+  });
+  registerOurs(commands, reader.datapath);
+}
+
+/** What Open vSwitch does by settings of its database: pmd-rxq-affinity, pmd-cpu-mask. */
+function registerOurs(commands: UnixctlCommands, datapath: Datapath): void {
+  commands.register('wdp/rxq-move', {
+    usage: 'port queue worker',
+    minArgs: 3,
+    maxArgs: 3,
+    run: async ([port, queue, worker]) => {
+      await refusing(() => datapath.queues.move(port, Number(queue), Number(worker)));
+      return '';
+    },
+  });
+  commands.register('wdp/pollers', {
+    usage: '[count]',
+    minArgs: 0,
+    maxArgs: 1,
+    run: async ([count]) => {
+      if (count !== undefined) await refusing(() => datapath.setPollers(Number(count)));
+      return `${datapath.pollers} of ${datapath.options.workers} workers poll\n`;
+    },
+  });
+}
+
+/** What cannot be done is an answer, not a failure of the server. */
+async function refusing(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof DatapathError || error instanceof RangeError) throw new UnixctlError(error.message);
+    throw error;
+  }
 }
 
 /** Options with a value that say how much of a history to show: there is none. */
@@ -136,12 +179,19 @@ function perfText(stats: WorkerStats): string {
 }
 
 function rxqText(reader: WorkerStatsReader, workers: readonly number[]): string {
+  const receivers = reader.datapath.queues.list();
   const parts = workers.map((worker) => {
-    const ports = reader
-      .ports(worker)
-      .map(({ name }) => `  port: ${name.padEnd(16)}  queue-id:  0 (enabled)   pmd usage: NOT AVAIL\n`);
-    const overhead = ports.length === 0 ? '' : '  overhead: NOT AVAIL\n';
-    return `${title(reader.read(worker))}  isolated : false\n${ports.join('')}${overhead}`;
+    // the calling thread does not measure how long it works
+    const usage = (share: number): string =>
+      worker === 0 ? 'NOT AVAIL' : `${String(Math.round(share * 100)).padStart(2)} %`;
+    const queues = receivers
+      .filter((receiver) => receiver.worker === worker)
+      .map(({ port, queue, usage: share }) => {
+        const number = String(queue).padStart(2);
+        return `  port: ${port.padEnd(16)}  queue-id: ${number} (enabled)   pmd usage: ${usage(share)}\n`;
+      });
+    const overhead = queues.length === 0 ? '' : '  overhead: NOT AVAIL\n';
+    return `${title(reader.read(worker))}  isolated : false\n${queues.join('')}${overhead}`;
   });
-  return `Displaying last ${RXQ_SECONDS} seconds pmd usage %\n${parts.join('')}`;
+  return `Displaying last ${LOAD_SECONDS} seconds pmd usage %\n${parts.join('')}`;
 }

@@ -6,7 +6,6 @@
  */
 import * as C from '../../assembly/constants.ts';
 import type { Datapath } from '../datapath/datapath.ts';
-import type { Port } from '../ports/port.ts';
 
 /** Upcalls that the thread itself could not queue; what handlers lose later is not the thread's. */
 const FAILED_UPCALLS = [
@@ -61,11 +60,6 @@ export class WorkerStatsReader {
 
   clear(worker: number): void {
     this.#cleared[worker] = { counters: this.#counters(worker), timeMs: performance.now() };
-  }
-
-  /** The ports that a worker polls. */
-  ports(worker: number): Port[] {
-    return [...this.datapath.ports].filter((port) => port.worker === worker);
   }
 
   #cpu(worker: number): number | undefined {

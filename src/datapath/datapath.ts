@@ -15,8 +15,10 @@ import { KernelClient } from '../kernel/client.ts';
 import { FrontDoor } from '../kernel/front-door.ts';
 import { publish, watchGroups } from '../kernel/notifications.ts';
 import { registerDatapath, unregisterDatapath } from '../kernel/registry.ts';
+import { Distribution } from '../ports/distribution.ts';
 import type { MemoryPort } from '../ports/memory.ts';
 import { Ports } from '../ports/ports.ts';
+import { within } from '../ports/queue-port.ts';
 import { Dispatcher } from '../upcall/dispatcher.ts';
 import type { UpcallHandler } from '../upcall/handler.ts';
 import { perPacket, type UpcallFunction } from '../upcall/per-packet.ts';
@@ -35,6 +37,7 @@ import {
   holdMask,
   type MaskHandle,
 } from './handles.ts';
+import { Maintenance } from './maintenance.ts';
 import { Meters } from './meters.ts';
 import {
   capacityOf,
@@ -47,15 +50,14 @@ import { type SampleListener, type SampleOptions, Samples } from './samples.ts';
 import { type DatapathStats, StatsReader } from './stats.ts';
 
 const POLL_BREATHS = 64;
-/** Background work: how often slices are aged, and how often subtables are sorted and handlers ticked. */
-const AGEING_MS = 50;
-const HOUSEKEEPING_MS = 1000;
 
 export class Datapath implements AsyncDisposable {
   /** Where messages go in: for the wasm transport. */
   readonly door: FrontDoor;
   readonly options: Readonly<ResolvedOptions>;
   readonly ports: Ports;
+  /** Which worker polls which queue. */
+  readonly queues: Distribution;
   readonly flows: Flows;
   readonly meters: Meters;
   readonly ageing: Ageing;
@@ -66,12 +68,11 @@ export class Datapath implements AsyncDisposable {
   readonly #samples: Samples;
   #unwatch: (() => void) | undefined;
   readonly #loop: OwnerLoop;
+  readonly #maintenance: Maintenance;
   #pool: WorkerPool | undefined;
   #handler: UpcallHandler | undefined;
   #started = false;
   #closed: Promise<void> | undefined;
-  #lastAgeingMs = 0;
-  #lastHousekeepingMs = 0;
 
   /** Opens a datapath. Throws RangeError for impossible sizes and names, DatapathError ERR_OUT_OF_MEMORY, ERR_WASM. */
   static async open(options: DatapathOptions = {}): Promise<Datapath> {
@@ -101,11 +102,14 @@ export class Datapath implements AsyncDisposable {
     this.flows = new Flows(memory);
     this.meters = new Meters(memory);
     this.ageing = new Ageing(memory, options);
+    this.#maintenance = new Maintenance(this.ageing, (nowMs) => this.#keepHouse(nowMs));
+    const pollers = (): number => this.pollers;
     this.ports = new Ports({
-      ...{ memory, door: this.door, client: this.#client, stats: this.#stats, workerSlots: slots },
+      ...{ memory, door: this.door, client: this.#client, stats: this.#stats, workerSlots: slots, pollers },
       onChange: () => this.#portsChanged(),
       onFailure: (name, reason) => this.#event({ type: 'port-failed', name, reason }),
     });
+    this.queues = new Distribution({ memory, ports: this.ports, workerSlots: slots, pollers });
     const rings = Array.from({ length: slots }, (_, slot) => memory.upcallRing(slot));
     this.#dispatcher = new Dispatcher(memory, {
       rings,
@@ -216,7 +220,7 @@ export class Datapath implements AsyncDisposable {
     this.#dispatcher.dispatch();
     this.#samples.deliver();
     this.ports.service();
-    this.#maintain();
+    this.#maintenance.turn();
     return received;
   }
 
@@ -297,6 +301,23 @@ export class Datapath implements AsyncDisposable {
     return this.#started;
   }
 
+  /** Workers that poll, when the datapath is started: 1 to this one. */
+  get pollers(): number {
+    return this.#pool?.active ?? this.options.workers;
+  }
+
+  /**
+   * Has `count` of the workers poll from now on, 1 to `workers` of them. Those that stop leave their queues to the others; those that begin get their part
+   * by the load. Throws RangeError, DatapathError ERR_QUEUE_FIXED when one that is to stop polls a port that cannot move: nothing has changed then.
+   */
+  async setPollers(count: number): Promise<void> {
+    this.#assertOpen();
+    within('pollers', count, 1, this.options.workers);
+    if (count < this.pollers) await this.queues.retreat(count);
+    await this.#makePool().setActive(count);
+    await this.queues.spread();
+  }
+
   /** CPUs for the pollers, in turn, instead of those of the options; none: wherever the scheduler puts them. Needs the native addon. */
   async setAffinity(cpus: readonly number[]): Promise<void> {
     const wasRunning = this.#started;
@@ -362,17 +383,10 @@ export class Datapath implements AsyncDisposable {
     this.#memory.setU64(C.SUPERBLOCK + C.SB_TIME_MS, Math.floor(monotonicMs()));
   }
 
-  #maintain(): void {
-    const now = monotonicMs();
-    if (now - this.#lastAgeingMs > AGEING_MS) {
-      this.#lastAgeingMs = now;
-      this.ageing.step();
-    }
-    if (now - this.#lastHousekeepingMs > HOUSEKEEPING_MS) {
-      this.#lastHousekeepingMs = now;
-      this.#memory.wasm.sortSubtables();
-      this.#handler?.tick?.(now);
-    }
+  #keepHouse(nowMs: number): void {
+    this.#memory.wasm.sortSubtables();
+    this.queues.sample();
+    this.#handler?.tick?.(nowMs);
   }
 
   #portsChanged(): void {

@@ -3,7 +3,7 @@
  * it: the registry. After it: assembly/io/afxdp.ts, native/xdp-socket.cc, native/xdp-program.cc.
  *
  * Concepts. An XDP program hands every frame to the socket of the queue that it came by; each queue of the interface has one, each socket a worker,
- * and that worker sends by it. The other workers, and whatever is not plain (super-frames, checksums still to be made), send by a packet
+ * and that worker sends by it; when the queue moves to another worker, both sides do. The other workers, and whatever is not plain (super-frames, checksums still to be made), send by a packet
  * socket. Where frames are copied depends on the mode: `zerocopy`, nowhere, if driver and hardware can; `native`, by the driver; `generic`, by the
  * kernel, which every interface can. The program goes with the process. Frames are of one page half: the MTU must fit.
  * What the kernel does not tell by AF_XDP: that a checksum is still to be made, as on veth; it is seen from the checksum, which then is that of the
@@ -14,6 +14,7 @@ import * as C from '../../assembly/constants.ts';
 import { DatapathError } from '../errors.ts';
 import type { NativePacketSocket, NativeXdpProgram } from '../native/io.ts';
 import type { NativeAddon } from '../native/load.ts';
+import { quiesce } from '../worker/wake.ts';
 import { InterfacePort } from './interface-port.ts';
 import type { Link } from './links.ts';
 import type { PortContext } from './port.ts';
@@ -55,6 +56,13 @@ const FLAGS: Record<XdpMode, [number, number]> = {
 };
 const EINVAL = 22;
 
+/** By what each worker sends: the table that it looks into, its queue over the packet socket, its AF_XDP socket if it has one. */
+interface Sending {
+  readonly table: number;
+  readonly plain: readonly number[];
+  readonly by: Map<number, Xsk>;
+}
+
 /** What was refused on the way to a mode. */
 interface Refusal {
   mode: XdpMode;
@@ -68,6 +76,7 @@ export class AfXdpPort extends InterfacePort {
   readonly #xsks: Xsk[] = [];
   #program: NativeXdpProgram | undefined;
   #packetSocket: NativePacketSocket | undefined;
+  #sending: Sending | undefined;
   #mode: XdpMode = 'generic';
   #dropsBefore = 0;
 
@@ -106,18 +115,40 @@ export class AfXdpPort extends InterfacePort {
     if (!isOpen) throw this.#refusal(refusals);
     const { portNo, workerSlots } = this.context;
     const fd = this.#openPacketSocket(addon, link);
-    const tx = this.blocks.transmitQueues(C.QUEUE_KIND_PACKET_TX, portNo, workerSlots, () => fd);
-    for (const xsk of this.#xsks) this.#sendBy(xsk, tx);
+    const table = this.blocks.transmitQueues(C.QUEUE_KIND_PACKET_TX, portNo, workerSlots, () => fd);
+    const plain = Array.from({ length: workerSlots }, (_, slot) => this.context.memory.u32(table + slot * 4));
+    this.#sending = { table, plain, by: new Map() };
+    this.#sendBy(this.#sending, this.#wanted());
     const rx = this.blocks.receiveTable(this.#xsks.map(({ address }) => address));
-    this.open(C.RX_QUEUES, rx, C.TX_QUEUES, tx);
+    this.open(C.RX_QUEUES, rx, C.TX_QUEUES, table);
   }
 
-  /** The worker of a socket sends by it, unless it has one of this port already. */
-  #sendBy(xsk: Xsk, table: number): void {
-    const { memory } = this.context;
-    const entry = table + xsk.options.worker * 4;
-    const queue = memory.u32(entry);
-    if (memory.u32(queue + C.QUEUE_KIND) === C.QUEUE_KIND_PACKET_TX) memory.setU32(entry, xsk.transmitQueue(queue));
+  /** The socket that each worker is to send by: the first that it polls. */
+  #wanted(): Map<number, Xsk> {
+    return new Map([...this.#xsks].reverse().map((xsk) => [xsk.worker, xsk]));
+  }
+
+  /** Workers send by their sockets, those without one by the packet socket. */
+  #sendBy({ table, plain, by }: Sending, wanted: ReadonlyMap<number, Xsk>): void {
+    for (const [worker, xsk] of wanted) {
+      this.context.memory.setU32(table + worker * 4, xsk.transmitQueue(plain[worker]));
+      by.set(worker, xsk);
+    }
+  }
+
+  /** The sending sides follow the receiving ones: for a moment, until nobody has them in hand, the packet socket sends. */
+  override async queuesMoved(): Promise<void> {
+    const sending = this.#sending;
+    if (sending === undefined) return;
+    const wanted = this.#wanted();
+    for (const [worker, xsk] of sending.by) {
+      if (wanted.get(worker) === xsk) continue;
+      this.context.memory.setU32(sending.table + worker * 4, sending.plain[worker]);
+      sending.by.delete(worker);
+    }
+    for (const worker of sending.by.keys()) wanted.delete(worker);
+    await quiesce(this.context.memory, this.context.workerSlots);
+    if (this.#sending === sending) this.#sendBy(sending, wanted);
   }
 
   /** Program and sockets in one mode. What was refused, with nothing left open; or undefined. */
@@ -190,6 +221,7 @@ export class AfXdpPort extends InterfacePort {
   }
 
   protected override closeDescriptors(): void {
+    this.#sending = undefined;
     this.#closeXdp();
     this.#packetSocket?.close();
     this.#packetSocket = undefined;

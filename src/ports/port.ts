@@ -18,8 +18,12 @@ export interface PortContext {
   readonly name: string;
   /** Worker slots of the datapath, the calling thread's included. */
   readonly workerSlots: number;
-  /** Worker that polls this port. */
+  /** Worker that polls this port, or its first queue. */
   readonly worker: number;
+  /** It was added for that worker. */
+  readonly isPinned: boolean;
+  /** Workers that poll are 1 to this one. */
+  readonly pollers: () => number;
   readonly stats: (portNo: number) => PortStats;
 }
 
@@ -31,6 +35,8 @@ export abstract class Port {
   readonly portNo: number;
   readonly name: string;
   readonly worker: number;
+  /** It was added for its worker. */
+  readonly isPinned: boolean;
   protected readonly context: PortContext;
   #txRings: FrameRing[] = [];
 
@@ -39,6 +45,7 @@ export abstract class Port {
     this.portNo = context.portNo;
     this.name = context.name;
     this.worker = context.worker;
+    this.isPinned = context.isPinned;
   }
 
   stats(): PortStats {
@@ -72,6 +79,11 @@ export abstract class Port {
 
   /** After its descriptor is closed: gives back what workers may have had in hand until now. */
   release(): Promise<void> | undefined {
+    return undefined;
+  }
+
+  /** Queues of it have other workers now. */
+  queuesMoved(): Promise<void> | undefined {
     return undefined;
   }
 

@@ -51,6 +51,8 @@ export interface PortsHost {
   readonly client: KernelClient;
   readonly stats: StatsReader;
   readonly workerSlots: number;
+  /** Workers that poll are 1 to this one. */
+  readonly pollers: () => number;
   onChange(): void;
   /** A driver that a message asked for could not be opened. */
   onFailure(name: string, reason: unknown): void;
@@ -223,9 +225,15 @@ export class Ports implements Iterable<Port> {
   }
 
   #open(portNo: number, name: string, device: Device): Port | Promise<Port> {
-    const { memory, stats, workerSlots } = this.#host;
+    const { memory, stats, workerSlots, pollers } = this.#host;
     const worker = device.worker ?? this.#nextWorker();
-    const context: PortContext = { memory, portNo, name, workerSlots, worker, stats: (no) => stats.port(no) };
+    if (worker > pollers() && worker < workerSlots)
+      throw new DatapathError(
+        'ERR_WORKER',
+        `port ${name}: worker ${worker} does not poll: workers 1 to ${pollers()} do`,
+      );
+    const place = { portNo, name, workerSlots, worker, isPinned: device.worker !== undefined, pollers };
+    const context: PortContext = { memory, ...place, stats: (no) => stats.port(no) };
     const opened = openDriver(context, device.type, device.options);
     return opened instanceof Promise
       ? opened.then((port) => this.#register(port, device))
@@ -285,7 +293,7 @@ export class Ports implements Iterable<Port> {
   }
 
   #nextWorker(): number {
-    const pollers = this.#host.workerSlots - 1;
+    const pollers = this.#host.pollers();
     return pollers === 0 ? 0 : 1 + (this.#turn++ % pollers);
   }
 }

@@ -41,8 +41,8 @@ export abstract class QueuePort extends Port {
 
   /** Queues go to the pollers in turn, beginning with the port's own. */
   protected workerOf(index: number): number {
-    const { worker, workerSlots } = this.context;
-    return worker === 0 ? 0 : ((worker - 1 + index) % (workerSlots - 1)) + 1;
+    const { worker, pollers } = this.context;
+    return worker === 0 ? 0 : ((worker - 1 + index) % Math.max(pollers(), 1)) + 1;
   }
 
   /** Closes the port's descriptor in memory, and when no worker has its queues in hand any more, everything behind it. */

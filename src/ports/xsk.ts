@@ -22,7 +22,7 @@ export interface XskOptions {
   /** Queue of the interface. */
   readonly queue: number;
   readonly portNo: number;
-  /** Slot of the worker that has the socket. */
+  /** Slot of the worker that has the socket first. */
   readonly worker: number;
   /** XDP_COPY, XDP_ZEROCOPY, XDP_USE_NEED_WAKEUP. */
   readonly flags: number;
@@ -40,6 +40,7 @@ export class Xsk {
   readonly socket: NativeXdpSocket;
   readonly options: XskOptions;
   readonly #blocks: QueueBlocks;
+  #transmit = 0;
 
   private constructor(blocks: QueueBlocks, socket: NativeXdpSocket, options: XskOptions, address: number) {
     this.#blocks = blocks;
@@ -120,17 +121,24 @@ export class Xsk {
     memory.setU32(ring + C.XRING_MASK, Math.max(entries - 1, 0));
   }
 
-  /** A transmit queue over this socket; what it cannot send goes to the queue at `other`. Returns its address. */
+  /** The transmit queue over this socket; what it cannot send goes to the queue at `other`. Returns its address. No worker has it in hand. */
   transmitQueue(other: number): number {
     const { memory } = this.#blocks;
-    const queue = this.#blocks.allocateCleared(C.XTQ_SIZEOF);
-    memory.setU32(queue + C.QUEUE_KIND, C.QUEUE_KIND_XDP_TX);
-    memory.setU32(queue + C.QUEUE_FD, this.socket.fd);
-    memory.setU32(queue + C.QUEUE_PORT, this.options.portNo);
-    memory.setU32(queue + C.XTQ_SOCKET, this.address);
-    memory.setU32(queue + C.XTQ_OTHER, other);
-    memory.setU32(queue + C.XTQ_FRAME_MAX, XSK_FRAME_SIZE - SLACK);
-    return queue;
+    if (this.#transmit === 0) {
+      this.#transmit = this.#blocks.allocateCleared(C.XTQ_SIZEOF);
+      memory.setU32(this.#transmit + C.QUEUE_KIND, C.QUEUE_KIND_XDP_TX);
+      memory.setU32(this.#transmit + C.QUEUE_FD, this.socket.fd);
+      memory.setU32(this.#transmit + C.QUEUE_PORT, this.options.portNo);
+      memory.setU32(this.#transmit + C.XTQ_SOCKET, this.address);
+      memory.setU32(this.#transmit + C.XTQ_FRAME_MAX, XSK_FRAME_SIZE - SLACK);
+    }
+    memory.setU32(this.#transmit + C.XTQ_OTHER, other);
+    return this.#transmit;
+  }
+
+  /** Worker that polls the socket. */
+  get worker(): number {
+    return this.#blocks.memory.u32(this.address + C.RXQ_WORKER);
   }
 }
 

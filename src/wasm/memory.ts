@@ -117,6 +117,10 @@ export class DatapathMemory {
     return this.superblock(C.SB_WORKER_AREAS) + slot * this.superblock(C.SB_WORKER_AREA_SIZE);
   }
 
+  portDescriptor(portNo: number): number {
+    return this.superblock(C.SB_PORTS) + portNo * C.PORT_SIZEOF;
+  }
+
   /** Head of the upcall ring of a worker. */
   upcallRing(slot: number): number {
     return this.wasm.ringOf(slot) >>> 0;

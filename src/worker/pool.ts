@@ -1,7 +1,7 @@
 /*
  * The worker pool: a piscina pool whose threads share the datapath's memory. Before it: Datapath.start. After it: worker/poller.ts.
  *
- * Concepts. One poller a slot, each one long task; batches from the embedding program are short tasks on a slot of their own. A poller that traps or
+ * Concepts. One poller a slot, each one long task, in as many slots, from 1 on, as are to poll; batches from the embedding program are short tasks on a slot of their own. A poller that traps or
  * whose thread is killed has its slot repaired (its epoch withdrawn, its packets accounted for, its lock freed) and is started
  * again; flows, statistics and queued upcalls are all in the shared memory and stay. One thread more than there are slots stands by with its modules
  * loaded, because a thread takes longer to start than a ring takes to overflow.
@@ -40,12 +40,14 @@ export class WorkerPool {
   readonly #batches = new Map<number, Promise<number>>();
   /** CPUs that pollers started from now on stay on, in turn. */
   affinity: readonly number[];
-  #stopping = false;
+  #active: number;
+  #isRunning = false;
 
   constructor(memory: DatapathMemory, options: PoolOptions) {
     this.#memory = memory;
     this.#options = options;
     this.affinity = options.affinity;
+    this.#active = options.pollers;
     const workerData: PoolData = { module: memory.module, memory: memory.memory };
     this.#piscina = new Piscina<PoolTask, number>({
       filename: workerFile(),
@@ -60,17 +62,35 @@ export class WorkerPool {
     this.#piscina.on('error', () => {});
   }
 
-  /** Starts a poller in every slot; resolves when all of them poll. */
-  async start(): Promise<void> {
-    this.#stopping = false;
-    const slots = Array.from({ length: this.#options.pollers }, (_, i) => i + 1);
+  /** Slots that poll, or will when the pool is started: 1 to this one. */
+  get active(): number {
+    return this.#active;
+  }
+
+  /** Starts a poller in every active slot; resolves when all of them poll. */
+  start(): Promise<void> {
+    this.#isRunning = true;
+    return this.#startFrom(1);
+  }
+
+  async #startFrom(first: number): Promise<void> {
+    const slots = Array.from({ length: this.#active - first + 1 }, (_, i) => first + i);
     for (const slot of slots) Atomics.store(this.#memory.int32, this.#stopWord(slot), 0);
     for (const slot of slots) this.#pollers.set(slot, this.#keepPolling(slot));
     await Promise.all(slots.map((slot) => this.#waitUntilPolling(slot)));
   }
 
+  /** Has slots 1 to `count` poll and no others; resolves when that is so. Nothing may be left to those that stop. */
+  async setActive(count: number): Promise<void> {
+    const before = this.#active;
+    this.#active = count;
+    if (!this.#isRunning) return;
+    if (count > before) await this.#startFrom(before + 1);
+    else await this.#stopFrom(count + 1);
+  }
+
   async #keepPolling(slot: number): Promise<void> {
-    while (!this.#stopping) {
+    while (this.#isRunning && slot <= this.#active) {
       try {
         await this.#piscina.run({ kind: 'poll', slot, cpu: this.#cpuOf(slot) });
       } catch (reason) {
@@ -138,14 +158,19 @@ export class WorkerPool {
 
   /** Stops all pollers after their batch and waits for them. */
   async stop(): Promise<void> {
-    this.#stopping = true;
-    for (const slot of this.#pollers.keys()) {
+    this.#isRunning = false;
+    await this.#stopFrom(1);
+  }
+
+  async #stopFrom(first: number): Promise<void> {
+    const slots = [...this.#pollers.keys()].filter((slot) => slot >= first);
+    for (const slot of slots) {
       Atomics.store(this.#memory.int32, this.#stopWord(slot), 1);
       Atomics.notify(this.#memory.int32, this.#stopWord(slot));
       wakeWorker(this.#memory, slot);
     }
-    await Promise.all(this.#pollers.values());
-    this.#pollers.clear();
+    await Promise.all(slots.map((slot) => this.#pollers.get(slot)));
+    for (const slot of slots) this.#pollers.delete(slot);
   }
 
   async close(): Promise<void> {

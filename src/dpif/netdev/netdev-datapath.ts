@@ -137,12 +137,13 @@ export class NetdevDatapath extends NetlinkDpif {
 
   async pollThreadsSet(count: number, cpus: readonly number[] = []): Promise<void> {
     const { workers } = this.#datapath.options;
-    if (count !== 0 && count !== workers) {
-      const text = `this datapath was opened for ${workers} poll threads: it can have all of them or none`;
+    if (!Number.isInteger(count) || count < 0 || count > workers) {
+      const text = `this datapath was opened for ${workers} poll threads at most`;
       throw dpifError(EINVAL, `${count} poll threads`, { [EINVAL]: { text } });
     }
     await this.#datapath.stop();
     if (count === 0) return;
+    await this.#datapath.setPollers(count);
     await this.#datapath.setAffinity(cpus);
     await this.#datapath.start();
   }

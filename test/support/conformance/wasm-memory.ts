@@ -105,7 +105,16 @@ export class WasmMemory {
     const stats = () => {
       throw new Error('the statistics of a port are asked for by messages');
     };
-    const context = { memory: this.memory, portNo, name, workerSlots: 1, worker: 0, stats };
+    const context = {
+      memory: this.memory,
+      portNo,
+      name,
+      workerSlots: 1,
+      worker: 0,
+      isPinned: true,
+      pollers: () => 0,
+      stats,
+    };
     this.ports.set(name, new MemoryPort(context, { slots: 64, frameSize: FRAME_SIZE }));
   }
 
