@@ -6,7 +6,7 @@
  *
  * deps    npm ci, when node_modules does not hold what package-lock.json says
  * wasm    assembly/ -> build/datapath.release.wasm and build/datapath.debug.wasm
- * ts      src/ and examples/ -> dist/
+ * ts      src/ and examples/ -> dist/, and the start of the command line bundled (bundle.mjs)
  * native  native/ -> build/Release/wdp_native.node; without a compiler it is skipped, and a failure is only an error
  *         when it was asked for by name or everything is required (REQUIRE_ALL=1)
  *
@@ -119,7 +119,8 @@ async function buildTarget(target) {
 
 function typeScriptInputs() {
   const sources = ['src', 'assembly', 'examples'].flatMap((folder) => listFiles(folder, isTypeScript));
-  return [...sources, 'tsconfig.json', 'node_modules/typescript/package.json'];
+  const tools = ['typescript', 'rolldown'].map((name) => `node_modules/${name}/package.json`);
+  return [...sources, 'tsconfig.json', 'scripts/bundle.mjs', ...tools];
 }
 
 function typeScriptOutputs() {
@@ -136,6 +137,8 @@ async function buildTypeScript() {
     const source = file.slice('dist/'.length).replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts');
     if (!existsSync(inRoot(source))) rmSync(inRoot(file));
   }
+  const bundled = await runNode('scripts/bundle.mjs', []);
+  if (bundled.status !== 0) throw new SetupError('the command line could not be bundled');
 }
 
 // ------------------------------------------------------------------------------------------------ native

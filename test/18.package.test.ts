@@ -67,6 +67,14 @@ describe.skipIf(whyNot)(`the package (${whyNot ?? 'packed'})`, () => {
     expect(stdout).toBe('system,netdev dp0,one\n');
   });
 
+  it('has a command line whose control commands are bundled', () => {
+    rmSync(path.join(installed, 'dist/src/dpctl'), { recursive: true });
+    const wdp = path.join(installed, 'dist/src/cli/main.js');
+    const { status, stderr } = spawnSync(process.execPath, [wdp, 'show', 'netdev@dp0'], { encoding: 'utf8' });
+    expect(stderr).toContain('opening datapath netdev@dp0 failed (No such device)');
+    expect(status).toBe(1);
+  });
+
   it('says what is missing where there is no addon for the machine', () => {
     rmSync(path.join(installed, 'prebuilds'), { recursive: true });
     const { status, stderr } = run();

@@ -1,5 +1,5 @@
 /*
- * The help of the control commands, and their place in the list of all commands. Before it: program.ts. main.ts runs the commands themselves.
+ * The help of the control commands, and their place in the list of all commands. Before it: program.ts. control.ts runs the commands themselves.
  */
 import { type Command, Option } from 'commander';
 import { DPCTL_COMMANDS } from '../dpctl/command-table.ts';

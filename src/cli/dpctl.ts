@@ -1,14 +1,13 @@
 /*
  * The control commands of `wdp`: `wdp show`, `wdp dump-flows` and the others of ovs-dpctl, on the kernel's datapaths, or with `--target PATH` on those of a
- * running worker. Before it: main.ts, which comes here before anything else is loaded. After it: dpctl/run.ts, or the worker's control socket.
+ * running worker. Before it: control.ts. After it: dpctl/run.ts, or the worker's control socket.
  *
  * Data goes to stdout in large pieces, error lines to stderr in order with it. Exit status 1 when something could not be done. Main thread.
  */
-import { Worker } from 'node:worker_threads';
-import type { DpctlCommand } from '../dpctl/command-table.ts';
+import { type DpctlCommand, findCommand } from '../dpctl/command-table.ts';
 import { DpctlContext } from '../dpctl/context.ts';
 import { DpctlOptionError, type DpctlOptionRow, type DpctlWords, readWords } from '../dpctl/options.ts';
-import { countProblem, findCommand, runCommand } from '../dpctl/run.ts';
+import { countProblem, runCommand } from '../dpctl/run.ts';
 import { EXIT_DONE, EXIT_FAILED, UsageError } from './failure.ts';
 import { Output } from './output.ts';
 
@@ -62,7 +61,7 @@ export async function runControlLine({ command, options, values, args }: Control
   const timeout = values.get('timeout');
   if (timeout !== undefined && !/^[1-9]\d{0,5}$/.test(timeout))
     throw new UsageError(`value ${timeout} on -t or --timeout is invalid: it takes seconds, from 1 on`);
-  if (timeout !== undefined) setAlarm(Number(timeout));
+  if (timeout !== undefined) await setAlarm(Number(timeout));
   const output = new Output();
   const context = new DpctlContext(options, output, false);
   const target = values.get('target');
@@ -76,7 +75,8 @@ export async function runControlLine({ command, options, values, args }: Control
 }
 
 /** Ends this process, as alarm(2) would: whatever it waits for, from another thread. */
-function setAlarm(seconds: number): void {
+async function setAlarm(seconds: number): Promise<void> {
+  const { Worker } = await import('node:worker_threads');
   const script = `setTimeout(() => process.kill(process.pid, 'SIGALRM'), ${seconds * 1000})`;
   new Worker(script, { eval: true }).unref();
 }

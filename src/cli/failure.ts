@@ -2,7 +2,7 @@
  * How a command fails: one line on stderr and an exit status. UsageError says that the command line itself is wrong (status 2); the library's own
  * errors and those of the operating system say that it could not be done (status 1); anything else is a fault of this program and shows its stack.
  *
- * Thrown by the commands, caught by main.ts. Any thread.
+ * Thrown by the commands, caught by `reporting`. Any thread.
  */
 import { DatapathError } from '../errors.ts';
 import { OdpAttributeError, OdpFieldError, OdpSyntaxError } from '../odp/errors.ts';
@@ -36,4 +36,24 @@ function isExpected(error: unknown): boolean {
 /** The text on one line, whatever an error message had in it. */
 export function oneLine(text: string): string {
   return text.trim().replaceAll(/\s*\n\s*/g, ' ');
+}
+
+/** Does the work of a command. What it fails with is told, and so is what goes wrong in the background, such as a disk that is full, which ends the process. */
+export async function reporting(work: () => Promise<void>): Promise<void> {
+  process.on('uncaughtException', (error) => {
+    report(error);
+    process.exit();
+  });
+  try {
+    await work();
+  } catch (error) {
+    report(error);
+  }
+}
+
+/** Says what failed, in one line, and sets the exit status. */
+export function report(error: unknown): void {
+  const { text, status } = failureOf(error);
+  process.stderr.write(`wdp: ${text}\n`);
+  process.exitCode = status;
 }

@@ -1,5 +1,5 @@
 /*
- * The commands of `wdp` and their options, put together: each command is a file of this folder. The control commands are here for their help only; main.ts
+ * The commands of `wdp` and their options, put together: each command is a file of this folder. The control commands are here for their help only; control.ts
  * runs them. Before it: main.ts. After it: the files of the commands. Main thread.
  */
 import { readFileSync } from 'node:fs';
@@ -9,19 +9,21 @@ import { packageRoot } from '../native/package-root.ts';
 import { registerAppctl } from './appctl.ts';
 import { registerBench } from './bench.ts';
 import { registerDpctlHelp } from './dpctl-help.ts';
-import { EXIT_DONE, EXIT_USAGE, oneLine } from './failure.ts';
+import { EXIT_DONE, EXIT_USAGE, oneLine, reporting } from './failure.ts';
 import type { NormalizeOptions, OdpOptions } from './odp.ts';
 import { type PortKinds, registerRun } from './run.ts';
 import type { TraceCommandOptions } from './trace.ts';
 
-/** Runs the command of this process' command line. */
+/** Runs the command of this process' command line, and tells what goes wrong. */
 export async function runProgram(): Promise<void> {
-  try {
-    await makeProgram(await kindsForHelp(process.argv)).parseAsync();
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    process.exitCode = error.exitCode === 0 ? EXIT_DONE : EXIT_USAGE;
-  }
+  await reporting(async () => {
+    try {
+      await makeProgram(await kindsForHelp(process.argv)).parseAsync();
+    } catch (error) {
+      if (!(error instanceof CommanderError)) throw error;
+      process.exitCode = error.exitCode === 0 ? EXIT_DONE : EXIT_USAGE;
+    }
+  });
 }
 
 /** Kinds of ports take long to load, and only the help of `run` lists them. */

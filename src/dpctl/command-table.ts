@@ -255,3 +255,7 @@ export const DPCTL_COMMANDS: readonly DpctlCommand[] = [
   ),
   command('ipf-get-status', '[dp]', [0, 1], 'reads', 'state of reassembly', async () => (await absent()).ipfGetStatus),
 ];
+
+export function findCommand(name: string): DpctlCommand | undefined {
+  return DPCTL_COMMANDS.find((command) => command.name === name);
+}

@@ -1,15 +1,11 @@
 /*
- * One control command, from its words to its end: the command is found, its arguments are counted, and it runs.
+ * One control command, from its arguments to its end: they are counted, and it runs.
  *
  * Before it: cli/dpctl.ts with the words of a command line, unixctl.ts with those of a request. After it: command-table.ts.
  */
-import { DPCTL_COMMANDS, type DpctlCommand } from './command-table.ts';
+import type { DpctlCommand } from './command-table.ts';
 import type { DpctlContext } from './context.ts';
 import { loadProviders } from './providers.ts';
-
-export function findCommand(name: string): DpctlCommand | undefined {
-  return DPCTL_COMMANDS.find((command) => command.name === name);
-}
 
 /** What is wrong with the number of arguments; undefined: nothing. */
 export function countProblem({ name, minArgs, maxArgs }: DpctlCommand, count: number): string | undefined {

@@ -8,7 +8,6 @@
  *
  * Ownership: one memory a thread, made when it is first needed. Threads: each has its own.
  */
-import { randomBytes } from 'node:crypto';
 import * as C from '../../assembly/constants.ts';
 import * as K from '../../assembly/netlink/openvswitch.ts';
 import { AttributeCursor } from '../netlink/attributes.ts';
@@ -66,7 +65,7 @@ class Executor {
       emcEntries: C.EMC_ENTRIES_MIN,
       upcallFrames: FRAMES,
       arenaSize: MIB,
-      seed: randomBytes(8).readBigUInt64LE(),
+      seed: crypto.getRandomValues(new BigUint64Array(1))[0],
       dpIfindex: DP_IFINDEX,
       pagesMax: (64 * MIB) / PAGE,
     });

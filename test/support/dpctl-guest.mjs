@@ -6,9 +6,10 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { findCommand } from './package/dist/src/dpctl/command-table.js';
 import { DpctlContext } from './package/dist/src/dpctl/context.js';
 import { readWords } from './package/dist/src/dpctl/options.js';
-import { countProblem, findCommand, runCommand } from './package/dist/src/dpctl/run.js';
+import { countProblem, runCommand } from './package/dist/src/dpctl/run.js';
 
 const PROGRAM = 'package/dist/src/cli/main.js';
 

@@ -4,7 +4,6 @@
  *
  * The memory is a small WASM datapath of its own that moves no packets: rings, masks and action lists for handlers live in it. Threads: one.
  */
-import { randomBytes } from 'node:crypto';
 import * as C from '../../../assembly/constants.ts';
 import { loadModule } from '../../wasm/load.ts';
 import { DatapathMemory } from '../../wasm/memory.ts';
@@ -133,7 +132,7 @@ function makeMemory(handlers: number, dpIfindex: number): DatapathMemory {
     emcEntries: C.EMC_ENTRIES_MIN,
     upcallFrames: FRAMES,
     arenaSize: ARENA_SIZE,
-    seed: randomBytes(8).readBigUInt64LE(),
+    seed: crypto.getRandomValues(new BigUint64Array(1))[0],
     dpIfindex,
     pagesMax: MEMORY_LIMIT / PAGE,
   });

@@ -1,0 +1,50 @@
+/*
+ * Bundles the start of the command line: main.js and what a control command loads become a few files, because a process of its own for each command spends most
+ * of its time on loading, and a hundred files take three times as long as these. Run by the step `ts` of setup.mjs, on what tsc has just made:
+ *
+ *   dist/src/cli/main.js              in the place of the one that tsc made
+ *   dist/src/cli/commands/table.js    names of the control commands
+ *   dist/src/cli/commands/commands.js what all of them need, and what the usual ones do
+ *   dist/src/cli/commands/*.js        what the others need beside it: datapaths of this process, conntrack, the control socket
+ *
+ * The rest of the program (program.js) and the packages that it depends on stay outside. Source maps lead to src/. Node built-ins, and rolldown.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { rolldown } from 'rolldown';
+import { inRoot } from './files.mjs';
+
+/** What main.js asks whether a command is one of them. */
+const table = /[\\/]dpctl[\\/]command-table\.js$/;
+/** What the usual commands load; their imports come with them. */
+const usual = /[\\/](cli[\\/]control|dpif[\\/]system[\\/]register|dpctl[\\/](show|ports|flow-commands))\.js$/;
+const outside = /^(\.\/program\.js$|[^./\\])/;
+
+/** Files with the maps that tsc made of them. */
+const withMaps = {
+  name: 'with-maps',
+  load: (id) => {
+    const map = `${id}.map`;
+    return existsSync(map) ? { code: readFileSync(id, 'utf8'), map: readFileSync(map, 'utf8') } : undefined;
+  },
+};
+
+const bundle = await rolldown({
+  input: inRoot('dist/src/cli/main.js'),
+  platform: 'node',
+  external: (id, _importer, isResolved) => !isResolved && outside.test(id),
+  plugins: [withMaps],
+});
+await bundle.write({
+  dir: inRoot('dist/src/cli'),
+  format: 'esm',
+  chunkFileNames: 'commands/[name].js',
+  codeSplitting: {
+    groups: [
+      { name: 'table', test: table, priority: 1 },
+      { name: 'commands', test: usual },
+    ],
+  },
+  comments: false,
+  sourcemap: true,
+});
+await bundle.close();
