@@ -110,7 +110,7 @@ describe.each<Build>(['debug', 'release'])('metadata, %s build', (build) => {
       const list = encode([...attrs, ETHERNET, type(0x9999)]);
       const { status, key } = instance.parseMetadata(list);
       if (status !== 0) continue;
-      // an information bridge and short ERSPAN options are the kernel's alone
+      // an information bridge is the kernel's alone
       const decoded = attempt(OdpAttributeError, () => decodeKeyAttributes(list));
       if (decoded === undefined || decoded.unknown.length > 0) continue;
       const typed = decoded.key;

@@ -21,6 +21,7 @@ import {
   formatMatch,
   formatUfid,
   match,
+  OdpAttributeError,
   OdpFieldError,
   OdpSyntaxError,
   parseKey,
@@ -32,9 +33,10 @@ import { murmur128 } from '../src/odp/ufid.ts';
 import { attribute, be16, concat, le32 } from './support/action-list.ts';
 import { ActionsInstance, compileActions } from './support/actions-wasm.ts';
 import { seed } from './support/odp.ts';
-import { comparable, outcome, tunnelled, tunnelledMatch } from './support/odp-tunnel.ts';
+import { comparable, otherErspan, outcome, tunnelled, tunnelledMatch } from './support/odp-tunnel.ts';
 
 console.log(`32.key-attributes: SEED=${seed}`);
+const ETHERNET = { src: '02:00:00:00:00:01', dst: '02:00:00:00:00:02' };
 const RUNS = Number(process.env.CASES ?? 800);
 
 /** As toEqual on bytes, which takes milliseconds for a key. */
@@ -82,6 +84,46 @@ describe('every form into every other', () => {
       }),
       { seed, numRuns: RUNS },
     );
+  });
+
+  test('ERSPAN metadata that only its bytes can say', () => {
+    const outer = { src: '1.2.3.4', dst: '5.6.7.8', tos: 0, ttl: 64, tpSrc: 0, tpDst: 0 };
+    fc.assert(
+      fc.property(otherErspan, otherErspan, (data, mask) => {
+        const key = { inPort: 1, recircId: 0, ethType: 0x88b5, eth: ETHERNET, tunnel: { ...outer, erspan: { data } } };
+        const flat = encodeKey(key);
+        expect(decodeKey(flat)).toMatchObject(key);
+        expectSame(parseKey(formatKey(flat)), flat);
+        expectSame(decodeKeyAttributes(encodeKeyAttributes(flat)).key, flat);
+        const typed: FlowMatch = { tunnel: { ttl: 64, dst: '5.6.7.8', erspan: { data: `${data}/${mask}` } } };
+        const match = encodeMatch(typed);
+        for (const again of [
+          encodeMatch(decodeMatch(match.key, match.mask)),
+          parseMatch(formatMatch(match.key, match.mask)),
+        ])
+          expect(again).toEqual(match);
+      }),
+      { seed, numRuns: RUNS / 4 },
+    );
+  });
+
+  test('ERSPAN metadata of any size', () => {
+    const tunnel = (size: number) =>
+      concat(
+        attribute(3, le32(1)),
+        attribute(
+          16,
+          concat(attribute(2, [5, 6, 7, 8]), attribute(4, [64]), attribute(15, new Uint8Array(size).fill(7))),
+        ),
+        attribute(4, new Uint8Array(12)),
+        attribute(6, be16(0x88b5)),
+      );
+    for (const size of [0, 1, 4, 11, 12, 13, 255]) {
+      const kept = Math.min(size, 12);
+      const erspan = decodeKey(decodeKeyAttributes(tunnel(size)).key).tunnel?.erspan;
+      expect(erspan).toEqual({ data: '00'.repeat(12 - kept) + '07'.repeat(kept) });
+    }
+    expect(() => decodeKeyAttributes(tunnel(256))).toThrow(OdpAttributeError);
   });
 
   test('lists to text and back, whatever stands in them', () => {

@@ -109,8 +109,9 @@ function setOptions(key: usize, type: u32, value: usize, size: u32): void {
     store<u8>(key, <u8>GBP_SIZE, KEY_TUN_OPTS_SIZE);
     addFlag(key, TUNNEL_VXLAN_OPT);
   } else if (type == OVS_TUNNEL_KEY_ATTR_ERSPAN_OPTS) {
-    memory.copy(key + KEY_TUN_ERSPAN, value, min<u32>(size, ERSPAN_METADATA_SIZEOF));
-    store<u8>(key, load<u8>(value), KEY_TUN_ERSPAN_VER);
+    const kept = min<u32>(size, ERSPAN_METADATA_SIZEOF);
+    memory.copy(key + KEY_TUN_ERSPAN + ERSPAN_METADATA_SIZEOF - kept, value + size - kept, kept);
+    store<u8>(key, load<u8>(key, KEY_TUN_ERSPAN), KEY_TUN_ERSPAN_VER);
     store<u8>(key, <u8>ERSPAN_METADATA_SIZEOF, KEY_TUN_OPTS_SIZE);
     addFlag(key, TUNNEL_ERSPAN_OPT);
   }

@@ -130,7 +130,8 @@ function formatOptions(number: number, key: Uint8Array, mask: Masks, verbose: bo
     case TUNNEL_ATTR.GENEVE_OPTS:
       return `geneve(${formatGeneve(key, mask, verbose)})`;
     case TUNNEL_ATTR.ERSPAN_OPTS:
-      if (key.length === ERSPAN_SIZE) return `erspan(${formatErspan(key, mask, verbose)})`;
+      if (key.length === ERSPAN_SIZE && (readU32(key) === 1 || readU32(key) === 2))
+        return `erspan(${formatErspan(key, mask, verbose)})`;
       break;
     case TUNNEL_ATTR.GTPU_OPTS:
       if (key.length === 2) {
@@ -214,7 +215,7 @@ function formatErspan(key: Uint8Array, mask: Masks, verbose: boolean): string {
   if (version === 1) {
     const index = (bytes: Uint8Array) => hex(Number(be32hex.toTyped(bytes, 4)));
     parts.push(`idx=${index(key)}${mask === undefined ? '' : `/${index(mask)}`}`);
-  } else if (version === 2) {
+  } else {
     const bits = (bytes: Uint8Array) => Uint8Array.of((bytes[11] >> 3) & 1, bytes[11] >> 4);
     // As masks these fields have one and four bits, which Open vSwitch does not take for a whole byte.
     const masked = mask && bits(mask);

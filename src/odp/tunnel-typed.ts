@@ -25,6 +25,7 @@ import {
 import { OdpFieldError } from './errors.ts';
 import type { Slot } from './fields.ts';
 import { decodeFields, decodeMaskedFields, encodeFields } from './groups.ts';
+import { bytesOfHex, hexBytes } from './hex.ts';
 import { numberKind, type ValueKind } from './kinds.ts';
 import {
   ERSPAN_SIZE,
@@ -95,6 +96,10 @@ const ERSPAN2: readonly Slot[] = [
   slot('o', KEY_TUN_ERSPAN + 11, bits(0, 1)),
 ];
 
+/** Bytes of which no field says anything: of the version's number the upper ones, in version 1 those behind the index. */
+const ERSPAN2_REST = [1, 2, 3].map((at) => KEY_TUN_ERSPAN + at);
+const ERSPAN1_REST = [...ERSPAN2_REST, ...[8, 9, 10, 11].map((at) => KEY_TUN_ERSPAN + at)];
+
 const FLAGS = [
   ['df', TUN_FLAG.DONT_FRAGMENT],
   ['csum', TUN_FLAG.CSUM],
@@ -151,7 +156,11 @@ function encodeOption(
 }
 
 function encodeErspan(erspan: NonNullable<Masked<TunnelKey>['erspan']>, key: Uint8Array, mask: Uint8Array): void {
-  const { version, ...fields } = erspan;
+  const { version, data, ...fields } = erspan;
+  if (data !== undefined) {
+    if (Object.keys(erspan).length > 1) throw new OdpFieldError('tunnel.erspan.data', 'other fields are given as well');
+    return encodeErspanData(data, key, mask);
+  }
   if (version !== 1 && version !== 2) throw new OdpFieldError('tunnel.erspan.version', 'must be 1 or 2');
   encodeOption('erspan', TUN_FLAG.ERSPAN_OPT, ERSPAN_SIZE, version === 1 ? ERSPAN1 : ERSPAN2, fields, key, mask, false);
   key[KEY_TUN_ERSPAN] = version;
@@ -162,12 +171,21 @@ function encodeErspan(erspan: NonNullable<Masked<TunnelKey>['erspan']>, key: Uin
   mask[KEY_TUN_ERSPAN_VER] = 0xff;
 }
 
+function encodeErspanData(text: string, key: Uint8Array, mask: Uint8Array): void {
+  const [data, bits] = hexWords(text, 'tunnel.erspan.data', ERSPAN_SIZE, ERSPAN_SIZE);
+  key.set(data, KEY_TUN_ERSPAN);
+  mask.set(bits, KEY_TUN_ERSPAN);
+  key[KEY_TUN_ERSPAN_VER] = data[0];
+  mask[KEY_TUN_ERSPAN_VER] = bits[0];
+  setOption(TUN_FLAG.ERSPAN_OPT, ERSPAN_SIZE, key, mask);
+}
+
 function encodeGeneve(options: readonly (Masked<GeneveOption> | undefined)[], key: Uint8Array, mask: Uint8Array): void {
   let size = 0;
   for (const [index, option] of options.entries()) {
     const field = `tunnel.geneve[${index}]`;
     if (option === undefined) throw new OdpFieldError(field, 'missing');
-    const [data, bits] = geneveData(option.data ?? '', `${field}.data`);
+    const [data, bits] = hexWords(option.data ?? '', `${field}.data`, 0, GENEVE_DATA_SIZE_MAX);
     const at = KEY_TUN_OPTS + size;
     size += GENEVE_HEADER_SIZE + data.length;
     if (size > GENEVE_OPTS_SIZE_MAX)
@@ -183,13 +201,22 @@ function encodeGeneve(options: readonly (Masked<GeneveOption> | undefined)[], ke
   setOption(TUN_FLAG.GENEVE_OPT, size, key, mask);
 }
 
-/** Data and mask of `digits` or `digits/digits`. */
-function geneveData(text: string, field: string): [Uint8Array, Uint8Array] {
+/** Data and mask of `digits` or `digits/digits`, `min` to `max` bytes in whole words. */
+function hexWords(text: string, field: string, min: number, max: number): [Uint8Array, Uint8Array] {
   const [data, mask = 'f'.repeat(data.length), ...rest] = text.split('/');
-  const valid = (part: string) => /^([0-9a-fA-F]{8})*$/.test(part) && part.length <= 2 * GENEVE_DATA_SIZE_MAX;
-  if (!valid(data) || !valid(mask) || mask.length !== data.length || rest.length > 0)
-    throw new OdpFieldError(field, `${JSON.stringify(text)} is no hexadecimal data of 0 to 31 words`);
-  return [Buffer.from(data, 'hex'), Buffer.from(mask, 'hex')];
+  const valid = (part: string) => /^([0-9a-fA-F]{8})*$/.test(part) && part.length >= 2 * min && part.length <= 2 * max;
+  if (!valid(data) || !valid(mask) || mask.length !== data.length || rest.length > 0) {
+    const words = min === max ? `${min / 4}` : `${min / 4} to ${max / 4}`;
+    throw new OdpFieldError(field, `${JSON.stringify(text)} is no hexadecimal data of ${words} words`);
+  }
+  return [bytesOfHex(data), bytesOfHex(mask)];
+}
+
+/** `digits`, with `/digits` of a mask that is not all ones. */
+function wordsText(at: number, end: number, key: Uint8Array, mask?: Uint8Array): string {
+  const data = hexBytes(key.subarray(at, end));
+  const bits = mask && hexBytes(mask.subarray(at, end));
+  return bits === undefined || /^f*$/.test(bits) ? data : `${data}/${bits}`;
 }
 
 /** Typed form of the tunnel part of an exact key. */
@@ -202,7 +229,9 @@ export function decodeTunnelKey(key: Uint8Array): TunnelKey {
   if ((flags & TUN_FLAG.VXLAN_OPT) !== 0) typed.vxlanGbp = decodeFields(GBP, key);
   if ((flags & TUN_FLAG.GTPU_OPT) !== 0) typed.gtpu = decodeFields(GTPU, key);
   if ((flags & TUN_FLAG.ERSPAN_OPT) !== 0)
-    typed.erspan = { version: key[KEY_TUN_ERSPAN], ...decodeFields(erspanSlots(key), key) };
+    typed.erspan = isTypedErspan(key)
+      ? { version: key[KEY_TUN_ERSPAN], ...decodeFields(erspanSlots(key), key) }
+      : { data: erspanText(key) };
   return typed as unknown as TunnelKey; // the slots above name each property of TunnelKey
 }
 
@@ -218,7 +247,9 @@ export function decodeTunnelMatch(key: Uint8Array, mask: Uint8Array): Masked<Tun
   if ((options & TUN_FLAG.VXLAN_OPT) !== 0) typed.vxlanGbp = decodeMaskedFields(GBP, key, mask);
   if ((options & TUN_FLAG.GTPU_OPT) !== 0) typed.gtpu = decodeMaskedFields(GTPU, key, mask);
   if ((options & TUN_FLAG.ERSPAN_OPT) !== 0)
-    typed.erspan = { version: key[KEY_TUN_ERSPAN], ...decodeMaskedFields(erspanSlots(key), key, mask) };
+    typed.erspan = isTypedErspan(key, mask)
+      ? { version: key[KEY_TUN_ERSPAN], ...decodeMaskedFields(erspanSlots(key), key, mask) }
+      : { data: erspanText(key, mask) };
   return typed as Masked<TunnelKey>;
 }
 
@@ -230,19 +261,29 @@ function erspanSlots(key: Uint8Array): readonly Slot[] {
   return key[KEY_TUN_ERSPAN] === 1 ? ERSPAN1 : ERSPAN2;
 }
 
+/** True when fields say all of the metadata: a version that has them, matched whole, and nothing where it has none. */
+function isTypedErspan(key: Uint8Array, mask?: Uint8Array): boolean {
+  const version = key[KEY_TUN_ERSPAN];
+  if (version !== 1 && version !== 2) return false;
+  if (mask !== undefined && mask[KEY_TUN_ERSPAN] !== 0xff) return false;
+  return (version === 1 ? ERSPAN1_REST : ERSPAN2_REST).every(
+    (at) => key[at] === 0 && (mask === undefined || mask[at] === 0xff),
+  );
+}
+
+function erspanText(key: Uint8Array, mask?: Uint8Array): string {
+  return wordsText(KEY_TUN_ERSPAN, KEY_TUN_ERSPAN + ERSPAN_SIZE, key, mask);
+}
+
 function decodeGeneve(key: Uint8Array, mask?: Uint8Array): unknown[] {
   const options: unknown[] = [];
   const end = KEY_TUN_OPTS + Math.min(key[KEY_TUN_OPTS_SIZE], GENEVE_OPTS_SIZE_MAX);
-  const digits = (bytes: Uint8Array, from: number, to: number) => Buffer.from(bytes.subarray(from, to)).toString('hex');
   for (let at = KEY_TUN_OPTS; at + GENEVE_HEADER_SIZE <= end; ) {
     const next = at + GENEVE_HEADER_SIZE + (key[at + 3] & 0x1f) * 4;
     if (next > end) throw new OdpFieldError('tunnel.geneve', 'an option is longer than the options');
     const slots = [slot('class', at, be16), slot('type', at + 2, u8)];
-    const data = digits(key, at + GENEVE_HEADER_SIZE, next);
-    const bits = mask && digits(mask, at + GENEVE_HEADER_SIZE, next);
-    const whole = bits === undefined || /^f*$/.test(bits);
     const fields = mask === undefined ? decodeFields(slots, key) : decodeMaskedFields(slots, key, mask);
-    options.push({ ...fields, data: whole ? data : `${data}/${bits}` });
+    options.push({ ...fields, data: wordsText(at + GENEVE_HEADER_SIZE, next, key, mask) });
     at = next;
   }
   return options;

@@ -69,6 +69,8 @@ export const TUN_PROTO_IPV4 = 4;
 export const TUN_PROTO_IPV6 = 6;
 export const GENEVE_OPTS_SIZE_MAX = 252;
 export const ERSPAN_SIZE = 12;
+/** Room for options in the kernel's key. */
+const ERSPAN_OPTS_SIZE_MAX = 255;
 const GTPU_SIZE = 2;
 const GBP_SIZE = 4;
 /** First byte behind the tunnel part of a flat key. */
@@ -220,15 +222,24 @@ function decodeOptions(attribute: Attribute, flat: Uint8Array, isMask: boolean):
     case TUNNEL_ATTR.VXLAN_OPTS:
       return take(TUN_FLAG.VXLAN_OPT, KEY_TUN_GBP, gbpOf(attribute));
     case TUNNEL_ATTR.ERSPAN_OPTS:
-      checkSize(attribute, name, ERSPAN_SIZE);
-      flat[KEY_TUN_ERSPAN_VER] = payload[0];
-      return take(TUN_FLAG.ERSPAN_OPT, KEY_TUN_ERSPAN, payload);
+      return take(TUN_FLAG.ERSPAN_OPT, KEY_TUN_ERSPAN, erspanOf(attribute, flat));
     case TUNNEL_ATTR.GTPU_OPTS:
       if (payload.length !== GTPU_SIZE) return false;
       return take(TUN_FLAG.GTPU_OPT, KEY_TUN_GTPU_FLAGS, payload);
     default:
       return false;
   }
+}
+
+/** The metadata in ERSPAN_OPTS, which the kernel keeps by its end: of a longer payload the last bytes, before a shorter one zeros. */
+function erspanOf({ payload, offset }: Attribute, flat: Uint8Array): Uint8Array {
+  if (payload.length > ERSPAN_OPTS_SIZE_MAX)
+    throw new OdpAttributeError('TUNNEL ERSPAN_OPTS', offset, `payload of ${payload.length} bytes`);
+  const metadata = new Uint8Array(ERSPAN_SIZE);
+  const kept = payload.subarray(-ERSPAN_SIZE);
+  metadata.set(kept, ERSPAN_SIZE - kept.length);
+  flat[KEY_TUN_ERSPAN_VER] = metadata[0];
+  return metadata;
 }
 
 /** The four bytes of the group policy in VXLAN_OPTS. */

@@ -129,9 +129,14 @@ export interface GeneveOption {
   data: string;
 }
 
-/** ERSPAN metadata: `version` 1 has `index`, 2 has the rest; what is absent is zero, in a match not matched. */
+/**
+ * ERSPAN metadata: `version` 1 has `index`, 2 has the rest; what is absent is zero, in a match not matched. Metadata that these cannot say (another
+ * version, bits where a version has none, a version under a mask) is `data` alone.
+ */
 export interface ErspanKey {
-  version: number;
+  version?: number;
+  /** All 12 bytes in hexadecimal digits; in a match `digits/digits`. */
+  data?: string;
   /** 32 bits. */
   index?: number;
   /** 32 bits. */

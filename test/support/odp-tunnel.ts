@@ -123,3 +123,11 @@ export const outcome = (work: () => unknown) => {
     return error;
   }
 };
+
+/** ERSPAN metadata that only its bytes can say: another version, or bits where version 1 has none. */
+export const otherErspan: fc.Arbitrary<string> = fc.uint8Array({ minLength: 12, maxLength: 12 }).map((random) => {
+  const bytes = Buffer.from(random);
+  if (bytes[0] === 1) bytes[11]! |= 1;
+  else if (bytes.readUInt32LE(0) === 2) bytes[0] = 3;
+  return bytes.toString('hex');
+});
