@@ -48,6 +48,33 @@ describe('keys of many flows', () => {
     );
   });
 
+  it('are printed as one by one behind each other, where only what has changed is written anew', () => {
+    const lists = tunnelledMatch.map((typed) => encodeMatchAttributes(encodeMatch(comparable(typed))));
+    const change = fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 }));
+    const flows = fc.array(fc.tuple(fc.nat(3), fc.array(change, { maxLength: 3 })), { maxLength: 20 });
+    const many = OPTIONS.map((options) => ({ options, lines: new KeyLines(options), out: new TextBytes() }));
+    fc.assert(
+      fc.property(fc.array(lists, { minLength: 1, maxLength: 4 }), flows, (kinds, changes) => {
+        const keys = kinds.map(({ key }) => key.slice());
+        const texts = many.map(() => '');
+        for (const [kind, bytes] of changes) {
+          const { mask } = kinds[kind % kinds.length];
+          const key = keys[kind % kinds.length];
+          for (const [at, byte] of bytes) if (payloadAt(key, at % key.length)) key[at % key.length] = byte;
+          many.forEach(({ options, lines, out }, index) => {
+            const text = outcome(() => formatKeyAttributes(key, mask, options));
+            if (typeof text !== 'string') return;
+            lines.put(out, key, mask);
+            out.putText('\n');
+            texts[index] += `${text}\n`;
+          });
+        }
+        expect(many.map(({ out }) => out.take())).toEqual(texts);
+      }),
+      { seed, numRuns: RUNS },
+    );
+  });
+
   it.each([
     'in_port(1),eth(),eth_type(0x0800),ipv4(frag=no)',
     'in_port(2/0xff),eth(src=02:00:00:00:00:01,dst=01:00:00:00:00:00/01:00:00:00:00:00),eth_type(0x86dd),ipv6(label=0x5/0xff,frag=first)',

@@ -20,21 +20,25 @@ export class Output implements DpctlSink {
     if (this.#pending.length >= PIECE_SIZE) this.flush();
   }
 
+  writeBytes(bytes: Uint8Array): void {
+    this.flush();
+    writeAll(STDOUT, bytes);
+  }
+
   error(text: string): void {
     this.flush();
-    writeAll(STDERR, `wdp: ${text}\n`);
+    writeAll(STDERR, Buffer.from(`wdp: ${text}\n`));
   }
 
   flush(): void {
     const text = this.#pending;
     this.#pending = '';
-    if (text !== '') writeAll(STDOUT, text);
+    if (text !== '') writeAll(STDOUT, Buffer.from(text));
   }
 }
 
 /** Whoever read the output and has seen enough ends the program. */
-function writeAll(descriptor: number, text: string): void {
-  const bytes = Buffer.from(text);
+function writeAll(descriptor: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(descriptor, bytes, at);

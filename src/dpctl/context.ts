@@ -27,6 +27,8 @@ export interface DpctlOptions {
 export interface DpctlSink {
   /** Data, a line or many. */
   write(text: string): void;
+  /** The same as UTF-8, which is the caller's again when this returns. A sink without it gets a string. */
+  writeBytes?(bytes: Uint8Array): void;
   /** One line about something that went wrong, without a new line at its end. */
   error(text: string): void;
 }
@@ -51,6 +53,11 @@ export class DpctlContext {
 
   write(text: string): void {
     this.#sink.write(text);
+  }
+
+  writeBytes(bytes: Uint8Array): void {
+    if (this.#sink.writeBytes !== undefined) this.#sink.writeBytes(bytes);
+    else this.#sink.write(Buffer.from(bytes).toString());
   }
 
   /** One JSON object, on a line of its own. */

@@ -114,10 +114,11 @@ async function dump(context: DpctlContext, dpif: Dpif, passes: FlowTest, pmd: nu
         }
         if (passes(flow)) lines.add(flow);
       }
-      context.write(lines.take());
+      lines.writeTo(context, false);
       await context.turn();
     }
   } finally {
+    lines.writeTo(context);
     dumped.close();
   }
 }
@@ -127,7 +128,7 @@ function pmdTitle(pmd: number | undefined): string {
   return pmd === MAIN_THREAD ? 'flow-dump from the main thread:\n' : `flow-dump from pmd on cpu core: ${pmd}\n`;
 }
 
-type FlowPrinter = Pick<FlowLines, 'add' | 'addText' | 'take'>;
+type FlowPrinter = Pick<FlowLines, 'add' | 'addText' | 'writeTo'>;
 
 /** Makes lines, or JSON objects, of flows. */
 function flowPrinter(context: DpctlContext, dpif: Dpif): FlowPrinter {
@@ -158,10 +159,9 @@ class FlowObjects implements FlowPrinter {
     this.#text += text;
   }
 
-  take(): string {
-    const text = this.#text;
+  writeTo(context: DpctlContext): void {
+    context.write(this.#text);
     this.#text = '';
-    return text;
   }
 }
 
@@ -205,7 +205,7 @@ export async function getFlow(context: DpctlContext, args: readonly string[]): P
     else {
       const lines = flowPrinter(context, dpif);
       lines.add(op.flow);
-      context.write(lines.take());
+      lines.writeTo(context);
     }
   });
 }

@@ -1,13 +1,14 @@
 /*
  * Flows as lines of `ovs-dpctl dump-flows`, many at a time. What flows have in common, the form of their keys (KeyLines) and their actions, is formatted once.
  *
- * Before it: a dump, or one flow that was asked for. After it: whoever prints lines. One object a dump; it keeps no views of flows.
+ * Before it: a dump, or one flow that was asked for. After it: the context's output. One object a dump; it keeps no views of flows.
  */
 import type { DpifFlow, FlowStats } from '../dpif/types.ts';
 import { formatActions } from '../odp/actions-text.ts';
 import { KeyLines } from '../odp/key-lines.ts';
 import { TextBytes } from '../odp/text-bytes.ts';
 import { formatUfid } from '../odp/ufid.ts';
+import type { DpctlContext } from './context.ts';
 import { flagsText, statsText } from './flow-text.ts';
 
 export interface FlowTextOptions {
@@ -19,8 +20,10 @@ export interface FlowTextOptions {
   readonly nowMs: number;
 }
 
+/** As much as a pipe holds. */
+const PIECE_SIZE = 64 * 1024;
 const EMPTY = new Uint8Array(0);
-const U32_MAX = 0xffffffffn;
+const U32_MAX = 0xffffffff;
 /** Lists of actions whose text is kept: flows have few. */
 const LISTS_MAX = 16;
 const PACKETS = Buffer.from(', packets:');
@@ -66,25 +69,26 @@ export class FlowLines {
     this.#out.putText(text);
   }
 
-  /** The lines that were added since the last time. */
-  take(): string {
-    return this.#out.take();
+  /** Writes the lines that were added since the last time, if there are enough of them, or `all`. */
+  writeTo(context: DpctlContext, all = true): void {
+    if (all || this.#out.size >= PIECE_SIZE) context.writeBytes(this.#out.takeBytes());
   }
 
   /** As statsText, which is asked where a number does not fit. */
   #putStats(stats: FlowStats): void {
     const out = this.#out;
     const { nowMs } = this.#options;
-    const idleMs = nowMs - Number(stats.usedMs);
-    if (stats.packets > U32_MAX || stats.bytes > U32_MAX || idleMs < 0 || !Number.isInteger(idleMs)) {
+    const [packets, bytes, usedMs] = [Number(stats.packets), Number(stats.bytes), Number(stats.usedMs)];
+    const idleMs = nowMs - usedMs;
+    if (packets > U32_MAX || bytes > U32_MAX || idleMs < 0 || !Number.isInteger(idleMs)) {
       out.putText(`, ${statsText(stats, nowMs)}`);
       return;
     }
     out.putBytes(PACKETS);
-    out.putDecimal(Number(stats.packets));
+    out.putDecimal(packets);
     out.putBytes(BYTES);
-    out.putDecimal(Number(stats.bytes));
-    if (stats.usedMs === 0n) out.putBytes(NEVER_USED);
+    out.putDecimal(bytes);
+    if (usedMs === 0) out.putBytes(NEVER_USED);
     else {
       out.putBytes(USED);
       out.putThousandths(idleMs);
@@ -95,11 +99,15 @@ export class FlowLines {
 
   #actions(bytes: Uint8Array): ActionList {
     const lists = this.#lists;
-    const found = lists.findIndex((list) => Buffer.compare(list.bytes, bytes) === 0);
-    if (found === 0) return lists[0];
-    const [list = this.#format(bytes)] = found < 0 ? [] : lists.splice(found, 1);
+    for (let i = 0; i < lists.length; i++) {
+      const list = lists[i];
+      if (!areEqual(list.bytes, bytes)) continue;
+      if (i > 0) [lists[i], lists[i - 1]] = [lists[i - 1], list];
+      return list;
+    }
+    const list = this.#format(bytes);
+    if (lists.length === LISTS_MAX) lists.pop();
     lists.unshift(list);
-    if (lists.length > LISTS_MAX) lists.pop();
     return list;
   }
 
@@ -107,6 +115,12 @@ export class FlowLines {
     const { names } = this.#options;
     return { bytes: bytes.slice(), text: Buffer.from(formatActions(bytes, names === undefined ? {} : { names })) };
   }
+}
+
+function areEqual(one: Uint8Array, other: Uint8Array): boolean {
+  if (one.length !== other.length) return false;
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+  return true;
 }
 
 function placeText({ offloaded, dpLayer }: DpifFlow['attrs']): string {

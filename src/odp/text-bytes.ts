@@ -1,6 +1,6 @@
 /*
- * TextBytes: text that is put together as bytes and becomes a string once, when there is a large piece of it. For dumps: a string for every field, and one
- * for every two of them that are joined, cost more than all the rest.
+ * TextBytes: text that is put together as bytes, and is written as they are or becomes a string once, when there is a large piece of it. For dumps: a string for
+ * every field, and one for every two of them that are joined, cost more than all the rest.
  *
  * What is put is ASCII, but for `putText`, which takes any text. Owns its memory, which grows. Before it: key-lines.ts, dpctl/flow-lines.ts.
  */
@@ -19,16 +19,28 @@ const DIGITS = Uint8Array.from({ length: 16 }, (_, digit) => (digit < 10 ? ZERO 
 export class TextBytes {
   #bytes = Buffer.allocUnsafe(SIZE_FIRST);
   #size = 0;
+  #epoch = 0;
 
   get size(): number {
     return this.#size;
   }
 
+  /** How often what was put was taken away. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   /** What was put since the last time, as a string. */
   take(): string {
-    const text = this.#bytes.toString('utf8', 0, this.#size);
+    return this.takeBytes().toString('utf8');
+  }
+
+  /** The same as bytes: a view, valid until something is put. */
+  takeBytes(): Buffer {
+    const bytes = this.#bytes.subarray(0, this.#size);
     this.#size = 0;
-    return text;
+    this.#epoch += 1;
+    return bytes;
   }
 
   putText(text: string): void {
@@ -43,6 +55,13 @@ export class TextBytes {
     let at = this.#size;
     for (let i = 0; i < length; i++) out[at++] = bytes[i];
     this.#size = at;
+  }
+
+  /** Once more what is there from `from` to before `end`. */
+  putAgain(from: number, end: number): void {
+    this.#reserve(end - from);
+    this.#bytes.copyWithin(this.#size, from, end);
+    this.#size += end - from;
   }
 
   /** An integer from 0 to 2^32 - 1. */
