@@ -7,7 +7,16 @@ import { Writable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { printNormalized } from '../src/cli/odp.ts';
-import { type Action, encodeKey, formatActions, formatKey } from '../src/odp/index.ts';
+import { hexBytes } from '../src/odp/hex.ts';
+import {
+  type Action,
+  encodeActions,
+  encodeKey,
+  formatActions,
+  formatKey,
+  parseActions,
+  parseKeyAttributes,
+} from '../src/odp/index.ts';
 import { VECTORS } from './support/action-vectors.ts';
 import { expectOneLine, runCli } from './support/cli.ts';
 import { asRead, dpctlParseActions } from './support/dpctl.ts';
@@ -105,6 +114,29 @@ describe('normalize-actions', () => {
     expect(stdout).toBe(`input flow: ${WHOLE}\n${group}`);
     const more = await wdp('normalize-actions', '-m', WHOLE, ACTIONS, 'p3=3');
     expect(more.stdout).toBe(`input flow: ${WHOLE}\ninput actions: ${ACTIONS.replace('p3', '3')}\n${group}`);
+  });
+
+  test('attributes in, and as attributes or JSON out', async () => {
+    const [flow, list] = [
+      hexBytes(parseKeyAttributes(WHOLE).key),
+      hexBytes(encodeActions(parseActions('2,push_vlan(vid=1,pcp=0),4,pop_vlan,1'))),
+    ];
+    const [text, hex, json] = await Promise.all(
+      [[], ['--hex'], ['--json', '-m']].map((form) => wdp('normalize-actions', '--attributes', ...form, flow, list)),
+    );
+    expect(text.stdout).toBe(`input flow: ${WHOLE}\nno vlan: no mpls: 1,2vlan(vid=1,pcp=0): no mpls: 4`);
+    const group = (...ports: number[]) => hexBytes(encodeActions(ports.map((port) => ({ type: 'output', port }))));
+    expect(hex.stdout).toBe(
+      `input flow: ${flow}\nno vlan: no mpls: ${group(1, 2)}\nvlan(vid=1,pcp=0): no mpls: ${group(4)}\n`,
+    );
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      flow: { inPort: 1 },
+      actions: [{ type: 'output', port: 2 }, { type: 'pushVlan' }, { type: 'output', port: 4 }, {}, { port: 1 }],
+      groups: [
+        { tags: [], actions: [{ port: 1 }, { port: 2 }] },
+        { tags: [{ tpid: 0x8100, vid: 1, pcp: 0 }], actions: [{ type: 'output', port: 4 }] },
+      ],
+    });
   });
 
   test('mistakes', async () => {

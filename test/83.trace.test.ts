@@ -312,7 +312,11 @@ describe('the command', () => {
     const [plain, port, key] = await Promise.all([
       trace('--json', UDP),
       trace('--json', '--in-port', '7', UDP.replaceAll(/../g, '$& ')),
-      trace('--json', '--attributes', Buffer.from(encodeKeyAttributes(parseKey(UDP_KEY))).toString('hex')),
+      trace(
+        '--json',
+        '--attributes',
+        `${Buffer.from(encodeKeyAttributes(parseKey(UDP_KEY))).toString('hex')}/08000300ffffffff`,
+      ),
     ]);
     const [one, two, three] = [plain, port, key].map(({ stdout, stderr }) => JSON.parse(stdout || stderr));
     expect(one).toMatchObject({ from: 'packet', result: { outputs: [{ port: 2, packet: UDP }] }, remarks: [] });

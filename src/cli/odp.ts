@@ -1,11 +1,12 @@
 /*
  * wdp parse-actions and wdp parse-key: what a text, or attributes in hexadecimal, say: as ovs-dpctl writes it, as JSON, or as attributes. And wdp
- * normalize-actions, which prints what that of ovs-dpctl prints, to the byte.
+ * normalize-actions in the same forms, which as text prints what that of ovs-dpctl prints, to the byte.
  *
  * Before it: the command line (main.ts), which prints an error of the codecs as one line with its position and ends with status 1; the lines of what
  * came before the mistake are out by then, as with ovs-dpctl. Main thread.
  */
 
+import { decodeTci } from '../odp/bitfields.ts';
 import { hexBytes, parseHexBytes } from '../odp/hex.ts';
 import {
   type Action,
@@ -16,12 +17,14 @@ import {
   decodeMatch,
   decodeMatchAttributes,
   encodeActions,
+  type FlowKey,
   formatActions,
   formatKeyAttributes,
   normalizeActions,
   OdpFieldError,
   parseActions,
   parseKeyAttributes,
+  type VlanKey,
 } from '../odp/index.ts';
 import { jsonText } from '../odp/json.ts';
 import { UsageError } from './failure.ts';
@@ -72,36 +75,54 @@ function attributesOf(text: string): { key: Uint8Array; mask?: Uint8Array } {
   return mask === undefined ? { key: parseHexBytes(key) } : { key: parseHexBytes(key), mask: parseHexBytes(mask) };
 }
 
-export interface NormalizeOptions {
+export interface NormalizeOptions extends OdpOptions {
   /** Print the actions as they were read, too. */
   readonly more?: boolean;
 }
 
 /**
- * Prints the flow, and its actions under the tags that a packet has when they happen. `ports` are `NAME=NUMBER`. As in ovs-dpctl no line ends after
- * a group.
+ * Prints the flow, and its actions under the tags that a packet has when they happen. `ports` are `NAME=NUMBER`. As in ovs-dpctl no line of text ends
+ * after a group; each group of attributes is a line.
  */
 export function printNormalized(
   flow: string,
-  text: string,
+  list: string,
   ports: readonly string[],
-  { more = false }: NormalizeOptions,
+  options: NormalizeOptions,
   out: NodeJS.WritableStream,
 ): void {
+  checkForm(options);
+  const { more = false } = options;
   const names = new Map(ports.map(portOf));
-  const attributes = parseKeyAttributes(flow, { portNumber: (name) => names.get(name) }).key;
-  out.write(`input flow: ${formatKeyAttributes(attributes, undefined, { verbose: more })}\n`);
+  const attributes = options.attributes
+    ? parseHexBytes(flow)
+    : parseKeyAttributes(flow, { portNumber: (name) => names.get(name) }).key;
+  if (!options.json) {
+    const text = options.hex ? hexBytes(attributes) : formatKeyAttributes(attributes, undefined, { verbose: more });
+    out.write(`input flow: ${text}\n`);
+  }
+  const typed = wholeKey(attributes);
+  const actions = options.attributes ? decodeActions(parseHexBytes(list)) : actionsToNormalize(list, names);
+  const groups = normalizeActions(typed, actions);
+  if (options.json) {
+    const normalized = groups.map((group) => ({ tags: typedTags(group), actions: group.actions }));
+    out.write(`${jsonText({ flow: typed, ...(more ? { actions } : {}), groups: normalized })}\n`);
+    return;
+  }
+  if (more) out.write(`input actions: ${actionsLine(actions, options)}\n`);
+  const mpls = typed.mpls?.[0];
+  const label = mpls === undefined ? 'no mpls' : `mpls(label=${mpls.label},tc=${mpls.tc},ttl=${mpls.ttl})`;
+  for (const group of groups) {
+    out.write(`${tagsOf(group)}${label}: ${actionsLine(group.actions, options)}${options.hex ? '\n' : ''}`);
+  }
+}
+
+/** A flow has to say all of its headers, or metadata alone. */
+function wholeKey(attributes: Uint8Array): FlowKey {
   const { key, fitness, missing, extra } = decodeKeyAttributes(attributes);
   const metadataOnly = extra.length === 0 && missing.join() === 'eth';
   if (fitness !== 'perfect' && !metadataOnly) throw new OdpFieldError('flow', misfit(missing, extra));
-  const actions = actionsToNormalize(text, names);
-  if (more) out.write(`input actions: ${formatActions(actions)}\n`);
-  const typed = decodeKey(key);
-  const mpls = typed.mpls?.[0];
-  const label = mpls === undefined ? 'no mpls' : `mpls(label=${mpls.label},tc=${mpls.tc},ttl=${mpls.ttl})`;
-  for (const group of normalizeActions(typed, actions)) {
-    out.write(`${tagsOf(group)}${label}: ${formatActions(group.actions)}`);
-  }
+  return decodeKey(key);
 }
 
 function portOf(port: string): [string, number] {
@@ -125,10 +146,18 @@ function actionsToNormalize(text: string, names: ReadonlyMap<string, number>): A
   return actions.length === 0 && text.trim() === 'drop' ? [{ type: 'drop' }] : actions;
 }
 
-/** ovs-dpctl prints the two bytes of a TPID in the order of the host. */
-function tagsOf({ tags }: ActionGroup): string {
+function presentTags({ tags }: ActionGroup): ActionGroup['tags'][number][] {
   const absent = tags.findIndex(({ tci }) => tci === 0);
-  const texts = tags.slice(0, absent < 0 ? undefined : absent).map(({ tpid, tci }) => {
+  return tags.slice(0, absent < 0 ? undefined : absent);
+}
+
+function typedTags(group: ActionGroup): VlanKey[] {
+  return presentTags(group).map(({ tpid, tci }) => ({ tpid, ...decodeTci(tci) }));
+}
+
+/** ovs-dpctl prints the two bytes of a TPID in the order of the host. */
+function tagsOf(group: ActionGroup): string {
+  const texts = presentTags(group).map(({ tpid, tci }) => {
     const swapped = (((tpid & 0xff) << 8) | (tpid >> 8)).toString(16).padStart(4, '0');
     return `vlan(${tpid === 0x8100 ? '' : `tpid=0x${swapped},`}vid=${tci & 0xfff},pcp=${tci >> 13}): `;
   });

@@ -80,40 +80,44 @@ function registerParsePcap(program: Command): void {
     });
 }
 
-/** parse-actions and parse-key have the same options; normalize-actions has ovs-dpctl's. */
 function registerOdp(program: Command): void {
   const commands = [
     ['parse-actions', 'ACTIONS', 'lists of actions', 'printActions'],
     ['parse-key', 'KEY', 'flow keys, with their masks', 'printKeys'],
   ] as const;
   for (const [name, argument, what, print] of commands) {
-    program
+    const command = program
       .command(name)
       .summary(`print ${what} in the text of ovs-dpctl`)
       .description(`Reads ${what} in any spelling and prints them as ovs-dpctl does, one line each.`)
-      .argument(`<${argument}...>`, 'text, or attributes in hexadecimal with --attributes')
-      .option('--attributes', 'the arguments are attributes in hexadecimal')
-      .option('--json', 'print typed JSON')
-      .option('--hex', 'print attributes in hexadecimal')
-      .action(async (texts: string[], options: OdpOptions) => {
-        const odp = await import('./odp.ts');
-        odp[print](texts, options, process.stdout);
-      });
+      .argument(`<${argument}...>`, 'text, or attributes in hexadecimal with --attributes');
+    addForms(command).action(async (texts: string[], options: OdpOptions) => {
+      const odp = await import('./odp.ts');
+      odp[print](texts, options, process.stdout);
+    });
   }
-  program
+  const normalize = program
     .command('normalize-actions')
     .summary('print the actions of a flow in a form to compare')
     .description(
       'Prints a flow, and its actions under the VLAN tags that a packet has when they happen, outputs in the order of ports: as ovs-dpctl does.',
     )
-    .argument('<FLOW>', 'the flow as text')
-    .argument('<ACTIONS>', 'its actions as text')
-    .argument('[NAME=NUMBER...]', 'names of ports in them')
-    .option('-m, --more', 'print the actions as they were read, too')
-    .action(async (flow: string, actions: string, ports: string[], options: NormalizeOptions) => {
-      const odp = await import('./odp.ts');
-      odp.printNormalized(flow, actions, ports, options, process.stdout);
-    });
+    .argument('<FLOW>', 'the flow as text, or attributes in hexadecimal with --attributes')
+    .argument('<ACTIONS>', 'its actions')
+    .argument('[NAME=NUMBER...]', 'names of ports in the texts')
+    .option('-m, --more', 'print the actions as they were read, too');
+  addForms(normalize).action(async (flow: string, actions: string, ports: string[], options: NormalizeOptions) => {
+    const odp = await import('./odp.ts');
+    odp.printNormalized(flow, actions, ports, options, process.stdout);
+  });
+}
+
+/** The options of what reads and prints keys and actions. */
+function addForms(command: Command): Command {
+  return command
+    .option('--attributes', 'the arguments are attributes in hexadecimal')
+    .option('--json', 'print typed JSON')
+    .option('--hex', 'print attributes in hexadecimal');
 }
 
 function registerTrace(program: Command): void {

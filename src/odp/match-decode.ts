@@ -68,12 +68,16 @@ export function decodeMatchAttributes(key: Uint8Array, mask?: Uint8Array): KeyRe
   matchWhole(keyLevel, match);
   flat[KEY_MPLS_COUNT] = 0;
   flat[KEY_FLAGS] = 0;
-  report.extra.push(...reader.report.extra);
-  report.unknown.push(...reader.report.unknown);
+  addNew(report.extra, reader.report.extra);
+  addNew(report.unknown, reader.report.unknown);
   judge(report);
   clearUnmatchedOf(match);
   const { fitness, missing, extra, unknown } = report;
   return { fitness, missing, extra, unknown, key: flat, mask: match.mask };
+}
+
+function addNew<T>(list: T[], others: readonly T[]): void {
+  list.push(...others.filter((one) => !list.includes(one)));
 }
 
 /** What the kernel matches whole however the mask looks: the input port, if at all, and that there is no Ethernet header. */

@@ -1,5 +1,6 @@
 /*
- * What a trace is asked for, as text: a packet in hexadecimal, a key as ovs-dpctl writes it, or a key's Netlink attributes in hexadecimal.
+ * What a trace is asked for, as text: a packet in hexadecimal, a key as ovs-dpctl writes it, or a key's Netlink attributes in hexadecimal,
+ * with those of its mask behind a slash or without: a packet is that of the key alone.
  *
  * Before it: the command line. After it: trace/trace.ts. Only a key as text has parentheses. Attributes in hexadecimal look like a packet, so they have
  * to be announced. Keeps nothing; any thread.
@@ -20,7 +21,7 @@ export type TraceInput =
 /** Throws OdpSyntaxError with the position in the text, OdpAttributeError with the byte, OdpFieldError. */
 export function parseTraceInput(text: string, hexIsAttributes = false): TraceInput {
   if (text.includes('(')) return { kind: 'key', key: parseKey(text), remarks: [] };
-  const bytes = parseHexBytes(text);
+  const bytes = parseHexBytes(hexIsAttributes ? text.replace(/\/.*$/s, '') : text);
   if (bytes.length === 0) throw new OdpSyntaxError(text, text.length, 'a packet in hexadecimal or a key');
   if (!hexIsAttributes) return { kind: 'packet', packet: bytes };
   const { key, missing, extra, unknown } = decodeKeyAttributes(bytes);
