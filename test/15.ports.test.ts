@@ -241,6 +241,6 @@ describe('bad specifications', () => {
       type: 'pcap',
       options: { rx: 'a=b.pcap' },
     });
-    expect(parsePortSpec('m')).toEqual({ name: 'm', type: 'memory', options: {} });
+    expect(parsePortSpec('m')).toEqual({ name: 'm', type: 'interface', options: {} });
   });
 });

@@ -205,7 +205,7 @@ describe('the end', () => {
   });
 
   test('a port that nothing comes from is told', async () => {
-    const { status, stderr, stdout } = await runCli(['run', '--port', 'a', '--for', '0.1'], folder);
+    const { status, stderr, stdout } = await runCli(['run', '--port', 'a,type=memory', '--for', '0.1'], folder);
     expect(status).toBe(0);
     expect(stderr).toContain('no port receives anything');
     expect(accountOf(stdout).in).toBe(0);

@@ -174,7 +174,7 @@ describe('a running worker', () => {
     expect(await refused('dpif-netdev/pmd-stats-show', 'other')).toContain('please specify an existing datapath');
     expect(await refused('dpctl/parse-actions', 'nosuch')).toContain('parsing actions (');
     expect(await refused('coverage/read-counter', 'nosuch')).toContain('No such counter');
-    const second = await runCli(['run', '--control', socketPath, '--port', 'a'], folder);
+    const second = await runCli(['run', '--control', socketPath, '--port', 'a,type=null'], folder);
     expect(second.status).toBe(1);
     expect(expectOneLine(second)).toContain('another program serves it');
     run.child.kill('SIGTERM');

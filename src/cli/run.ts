@@ -97,7 +97,7 @@ Examples:
   wdp run --port eth1 --port eth2
   wdp run --port eth1 --port lan0,type=tap,mac=02:00:00:00:00:01
   wdp run --port a,type=pcap,rx=a.pcap,tx=to-a.pcap --port b,type=pcap,rx=b.pcap,tx=to-b.pcap
-  wdp run --control /tmp/dp0.ctl --port a --port b
+  wdp run --control /tmp/dp0.ctl --port eth1 --port tap0,type=tap
   wdp run --port gen,type=generator,flows=1000 --port sink,type=null --handler flood --for 5 --json`;
 }
 

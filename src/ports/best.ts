@@ -5,7 +5,6 @@
  * and whatever software is at the other end of (veth, TAP, a virtual machine), is best served by AF_PACKET: it knows checksums and super-frames that
  * AF_XDP does not, and its ring costs the same (docs/decisions/packet-rings.md). Threads: the owner thread.
  */
-import { nativeAddon } from '../native/load.ts';
 import { AfPacketPort } from './afpacket.ts';
 import { AfXdpPort, XDP_MTU_MAX } from './afxdp.ts';
 import { findLink } from './links.ts';
@@ -28,9 +27,4 @@ export function openBest(context: PortContext, options: BestPortOptions): Port {
     }
   }
   return new AfPacketPort(context, options);
-}
-
-/** There is an interface of that name, as far as can be told. */
-export function isInterface(name: string): boolean {
-  return nativeAddon() !== undefined && findLink(name)?.ethernet === true;
 }

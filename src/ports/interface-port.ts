@@ -83,7 +83,7 @@ function requireInterface(port: string, name: string): Link {
   const link = findLink(name);
   const operation = 'port add';
   if (link === undefined) {
-    const message = `port ${port}: there is no interface ${name}`;
+    const message = `port ${port}: there is no interface ${name} ("ip link" lists them, "wdp run --help" other kinds of ports)`;
     throw new DatapathError('ERR_NO_SUCH_INTERFACE', message, { errno: C.ENODEV, operation });
   }
   if (!link.ethernet)

@@ -6,7 +6,7 @@ import * as v from 'valibot';
 import { DatapathError } from '../errors.ts';
 import { AfPacketPort } from './afpacket.ts';
 import { AfXdpPort } from './afxdp.ts';
-import { isInterface, openBest } from './best.ts';
+import { openBest } from './best.ts';
 import { GeneratorPort } from './generator.ts';
 import { MemoryPort } from './memory.ts';
 import { PcapPort } from './pcap.ts';
@@ -157,7 +157,7 @@ export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
   ],
 ]);
 
-/** Parses `NAME[,type=KIND][,key=value]...`; without a type it is `interface` if there is one of that name, else `memory`. Throws ERR_PORT_OPTION. */
+/** Parses `NAME[,type=KIND][,key=value]...`; without a type it is the interface of that name. Throws ERR_PORT_OPTION. */
 export function parsePortSpec(text: string): PortSpec {
   const [name, ...rest] = text.split(',');
   const options: Record<string, string> = {};
@@ -167,7 +167,7 @@ export function parsePortSpec(text: string): PortSpec {
     options[item.slice(0, at)] = item.slice(at + 1);
   }
   if (name === '') throw new DatapathError('ERR_PORT_OPTION', `port "${text}": a port needs a name`);
-  const { type = isInterface(name) ? 'interface' : 'memory', ...others } = options;
+  const { type = 'interface', ...others } = options;
   return { name, type, options: others };
 }
 
