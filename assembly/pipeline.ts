@@ -28,7 +28,6 @@ import {
   COUNTER_EMC_HITS,
   COUNTER_MEGAFLOW_HITS,
   COUNTER_MISSES,
-  COUNTER_RECEIVED,
   DROP_RX_LONG,
   DROP_RX_SHORT,
   FLOW_ACTIONS,
@@ -42,9 +41,7 @@ import {
   PACKET_KEY,
   PACKET_SIZE,
   PACKET_SIZEOF,
-  PORT_ROW_RX_BYTES,
   PORT_ROW_RX_DROPPED,
-  PORT_ROW_RX_PACKETS,
   PORT_RX_KIND,
   RX_INDEX_SHIFT,
   RX_REPLAY,
@@ -52,7 +49,6 @@ import {
   SB_OPTIONS,
   SB_PORT_COUNT,
   UPCALL_TAKE_MAX,
-  WORKER_BATCH,
   WORKER_IN_FLIGHT,
   WORKER_RECEIVER,
   WORKER_RX_COUNT,
@@ -118,10 +114,6 @@ function breathe(receiver: u32): u32 {
   store<u32>(area, receiver, WORKER_RECEIVER);
   const n = receive(port, portNo, receiver >> RX_INDEX_SHIFT);
   if (n == 0) return 0;
-  store<u32>(area, n, WORKER_BATCH);
-  store<u32>(area, n, WORKER_IN_FLIGHT);
-  count(COUNTER_RECEIVED, n);
-  countPort(portNo, PORT_ROW_RX_PACKETS, n); // here, and not with the bytes: of a worker that dies over the keys both counts have the batch
   sabotage();
 
   const valid = extractAll(portNo, n);
@@ -139,23 +131,18 @@ function breathe(receiver: u32): u32 {
   store<u32>(area, popcnt(unresolved), WORKER_IN_FLIGHT);
   if (unresolved != 0) miss(unresolved);
   finishReceive(port, n);
-  store<u32>(area, 0, WORKER_BATCH);
   return n;
 }
 
-/** Makes the keys and counts bytes, and what has no key. Returns the bitmap of the packets that have one: neither too short nor too long. */
+/** Makes the keys, and counts what has none. Returns the bitmap of the packets that have one: neither too short nor too long. */
 function extractAll(portNo: u32, n: u32): u32 {
   let valid: u32 = 0;
   let long: u32 = 0;
-  let bytes: u64 = 0;
   let packet = packets;
   for (let i: u32 = 0; i < n; i++, packet += PACKET_SIZEOF) {
-    const size = load<u32>(packet, PACKET_SIZE);
-    bytes += size;
-    if (size > <u32>FRAME_SIZE_MAX) long++;
+    if (load<u32>(packet, PACKET_SIZE) > <u32>FRAME_SIZE_MAX) long++;
     else if (extract(packet) == 0) valid |= 1 << i;
   }
-  countPort(portNo, PORT_ROW_RX_BYTES, bytes);
   const refused = n - popcnt(valid);
   if (refused != 0) {
     countPort(portNo, PORT_ROW_RX_DROPPED, refused);

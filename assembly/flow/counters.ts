@@ -20,11 +20,13 @@ export function count(counter: u32, n: u64): void {
   store<u64>(p, load<u64>(p) + n);
 }
 
+@inline
 export function countDrops(reason: u32, n: u64): void {
   const p = area + WORKER_DROPS + (reason << 3);
   store<u64>(p, load<u64>(p) + n);
 }
 
+@inline
 export function countDrop(reason: u32): void {
   countDrops(reason, 1);
 }

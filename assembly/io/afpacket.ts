@@ -17,16 +17,14 @@
  */
 import {
   BATCH_MAX,
-  COUNTER_RECEIVED,
   COUNTER_TRANSMITTED,
   DROP_RX_DESCRIPTOR,
   DROP_RX_TRUNCATED,
   DROP_TX_FULL,
+  FRAME_SIZE_MAX,
   PACKET_DATA,
   PACKET_HEAD,
   PACKET_SIZEOF,
-  PORT_ROW_RX_DROPPED,
-  PORT_ROW_RX_PACKETS,
   PORT_ROW_TX_BYTES,
   PORT_ROW_TX_DROPPED,
   PORT_ROW_TX_PACKETS,
@@ -83,7 +81,7 @@ import { packets } from '../memory/layout';
 import { ETH_P_8021Q_WIRE, VLAN_TAG_SIZE } from '../packet/ethernet';
 import { readVnet, writeVnet } from './offload';
 import { dropOf, own, touch } from './queue';
-import { fill } from './receive';
+import { admit, fill, refuse } from './receive';
 
 /** Both MAC addresses: what stands before a tag. */
 const ADDRESSES_SIZE: u32 = 12;
@@ -102,20 +100,33 @@ export function receivePackets(queue: usize, portNo: u32): u32 {
   if (!hasPackets(queue) && (load<u32>(queue, RXQ_FLAGS) & RXQ_FLAG_COPYING) == 0) return 0;
   if (!own(queue)) return 0;
   let frame: usize = load<u32>(queue, RXQ_NEXT);
-  store<u32>(queue, <u32>frame, RXQ_HELD_FIRST);
   const ready = touchFrames(queue, frame);
+  const wanted = ready < <u32>BATCH_MAX ? wantedAt(queue, frame, ready) : 0;
+  fetchIndex = load<u32>(queue, RXQ_FETCH_TAKEN);
+  takeFrames(queue, frame, ready, wanted);
+  if (ready == 0) return 0;
+  admit(portNo, ready, touchedBytes);
   let n: u32 = 0;
-  let held: u32 = 0;
-  for (; held < ready; held++, frame = after(queue, frame)) {
-    const status = atomic.load<u32>(frame, TP2_STATUS);
-    if ((status & TP_STATUS_COPY) != 0 && !hasFetched(queue, frame)) break;
-    const refusal = take(queue, frame, status, n, portNo);
+  for (let i: u32 = 0; i < ready; i++, frame = after(queue, frame)) {
+    const refusal = take(queue, frame, n, portNo);
     if (refusal == 0) n++;
-    else countRefused(portNo, refusal);
+    else refuse(portNo, refusal);
   }
-  store<u32>(queue, held, RXQ_HELD);
-  store<u32>(queue, <u32>frame, RXQ_NEXT);
   return n;
+}
+
+/** `count` frames from `first` on are this worker's until they are given back, the long ones among them from their buffers; `wanted` are to be received. */
+@inline
+function takeFrames(queue: usize, first: usize, count: u32, wanted: u32): void {
+  const next = first + count * load<u32>(queue, RXQ_FRAME_SIZE);
+  store<u32>(queue, <u32>first, RXQ_HELD_FIRST);
+  store<u32>(queue, count, RXQ_HELD);
+  store<u32>(queue, next == <usize>load<u32>(queue, RXQ_RING_END) ? load<u32>(queue, RXQ_RING) : <u32>next, RXQ_NEXT);
+  store<u32>(queue, fetchIndex + touchedLong, RXQ_FETCH_TAKEN);
+  if (wanted == 0) return;
+  store<u32>(queue, 0, RXQ_FETCHED);
+  store<u32>(queue, 0, RXQ_FETCH_TAKEN);
+  store<u32>(queue, wanted, RXQ_FETCH_WANTED);
 }
 
 @inline
@@ -137,16 +148,27 @@ function after(queue: usize, frame: usize): usize {
 
 /** What touchFrames reads: kept so that the loads are not removed. */
 export let touchedFrames: u32 = 0;
+/** What it found besides: bytes, and frames that are longer than the ring's. */
+let touchedBytes: u64 = 0;
+let touchedLong: u32 = 0;
 
 /**
- * How many frames of a batch are ours, from `first` on. Touches what will be read of them, first all headers and then all beginnings, so that the
+ * How many frames of a batch are ours and whole, from `first` on. Touches what will be read of them, first all headers and then all beginnings, so that the
  * transfers from the cache of the processor that wrote them overlap.
  */
 function touchFrames(queue: usize, first: usize): u32 {
   const size = load<u32>(queue, RXQ_FRAME_SIZE);
   const end = first + min<usize>(BATCH_MAX * size, <usize>load<u32>(queue, RXQ_RING_END) - first);
+  const fetched = load<u32>(queue, RXQ_FETCHED) - load<u32>(queue, RXQ_FETCH_TAKEN);
   let frame = first;
-  while (frame < end && isOurs(frame)) frame += size;
+  let long: u32 = 0;
+  let bytes: u64 = 0;
+  for (; frame < end; frame += size) {
+    const status = atomic.load<u32>(frame, TP2_STATUS);
+    if ((status & TP_STATUS_USER) == 0) break;
+    if ((status & TP_STATUS_COPY) != 0 && long++ == fetched) break;
+    bytes += min<u32>(load<u32>(frame, TP2_LEN), FRAME_SIZE_MAX) + tagSize(status);
+  }
   const ready = <u32>(frame - first) / size;
   let touching: u32 = 0;
   for (let from = first; from < frame; from += size) {
@@ -154,19 +176,20 @@ function touchFrames(queue: usize, first: usize): u32 {
     touching += <u32>load<u8>(data - VNET_SIZEOF) + <u32>load<u8>(data);
   }
   touchedFrames += touching;
+  touchedBytes = bytes;
+  touchedLong = min<u32>(long, fetched);
   return ready;
 }
 
-/** A frame that never becomes a packet of the batch. */
-function countRefused(portNo: u32, reason: u32): void {
-  count(COUNTER_RECEIVED, 1);
-  countDrop(reason);
-  countPort(portNo, PORT_ROW_RX_PACKETS, 1);
-  countPort(portNo, PORT_ROW_RX_DROPPED, 1);
+/** Of a tag that the kernel took out. */
+@inline
+function tagSize(status: u32): u32 {
+  return (status & TP_STATUS_VLAN_VALID) != 0 ? VLAN_TAG_SIZE : 0;
 }
 
 /** Makes the frame position `n` of the batch. Returns 0, or the reason why it cannot be one. */
-function take(queue: usize, frame: usize, status: u32, n: u32, portNo: u32): u32 {
+function take(queue: usize, frame: usize, n: u32, portNo: u32): u32 {
+  const status = atomic.load<u32>(frame, TP2_STATUS);
   const size = load<u32>(frame, TP2_SNAPLEN);
   const mac = <u32>load<u16>(frame, TP2_MAC);
   const frameSize = load<u32>(queue, RXQ_FRAME_SIZE);
@@ -190,7 +213,7 @@ function makePacket(
   portNo: u32,
   timeNs: u64,
 ): u32 {
-  const tag = (status & TP_STATUS_VLAN_VALID) != 0 ? VLAN_TAG_SIZE : 0;
+  const tag = tagSize(status);
   if (data - head < tag || !readVnet(data - VNET_SIZEOF, n, size + tag, tag)) return DROP_RX_DESCRIPTOR;
   if (tag != 0) putTag(data, header, status);
   fill(packets + n * PACKET_SIZEOF, portNo, data - tag, size + tag, head, tail, size + tag, timeNs);
@@ -209,24 +232,23 @@ function putTag(data: usize, header: usize, status: u32): void {
 
 // ---------------------------------------------------------------------------------------------------- frames longer than the ring's
 
-/** The whole of the frame that stands next is in a buffer. Otherwise it is asked for, with those of its kind right behind it. */
-function hasFetched(queue: usize, frame: usize): bool {
-  if (load<u32>(queue, RXQ_FETCH_TAKEN) < load<u32>(queue, RXQ_FETCHED)) return true;
-  let wanted: u32 = 1;
-  for (; wanted < <u32>RXQ_FETCH_MAX; wanted++) {
-    frame = after(queue, frame);
-    const both = TP_STATUS_USER | TP_STATUS_COPY;
+/** Buffer of the next long frame of the batch. */
+let fetchIndex: u32 = 0;
+
+/** How many long frames stand behind `ready` others and are in no buffer. All that are in one have been taken then. */
+function wantedAt(queue: usize, first: usize, ready: u32): u32 {
+  const both = TP_STATUS_USER | TP_STATUS_COPY;
+  let frame = first + ready * load<u32>(queue, RXQ_FRAME_SIZE);
+  if (frame == <usize>load<u32>(queue, RXQ_RING_END)) return 0;
+  let wanted: u32 = 0;
+  for (; wanted < <u32>RXQ_FETCH_MAX; wanted++, frame = after(queue, frame)) {
     if ((atomic.load<u32>(frame, TP2_STATUS) & both) != both) break;
   }
-  store<u32>(queue, 0, RXQ_FETCHED);
-  store<u32>(queue, 0, RXQ_FETCH_TAKEN);
-  store<u32>(queue, wanted, RXQ_FETCH_WANTED);
-  return false;
+  return wanted;
 }
 
 function takeFetched(queue: usize, frame: usize, status: u32, n: u32, portNo: u32, timeNs: u64): u32 {
-  const index = load<u32>(queue, RXQ_FETCH_TAKEN);
-  store<u32>(queue, index + 1, RXQ_FETCH_TAKEN);
+  const index = fetchIndex++;
   const size = load<u32>(queue + (index << 2), RXQ_FETCH_SIZES);
   if (size != load<u32>(frame, TP2_LEN) || size > FETCH_SIZE_MAX) return DROP_RX_TRUNCATED;
   const buffer: usize = load<u32>(queue, RXQ_FETCH_BUFFERS) + index * RXQ_FETCH_STRIDE;
@@ -290,10 +312,12 @@ export function settlePackets(queue: usize): void {
   const n = load<u32>(queue, TXQ_COUNT);
   const kicked = load<u32>(queue, TXQ_KICKED);
   if (load<u32>(queue, TXQ_REFUSED) != 0 || kicked != n) {
-    for (let i: u32 = 0; i < n; i++) {
-      const entry = queue + TXQ_ENTRIES + i * TXQ_ENTRY_SIZEOF;
+    // the last first: a worker that dies on the way counts none twice
+    for (let i = n; i != 0; i--) {
+      const entry = queue + TXQ_ENTRIES + (i - 1) * TXQ_ENTRY_SIZEOF;
       const errno = load<u32>(entry, TXQ_ENTRY_ERRNO);
-      if (i >= kicked || errno != 0)
+      store<u32>(queue, i - 1, TXQ_COUNT);
+      if (i > kicked || errno != 0)
         recount(load<u32>(queue, QUEUE_PORT), load<u32>(entry, TXQ_ENTRY_FRAME_SIZE), errno);
     }
   }
@@ -304,6 +328,7 @@ export function settlePackets(queue: usize): void {
 }
 
 /** A frame that was counted as sent and was not. */
+@inline
 export function recount(portNo: u32, size: u32, errno: u32): void {
   countPort(portNo, PORT_ROW_TX_PACKETS, <u64>-1);
   countPort(portNo, PORT_ROW_TX_BYTES, -(<u64>size));

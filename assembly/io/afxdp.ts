@@ -18,12 +18,9 @@
  */
 import {
   BATCH_MAX,
-  COUNTER_RECEIVED,
   DROP_RX_DESCRIPTOR,
   PACKET_DATA,
   PACKET_SIZEOF,
-  PORT_ROW_RX_DROPPED,
-  PORT_ROW_RX_PACKETS,
   QUEUE_PORT,
   QUEUE_TOUCHED,
   RXQ_FLAGS,
@@ -53,19 +50,19 @@ import {
   XSK_RING_RX,
   XSK_RING_TX,
   XSK_STATES,
+  XSK_TAKING,
   XSK_UMEM,
   XTQ_ERRNO,
   XTQ_FRAME_MAX,
   XTQ_OTHER,
   XTQ_SOCKET,
 } from '../constants';
-import { count, countDrop, countPort } from '../flow/counters';
 import { area, packets } from '../memory/layout';
 import { queuePacket, recount } from './afpacket';
 import { copyFrame } from './copy';
 import { complete, isOffloaded, isSuperFrame, setSoft } from './offload';
 import { own, touch } from './queue';
-import { fill } from './receive';
+import { admit, fill, refuse } from './receive';
 
 /** Checksums of frames up to this size are made here: that costs less than what sendmmsg costs more. */
 const COMPLETE_MAX: u32 = 256;
@@ -104,6 +101,7 @@ function isWith(xsk: usize, frame: u32, state: u32): bool {
   return frame < load<u32>(xsk, XSK_FRAMES) && <u32>load<u8>(stateOf(xsk, frame)) == state;
 }
 
+@inline
 function free(xsk: usize, frame: u32): void {
   const n = load<u32>(xsk, XSK_FREE_COUNT);
   store<u8>(stateOf(xsk, frame), XSK_FRAME_FREE);
@@ -176,15 +174,15 @@ export function settleXdpTransmit(queue: usize): void {
   reap(load<u32>(queue, XTQ_SOCKET));
 }
 
-/** The entries behind what is published are ours again. */
+/** The entries behind what is published are ours again, the last first: a worker that dies on the way takes none back twice. */
 function takeBack(queue: usize, errno: u32): void {
   const xsk: usize = load<u32>(queue, XTQ_SOCKET);
   const ring = xsk + XSK_RING_TX;
-  const end = load<u32>(ring, XRING_POSITION);
-  store<u32>(ring, atomic.load<u32>(load<u32>(ring, XRING_PRODUCER)), XRING_POSITION);
-  const n = min<u32>(end - load<u32>(ring, XRING_POSITION), load<u32>(xsk, XSK_FRAMES));
-  for (let i: u32 = 0; i < n; i++) {
-    const entry = entryAt(ring, i, 4);
+  const published = atomic.load<u32>(load<u32>(ring, XRING_PRODUCER));
+  const n = min<u32>(load<u32>(ring, XRING_POSITION) - published, load<u32>(xsk, XSK_FRAMES));
+  for (let i = n; i != 0; i--) {
+    store<u32>(ring, published + i - 1, XRING_POSITION);
+    const entry = entryAt(ring, 0, 4);
     const frame = frameOf(xsk, load<u64>(entry, XDP_DESC_ADDR));
     if (!isWith(xsk, frame, XSK_FRAME_TX)) continue;
     free(xsk, frame);
@@ -207,37 +205,51 @@ export function receiveXdp(xsk: usize, portNo: u32): u32 {
   const ring = xsk + XSK_RING_RX;
   const available = min<u32>(filled(ring), BATCH_MAX);
   const frameSize = load<u32>(xsk, XSK_FRAME_SIZE);
+  let bytes: u64 = 0;
+  for (let i: u32 = 0; i < available; i++) bytes += min<u32>(load<u32>(entryAt(ring, i, 4), XDP_DESC_LEN), frameSize);
+  admit(portNo, available, bytes);
+  store<u32>(xsk, available, XSK_TAKING);
   const nowNs = load<u64>(area, WORKER_TIME_NS);
   let n: u32 = 0;
   for (let i: u32 = 0; i < available; i++) {
     const entry = entryAt(ring, i, 4);
-    const address = load<u64>(entry, XDP_DESC_ADDR);
-    const size = load<u32>(entry, XDP_DESC_LEN);
-    const frame = frameOf(xsk, address);
-    const offset = <u32>(address % frameSize);
-    if (!isWith(xsk, frame, XSK_FRAME_FILL) || size > frameSize - offset) {
-      refuse(portNo);
+    if (!hold(xsk, entry, n)) {
+      refuse(portNo, DROP_RX_DESCRIPTOR);
       continue;
     }
-    store<u8>(stateOf(xsk, frame), XSK_FRAME_HELD);
-    store<u32>(xsk + (n << 2), frame, XSK_HELD_LIST);
-    const head: usize = load<u32>(xsk, XSK_UMEM) + frame * frameSize;
+    const address = load<u64>(entry, XDP_DESC_ADDR);
+    const size = load<u32>(entry, XDP_DESC_LEN);
+    const offset = <u32>(address % frameSize);
+    const head: usize = load<u32>(xsk, XSK_UMEM) + <u32>address - offset;
     fill(packets + n * PACKET_SIZEOF, portNo, head + offset, size, head, head + frameSize, size, nowNs);
     n++;
   }
-  store<u32>(xsk, n, XSK_HELD);
-  const position = load<u32>(ring, XRING_POSITION) + available;
-  store<u32>(ring, position, XRING_POSITION);
-  atomic.store<u32>(load<u32>(ring, XRING_CONSUMER), position);
+  taken(xsk, n);
   return n;
 }
 
-/** A descriptor that the kernel cannot have meant; the frame that it should have named stays lost to the ring. */
-function refuse(portNo: u32): void {
-  count(COUNTER_RECEIVED, 1);
-  countDrop(DROP_RX_DESCRIPTOR);
-  countPort(portNo, PORT_ROW_RX_PACKETS, 1);
-  countPort(portNo, PORT_ROW_RX_DROPPED, 1);
+/** Marks the frame of a descriptor as held, at position `n`. False for a descriptor that the kernel cannot have meant: its frame stays lost to the ring. */
+@inline
+function hold(xsk: usize, entry: usize, n: u32): bool {
+  const address = load<u64>(entry, XDP_DESC_ADDR);
+  const frame = frameOf(xsk, address);
+  const frameSize = load<u32>(xsk, XSK_FRAME_SIZE);
+  if (!isWith(xsk, frame, XSK_FRAME_FILL)) return false;
+  if (load<u32>(entry, XDP_DESC_LEN) > frameSize - <u32>(address % frameSize)) return false;
+  store<u8>(stateOf(xsk, frame), XSK_FRAME_HELD);
+  store<u32>(xsk + (n << 2), frame, XSK_HELD_LIST);
+  return true;
+}
+
+/** All entries are gone through, `n` of their frames are in the list. */
+@inline
+function taken(xsk: usize, n: u32): void {
+  const ring = xsk + XSK_RING_RX;
+  const position = load<u32>(ring, XRING_POSITION) + load<u32>(xsk, XSK_TAKING);
+  store<u32>(xsk, n, XSK_HELD);
+  store<u32>(xsk, 0, XSK_TAKING);
+  store<u32>(ring, position, XRING_POSITION);
+  atomic.store<u32>(load<u32>(ring, XRING_CONSUMER), position);
 }
 
 /** Gives the frames of the round back to the kernel, to receive into. The fill ring has an entry for every frame. */
@@ -256,16 +268,17 @@ export function giveBackXdp(xsk: usize): void {
   store<u32>(xsk, 0, XSK_HELD);
 }
 
-/**
- * Of a worker that died while it received: frames that are marked and not in the list yet are the kernel's to give once more, for the position in the ring has
- * not moved.
- */
+/** Of a worker that died while it received: its frames, which are counted as lost, are marked from the beginning, to be given back with the others. */
 export function recoverXdp(xsk: usize): void {
-  if (load<u32>(xsk, XSK_HELD) != 0) return;
+  const count = load<u32>(xsk, XSK_TAKING);
+  if (count == 0) return;
   for (let frame: u32 = 0; frame < load<u32>(xsk, XSK_FRAMES); frame++) {
     const state = stateOf(xsk, frame);
     if (load<u8>(state) == XSK_FRAME_HELD) store<u8>(state, XSK_FRAME_FILL);
   }
+  let n: u32 = 0;
+  for (let i: u32 = 0; i < count; i++) if (hold(xsk, entryAt(xsk + XSK_RING_RX, i, 4), n)) n++;
+  taken(xsk, n);
 }
 
 /** When the socket is new: `n` free frames go to the kernel, to receive into. */

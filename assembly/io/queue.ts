@@ -89,7 +89,9 @@ export function own(queue: usize): bool {
 
 /** Ends the round after the kicks: received frames go back to the kernel, transmit queues are empty again. */
 export function settle(): void {
-  settleAll(area, touchedQueues);
+  const n = load<u32>(area, WORKER_TOUCHED);
+  for (let i: u32 = 0; i < n; i++) settleOne(load<u32>(touchedQueues + (i << 2)));
+  store<u32>(area, 0, WORKER_TOUCHED);
 }
 
 /** What slot `slot`, whose thread is dead, had in hand; the host has kicked its transmit queues. */
@@ -98,16 +100,18 @@ export function recoverQueues(slot: u32): void {
   const list = control + AREA_TOUCHED;
   for (let i: u32 = 0; i < load<u32>(control, WORKER_TOUCHED); i++) {
     const queue: usize = load<u32>(list + (i << 2));
-    if (load<u32>(queue, QUEUE_KIND) == QUEUE_KIND_XDP_RX) recoverXdp(queue);
+    const kind = load<u32>(queue, QUEUE_KIND);
+    // it may have settled the queue, and another worker may have it by now
+    if (!isTransmit(kind) && atomic.load<u32>(queue, RXQ_OWNER) != slot + 1) continue;
+    if (kind == QUEUE_KIND_XDP_RX) recoverXdp(queue);
+    settleOne(queue);
   }
-  settleAll(control, list);
+  store<u32>(control, 0, WORKER_TOUCHED);
 }
 
 @inline
-function settleAll(control: usize, list: usize): void {
-  const n = load<u32>(control, WORKER_TOUCHED);
-  for (let i: u32 = 0; i < n; i++) settleOne(load<u32>(list + (i << 2)));
-  store<u32>(control, 0, WORKER_TOUCHED);
+function isTransmit(kind: u32): bool {
+  return kind == QUEUE_KIND_PACKET_TX || kind == QUEUE_KIND_TAP_TX || kind == QUEUE_KIND_XDP_TX;
 }
 
 function settleOne(queue: usize): void {
@@ -177,6 +181,7 @@ function waitFor(fd: u32): void {
 }
 
 /** The drop that an errno of a refused frame stands for. */
+@inline
 export function dropOf(errno: u32): u32 {
   if (errno == EMSGSIZE) return DROP_TX_LONG;
   if (errno == ENETDOWN || errno == ENXIO || errno == ENODEV) return DROP_TX_DOWN;

@@ -4,10 +4,14 @@
  * A driver fills PACKET_DATA, SIZE, HEAD, TAIL, WIRE_SIZE, TIME_NS of up to BATCH_MAX positions and answers how many; when the batch is done
  * `finishReceive` gives the frames back. Frames of kernel rings stay longer, until their queue is settled (io/queue.ts): `framesStay`.
  *
+ * What can be lost. A driver admits its frames in one go with the stores that make them the worker's: no call and no loop stands between, which is where
+ * a thread can be killed. Before, they are still in their ring; from then on they are counted as received, and lost when the worker dies.
+ *
  * Threads: the worker that polls the port.
  */
 import {
   BATCH_MAX,
+  COUNTER_RECEIVED,
   FRAME_SIZE_MAX,
   HEADROOM,
   PACKET_CUT,
@@ -20,6 +24,9 @@ import {
   PACKET_TAIL,
   PACKET_TIME_NS,
   PACKET_WIRE_SIZE,
+  PORT_ROW_RX_BYTES,
+  PORT_ROW_RX_DROPPED,
+  PORT_ROW_RX_PACKETS,
   PORT_RX,
   PORT_RX_KIND,
   REPLAY_COUNT,
@@ -49,8 +56,11 @@ import {
   SLOT_SIZE,
   SLOT_TIME_NS,
   SLOT_WIRE_SIZE,
+  WORKER_BATCH,
+  WORKER_IN_FLIGHT,
   WORKER_TIME_NS,
 } from '../constants';
+import { count, countDrop, countPort } from '../flow/counters';
 import { area, BUFFER_STRIDE, buffers, packets } from '../memory/layout';
 import { copyFrame } from './copy';
 import { queueOf, receiveFrom } from './queue';
@@ -76,6 +86,7 @@ export function finishReceive(port: usize, n: u32): void {
   if (load<u32>(port, PORT_RX_KIND) != RX_RING) return;
   const ring: usize = load<u32>(port, PORT_RX);
   atomic.store<u32>(ring, load<u32>(ring, RING_CONSUMER) + n, RING_CONSUMER);
+  store<u32>(area, 0, WORKER_BATCH);
 }
 
 /** A position of the batch: `size` bytes at `data`, in a buffer from `head` to `tail`. */
@@ -103,7 +114,25 @@ export function fill(
 // PACKET_RECIRC_ID follows PACKET_CUT: one store clears both
 assert(PACKET_RECIRC_ID == PACKET_CUT + 4);
 
+/** `n` frames of `bytes` bytes are received, and in the hands of this worker. */
+@inline
+export function admit(portNo: u32, n: u32, bytes: u64): void {
+  store<u32>(area, n, WORKER_IN_FLIGHT);
+  count(COUNTER_RECEIVED, n);
+  countPort(portNo, PORT_ROW_RX_PACKETS, n);
+  countPort(portNo, PORT_ROW_RX_BYTES, bytes);
+}
+
+/** One of them never becomes a packet of the batch. */
+@inline
+export function refuse(portNo: u32, reason: u32): void {
+  store<u32>(area, load<u32>(area, WORKER_IN_FLIGHT) - 1, WORKER_IN_FLIGHT);
+  countDrop(reason);
+  countPort(portNo, PORT_ROW_RX_DROPPED, 1);
+}
+
 function receiveRing(ring: usize, portNo: u32): u32 {
+  let bytes: u64 = 0;
   const n = min<u32>(queued(ring), BATCH_MAX);
   const consumer = load<u32>(ring, RING_CONSUMER);
   for (let i: u32 = 0; i < n; i++) {
@@ -122,7 +151,11 @@ function receiveRing(ring: usize, portNo: u32): u32 {
       load<u32>(slot, SLOT_WIRE_SIZE),
       load<u64>(slot, SLOT_TIME_NS),
     );
+    bytes += size;
   }
+  if (n == 0) return 0;
+  admit(portNo, n, bytes);
+  store<u32>(area, n, WORKER_BATCH);
   return n;
 }
 
@@ -161,6 +194,7 @@ function receiveReplay(replay: usize, portNo: u32): u32 {
   let descriptor: usize =
     load<u32>(replay, REPLAY_DESCRIPTORS) + load<u32>(replay, REPLAY_NEXT) * REPLAY_DESCRIPTOR_SIZEOF;
   const nowNs = load<u64>(area, WORKER_TIME_NS);
+  let bytes: u64 = 0;
   let buffer = buffers + HEADROOM;
   for (let i: u32 = 0; i < n; i++) {
     const size = load<u32>(descriptor, REPLAY_FRAME_SIZE);
@@ -171,11 +205,15 @@ function receiveReplay(replay: usize, portNo: u32): u32 {
     fill(packets + i * PACKET_SIZEOF, portNo, buffer, size, head, head + BUFFER_STRIDE, wireSize, nowNs);
     descriptor += REPLAY_DESCRIPTOR_SIZEOF;
     buffer += BUFFER_STRIDE;
+    bytes += size;
   }
+  if (n == 0) return 0;
+  admit(portNo, n, bytes);
   advanceReplay(replay, n);
   return n;
 }
 
+@inline
 function advanceReplay(replay: usize, n: u32): void {
   const count = load<u32>(replay, REPLAY_COUNT);
   let next = load<u32>(replay, REPLAY_NEXT) + n;
