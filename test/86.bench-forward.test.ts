@@ -1,8 +1,9 @@
 /*
- * `wdp bench forward` in small, between veth pairs: its figures are those that the interfaces counted, and the C forwarder beside it forwards too. Nothing is timed here.
+ * `wdp bench forward` in small, between veth pairs: its figures are those that the interfaces counted, and the C forwarder beside it forwards too; and the comparison
+ * of both (bench/forward/run.mjs) in one short round. Nothing is timed here.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -26,7 +27,7 @@ for name in gen in out sink; do ip link set "$name" up; done
 ethtool -K in gro on
 "$@" 2>${folder}/ready &
 for try in $(seq 500); do grep -q ready ${folder}/ready && break; sleep 0.02; done
-${folder}/generator gen sink 1 64 100 auto >/dev/null
+${folder}/generator gen 1 64 0 0 auto >/dev/null
 wait $!
 echo
 cat /sys/class/net/sink/statistics/rx_packets`;
@@ -72,5 +73,53 @@ describe.skipIf(whyNot)(`bench forward (${whyNot ?? 'runs'})`, () => {
     );
     expect(report.sent).toBeGreaterThan(0);
     expect(report.sent).toBeLessThanOrEqual(sink);
+  });
+});
+
+type Spread = Record<'median' | 'min' | 'max', number>;
+
+interface Row extends Record<'pps' | 'offeredPps' | 'loss' | 'busyNsPerPacket' | 'userNsPerPacket', Spread> {
+  name: string;
+  label: string;
+  runs: number;
+  seconds: number;
+  forwarded: number;
+}
+
+describe.skipIf(whyNot)(`the comparison (${whyNot ?? 'runs'})`, () => {
+  const HUGEPAGES = '/proc/sys/vm/nr_hugepages';
+  const MARKDOWN = `
+    import { readFileSync } from 'node:fs';
+    import { markdown } from '${path.join(packageRoot(), 'bench/forward/report.mjs')}';
+    process.stdout.write(markdown(JSON.parse(readFileSync(0, 'utf8'))));`;
+
+  it('has a row for each contestant, whose figures agree with what the interfaces counted', () => {
+    const names = ['c-afpacket', 'c-afxdp', 'afpacket', 'afxdp'];
+    const before = readFileSync(HUGEPAGES, 'utf8');
+    const options = ['--parts', 'forward', '--only', names.join(','), '--seconds', '0.3', '--repeat', '1', '--json'];
+    const run = spawnSync(path.join(packageRoot(), 'bench/forward/run.mjs'), options, { encoding: 'utf8' });
+    expect({ status: run.status, stderr: run.stderr }).toMatchObject({ status: 0 });
+    const report = JSON.parse(run.stdout) as { failures: string[]; rows: Row[]; ratios: { plainC: unknown } };
+    expect(report.failures).toEqual([]);
+    expect(report.rows.map(({ name }) => name)).toEqual(names);
+    for (const { runs, pps, offeredPps, loss, seconds, forwarded, busyNsPerPacket, userNsPerPacket } of report.rows) {
+      expect(runs).toBe(1);
+      expect(forwarded).toBeGreaterThan(0);
+      expect(pps.median).toBeCloseTo(forwarded / seconds, 3);
+      expect(loss.median).toBeCloseTo(Math.max(0, 1 - pps.median / offeredPps.median), 6);
+      // no thread is busy for longer than the window is long
+      expect(busyNsPerPacket.median * forwarded).toBeLessThan(seconds * 1.1e9);
+      expect(userNsPerPacket.median).toBeLessThanOrEqual(busyNsPerPacket.median);
+    }
+    expect(report.ratios.plainC).toMatchObject({ pps: { median: expect.any(Number) as number } });
+    expect(readFileSync(HUGEPAGES, 'utf8')).toBe(before);
+
+    const text = execFileSync(process.execPath, ['--input-type=module', '-e', MARKDOWN], {
+      input: run.stdout,
+      encoding: 'utf8',
+    });
+    const cells = text.split('\n').filter((line) => line.startsWith('|'));
+    for (const { label } of report.rows) expect(cells.some((line) => line.startsWith(`| ${label} |`))).toBe(true);
+    expect(cells.every((line) => /^\|([^|]*\|){3}$|^\|([^|]*\|){7}$/.test(line))).toBe(true);
   });
 });

@@ -2,8 +2,8 @@
  * Who forwards in bench/forward: each starts on in0 and out0, runs through one window, and says how busy its core was. Before it: run.mjs. After it:
  * the C program, `wdp bench forward`, ovs.mjs, a Linux bridge.
  *
- * `start` resolves with a run once frames are taken: `begin` and `end` mark the window of run.mjs, `result` gives { busyNsPerPacket },
- * `close` leaves nothing behind.
+ * `start` resolves with a run once frames are taken: `begin` and `end` mark the window of run.mjs, `result` gives { busyNsPerPacket, userShare } (the share of
+ * the thread's own code in its time, null where no thread forwards), `close` leaves nothing behind.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -43,8 +43,8 @@ function polling(label, { makeArgs, coreOf, busyOf, isEnded }) {
         },
         async result(forwarded) {
           if (isEnded) child.process.kill('SIGTERM');
-          const onCpu = busiest(before, after).ns / forwarded;
-          return { busyNsPerPacket: Math.min(busyOf(JSON.parse(await child.done)), onCpu) };
+          const { ns, userShare } = busiest(before, after);
+          return { busyNsPerPacket: Math.min(busyOf(JSON.parse(await child.done)), ns / forwarded), userShare };
         },
         close,
       };
@@ -100,7 +100,10 @@ function openVSwitch(label, kind) {
         end: () => {
           after = ovs.read();
         },
-        result: async (forwarded) => ({ busyNsPerPacket: ovs.busyNs(before, after) / forwarded }),
+        async result(forwarded) {
+          const { ns, userShare } = ovs.busy(before, after);
+          return { busyNsPerPacket: ns / forwarded, userShare };
+        },
         close,
       };
     },
@@ -133,7 +136,7 @@ const bridge = {
       end: () => {
         after = softirqNs(core);
       },
-      result: async (forwarded) => ({ busyNsPerPacket: (after - before) / forwarded }),
+      result: async (forwarded) => ({ busyNsPerPacket: (after - before) / forwarded, userShare: null }),
       close: async () => {},
     };
   },

@@ -1,6 +1,7 @@
 /*
  * forwarder: the limit of bench/forward: what a program that looks at nothing pays to move frames from one interface to another. It receives as our
  * AF_PACKET or AF_XDP ports do and sends as both of them do, by an AF_XDP socket into whose frames everything is copied (docs/decisions/packet-rings.md).
+ * It has as many frames as they have, and its XDP program runs where theirs does: in the driver, if that can.
  *
  *     forwarder RX TX afpacket|afxdp
  *
@@ -27,10 +28,10 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-enum { BATCH = 32, FRAMES = 4096, FRAME_SIZE = 2048, BLOCK_SIZE = 1 << 17, TX_BUDGET = 2048, IGNORE_OUTGOING = 23, TX_BUDGET_OPTION = 9 };
+enum { BATCH = 32, RX_FRAMES = 2048, TX_FRAMES = 512, FRAME_SIZE = 2048, BLOCK_SIZE = 1 << 17, TX_BUDGET = 2048, IGNORE_OUTGOING = 23, TX_BUDGET_OPTION = 9 };
 
 struct queue {
-    uint32_t *producer, *consumer, *flags;
+    uint32_t *producer, *consumer, *flags, mask;
     void *entries;
 };
 
@@ -38,7 +39,7 @@ struct xsk {
     int fd;
     uint8_t *umem;
     struct queue fill, completion, rx, tx;
-    uint64_t free_frames[FRAMES];
+    uint64_t free_frames[RX_FRAMES];
     uint32_t free_count;
 };
 
@@ -80,29 +81,30 @@ static void set_option(int fd, int level, int option, int value, const char *wha
 
 /* AF_XDP */
 
-static struct queue map_queue(int fd, const struct xdp_ring_offset *at, off_t page, size_t entry) {
-    uint8_t *base = map(at->desc + FRAMES * entry, MAP_SHARED, fd, page);
-    return (struct queue){(uint32_t *)(base + at->producer), (uint32_t *)(base + at->consumer), (uint32_t *)(base + at->flags), base + at->desc};
+static struct queue map_queue(int fd, const struct xdp_ring_offset *at, off_t page, uint32_t count, size_t entry) {
+    uint8_t *base = map(at->desc + count * entry, MAP_SHARED, fd, page);
+    return (struct queue){(uint32_t *)(base + at->producer), (uint32_t *)(base + at->consumer), (uint32_t *)(base + at->flags), count - 1, base + at->desc};
 }
 
 static void open_xsk(struct xsk *xsk, unsigned ifindex, int receives) {
+    const uint32_t frames = receives ? RX_FRAMES : TX_FRAMES;
     xsk->fd = check(socket(AF_XDP, SOCK_RAW, 0), "socket AF_XDP");
-    xsk->umem = map((size_t)FRAMES * FRAME_SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const struct xdp_umem_reg umem = {.addr = (uintptr_t)xsk->umem, .len = (uint64_t)FRAMES * FRAME_SIZE, .chunk_size = FRAME_SIZE};
+    xsk->umem = map((size_t)frames * FRAME_SIZE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const struct xdp_umem_reg umem = {.addr = (uintptr_t)xsk->umem, .len = (uint64_t)frames * FRAME_SIZE, .chunk_size = FRAME_SIZE};
     check(setsockopt(xsk->fd, SOL_XDP, XDP_UMEM_REG, &umem, sizeof umem), "XDP_UMEM_REG");
-    set_option(xsk->fd, SOL_XDP, XDP_UMEM_FILL_RING, FRAMES, "XDP_UMEM_FILL_RING");
-    set_option(xsk->fd, SOL_XDP, XDP_UMEM_COMPLETION_RING, FRAMES, "XDP_UMEM_COMPLETION_RING");
-    set_option(xsk->fd, SOL_XDP, receives ? XDP_RX_RING : XDP_TX_RING, FRAMES, "ring of AF_XDP");
+    set_option(xsk->fd, SOL_XDP, XDP_UMEM_FILL_RING, frames, "XDP_UMEM_FILL_RING");
+    set_option(xsk->fd, SOL_XDP, XDP_UMEM_COMPLETION_RING, frames, "XDP_UMEM_COMPLETION_RING");
+    set_option(xsk->fd, SOL_XDP, receives ? XDP_RX_RING : XDP_TX_RING, frames, "ring of AF_XDP");
     struct xdp_mmap_offsets offsets;
     socklen_t size = sizeof offsets;
     check(getsockopt(xsk->fd, SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &size), "XDP_MMAP_OFFSETS");
-    xsk->fill = map_queue(xsk->fd, &offsets.fr, XDP_UMEM_PGOFF_FILL_RING, sizeof(uint64_t));
-    xsk->completion = map_queue(xsk->fd, &offsets.cr, XDP_UMEM_PGOFF_COMPLETION_RING, sizeof(uint64_t));
-    if (receives) xsk->rx = map_queue(xsk->fd, &offsets.rx, XDP_PGOFF_RX_RING, sizeof(struct xdp_desc));
-    else xsk->tx = map_queue(xsk->fd, &offsets.tx, XDP_PGOFF_TX_RING, sizeof(struct xdp_desc));
+    xsk->fill = map_queue(xsk->fd, &offsets.fr, XDP_UMEM_PGOFF_FILL_RING, frames, sizeof(uint64_t));
+    xsk->completion = map_queue(xsk->fd, &offsets.cr, XDP_UMEM_PGOFF_COMPLETION_RING, frames, sizeof(uint64_t));
+    if (receives) xsk->rx = map_queue(xsk->fd, &offsets.rx, XDP_PGOFF_RX_RING, frames, sizeof(struct xdp_desc));
+    else xsk->tx = map_queue(xsk->fd, &offsets.tx, XDP_PGOFF_TX_RING, frames, sizeof(struct xdp_desc));
     const struct sockaddr_xdp address = {.sxdp_family = AF_XDP, .sxdp_ifindex = ifindex, .sxdp_flags = XDP_COPY | XDP_USE_NEED_WAKEUP};
     check(bind(xsk->fd, (const struct sockaddr *)&address, sizeof address), "bind AF_XDP");
-    for (uint32_t i = 0; i < FRAMES; i++) xsk->free_frames[xsk->free_count++] = (uint64_t)i * FRAME_SIZE;
+    for (uint32_t i = 0; i < frames; i++) xsk->free_frames[xsk->free_count++] = (uint64_t)i * FRAME_SIZE;
     const int budget = TX_BUDGET; /* Linux 6.17; older ones send 32 a call */
     if (!receives) setsockopt(xsk->fd, SOL_XDP, TX_BUDGET_OPTION, &budget, sizeof budget);
 }
@@ -111,7 +113,7 @@ static int bpf(int command, union bpf_attr *attributes) {
     return (int)syscall(SYS_bpf, command, attributes, sizeof *attributes);
 }
 
-/* return bpf_redirect_map(&map, context->rx_queue_index, XDP_PASS); in generic mode, the fastest for frames that come as skbs */
+/* return bpf_redirect_map(&map, context->rx_queue_index, XDP_PASS); in the driver, or where that cannot, in generic mode */
 static void redirect_to(const struct xsk *xsk, unsigned ifindex) {
     const uint32_t key = 0, value = (uint32_t)xsk->fd;
     union bpf_attr create = {0}, update = {0}, load = {0}, link = {0};
@@ -138,13 +140,15 @@ static void redirect_to(const struct xsk *xsk, unsigned ifindex) {
     link.link_create.prog_fd = (uint32_t)check(bpf(BPF_PROG_LOAD, &load), "BPF_PROG_LOAD");
     link.link_create.target_ifindex = ifindex;
     link.link_create.attach_type = BPF_XDP;
+    link.link_create.flags = XDP_FLAGS_DRV_MODE;
+    if (bpf(BPF_LINK_CREATE, &link) >= 0) return;
     link.link_create.flags = XDP_FLAGS_SKB_MODE;
     check(bpf(BPF_LINK_CREATE, &link), "BPF_LINK_CREATE");
 }
 
 static void fill(struct xsk *xsk) {
     uint32_t producer = *xsk->fill.producer;
-    while (xsk->free_count > 0) ((uint64_t *)xsk->fill.entries)[producer++ % FRAMES] = xsk->free_frames[--xsk->free_count];
+    while (xsk->free_count > 0) ((uint64_t *)xsk->fill.entries)[producer++ & xsk->fill.mask] = xsk->free_frames[--xsk->free_count];
     __atomic_store_n(xsk->fill.producer, producer, __ATOMIC_RELEASE);
     if (*xsk->fill.flags & XDP_RING_NEED_WAKEUP) recvfrom(xsk->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
 }
@@ -154,7 +158,7 @@ static void receive_xsk(struct xsk *xsk, struct batch *batch) {
     const uint32_t there = __atomic_load_n(xsk->rx.producer, __ATOMIC_ACQUIRE) - first;
     batch->count = there < BATCH ? there : BATCH;
     for (uint32_t i = 0; i < batch->count; i++) {
-        const struct xdp_desc *descriptor = (struct xdp_desc *)xsk->rx.entries + (first + i) % FRAMES;
+        const struct xdp_desc *descriptor = (struct xdp_desc *)xsk->rx.entries + ((first + i) & xsk->rx.mask);
         batch->frames[i] = xsk->umem + descriptor->addr;
         batch->sizes[i] = descriptor->len;
         xsk->free_frames[xsk->free_count++] = descriptor->addr & ~(uint64_t)(FRAME_SIZE - 1);
@@ -166,13 +170,13 @@ static void receive_xsk(struct xsk *xsk, struct batch *batch) {
 static uint32_t send_xsk(struct xsk *xsk, const struct batch *batch) {
     uint32_t done = *xsk->completion.consumer;
     const uint32_t end = __atomic_load_n(xsk->completion.producer, __ATOMIC_ACQUIRE);
-    for (; done != end; done++) xsk->free_frames[xsk->free_count++] = ((uint64_t *)xsk->completion.entries)[done % FRAMES];
+    for (; done != end; done++) xsk->free_frames[xsk->free_count++] = ((uint64_t *)xsk->completion.entries)[done & xsk->completion.mask];
     __atomic_store_n(xsk->completion.consumer, done, __ATOMIC_RELEASE);
     uint32_t producer = *xsk->tx.producer, count = 0;
     for (; count < batch->count && xsk->free_count > 0; count++) {
         const uint64_t frame = xsk->free_frames[--xsk->free_count];
         memcpy(xsk->umem + frame, batch->frames[count], batch->sizes[count]);
-        ((struct xdp_desc *)xsk->tx.entries)[producer++ % FRAMES] = (struct xdp_desc){.addr = frame, .len = batch->sizes[count]};
+        ((struct xdp_desc *)xsk->tx.entries)[producer++ & xsk->tx.mask] = (struct xdp_desc){.addr = frame, .len = batch->sizes[count]};
     }
     __atomic_store_n(xsk->tx.producer, producer, __ATOMIC_RELEASE);
     sendto(xsk->fd, NULL, 0, MSG_DONTWAIT, NULL, 0);
@@ -186,16 +190,16 @@ static uint8_t *open_ring(unsigned ifindex) {
     const int fd = check(socket(AF_PACKET, SOCK_RAW, 0), "socket AF_PACKET");
     set_option(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2, "PACKET_VERSION");
     set_option(fd, SOL_PACKET, IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING");
-    const struct tpacket_req ring = {BLOCK_SIZE, FRAMES / (BLOCK_SIZE / FRAME_SIZE), FRAME_SIZE, FRAMES};
+    const struct tpacket_req ring = {BLOCK_SIZE, RX_FRAMES / (BLOCK_SIZE / FRAME_SIZE), FRAME_SIZE, RX_FRAMES};
     check(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof ring), "PACKET_RX_RING");
-    uint8_t *frames = map((size_t)FRAMES * FRAME_SIZE, MAP_SHARED, fd, 0);
+    uint8_t *frames = map((size_t)RX_FRAMES * FRAME_SIZE, MAP_SHARED, fd, 0);
     const struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = (int)ifindex, .sll_protocol = htons(ETH_P_ALL)};
     check(bind(fd, (const struct sockaddr *)&address, sizeof address), "bind AF_PACKET");
     return frames;
 }
 
 static struct tpacket2_hdr *header(uint8_t *ring, uint32_t index) {
-    return (struct tpacket2_hdr *)(ring + (size_t)(index % FRAMES) * FRAME_SIZE);
+    return (struct tpacket2_hdr *)(ring + (size_t)(index % RX_FRAMES) * FRAME_SIZE);
 }
 
 static void receive_ring(uint8_t *ring, uint32_t next, struct batch *batch) {

@@ -1,20 +1,19 @@
 /*
- * generator: frames into one end of a veth pair, and a sink at the end of another. Part of bench/forward.
+ * generator: frames into one end of a veth pair. Part of bench/forward.
  *
- *     generator INTERFACE SINK SECONDS FLOWS SHARE auto|xdp|sendmmsg
+ *     generator INTERFACE SECONDS FLOWS RATE NEW auto|xdp|sendmmsg
  *
- * Frames are 60 bytes of UDP (bench/ovs/README.md), their source ports 1024 .. 1023 + FLOWS, a power of two; no checksum, which UDP allows. As many as it
- * can. With `xdp` the kernel makes the frames itself: BPF_PROG_TEST_RUN with BPF_F_TEST_XDP_LIVE_FRAMES runs a program that writes the port and redirects
- * the frame to INTERFACE; `auto` falls back to sendmmsg where it cannot. SHARE, percent: the program drops the others at random, so that less is offered, evenly;
- * xdp only. SINK gets a program that drops everything; its interface counts, as rx_packets, what has come. Says how it sends as one JSON object and ends after
- * SECONDS; what was sent stands in the interface's counters. Both programs go with the process.
+ * Frames are 60 bytes of UDP (bench/ovs/README.md), their source ports 1024 .. 1023 + FLOWS, a power of two; no checksum, which UDP allows. RATE of them a
+ * second, 0: as many as it can. NEW more a second have random ports, so that each is a flow of its own. With `xdp` the kernel makes the frames itself:
+ * BPF_PROG_TEST_RUN with BPF_F_TEST_XDP_LIVE_FRAMES runs a program that writes the ports and redirects the frame to INTERFACE, or drops it because its
+ * time has not come; `auto` falls back to sendmmsg where it cannot, which knows no RATE. Says how it sends as one JSON object and ends after SECONDS; what was sent
+ * stands in the interface's counters.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
-#include <linux/if_link.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <signal.h>
@@ -28,7 +27,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { FRAME_SIZE = 60, PORT_OFFSET = 34, FIRST_PORT = 1024, FLOWS_MAX = 32768, BATCH = 64 };
+enum { FRAME_SIZE = 60, PORT_OFFSET = 34, FIRST_PORT = 1024, FLOWS_MAX = 32768, DESTINATION_PORT = 4789, BATCH = 64 };
+enum { NS_PER_S = 1000000000, CATCH_UP_NS = 100000 };
 
 static volatile sig_atomic_t stop;
 
@@ -62,36 +62,66 @@ static int load(const struct bpf_insn *program, uint32_t count) {
     return bpf(BPF_PROG_LOAD, &attributes);
 }
 
-/* return XDP_DROP; in generic mode: what arrives at a veth from a plain sender is an skb already. */
-static void sink(unsigned ifindex) {
-    const struct bpf_insn program[] = {
-        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = XDP_DROP},
-        {.code = BPF_JMP | BPF_EXIT},
-    };
+/* An array of one value that a program reads and writes in place: when the next known and the next new frame are due, ns. */
+static int make_times(void) {
     union bpf_attr attributes = {0};
-    attributes.link_create.prog_fd = check(load(program, 2), "BPF_PROG_LOAD of the sink");
-    attributes.link_create.target_ifindex = ifindex;
-    attributes.link_create.attach_type = BPF_XDP;
-    attributes.link_create.flags = XDP_FLAGS_SKB_MODE;
-    check(bpf(BPF_LINK_CREATE, &attributes), "BPF_LINK_CREATE of the sink");
+    attributes.map_type = BPF_MAP_TYPE_ARRAY;
+    attributes.key_size = sizeof(uint32_t);
+    attributes.value_size = 2 * sizeof(uint64_t);
+    attributes.max_entries = 1;
+    return bpf(BPF_MAP_CREATE, &attributes);
 }
 
-/* if (random >> 24 >= share) return XDP_DROP; data[34..35] = htons(1024 + (random & (flows - 1))); return bpf_redirect(ifindex, 0); */
-static int load_live(unsigned ifindex, uint32_t flows, int percent) {
+/* Of a frame that is due every `interval` ns: { if (now < times[at]) goto late; times[at] = max(times[at] + interval, now - CATCH_UP_NS); } */
+#define WAIT(interval, at, late) \
+    {.code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_8, .off = (at) * 8}, \
+    {.code = BPF_JMP | BPF_JLT | BPF_X, .dst_reg = BPF_REG_7, .src_reg = BPF_REG_1, .off = (late) + 6}, \
+    {.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = (interval)}, \
+    {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_7}, \
+    {.code = BPF_ALU64 | BPF_SUB | BPF_K, .dst_reg = BPF_REG_2, .imm = CATCH_UP_NS}, \
+    {.code = BPF_JMP | BPF_JGE | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_2, .off = 1}, \
+    {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_2}, \
+    {.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_8, .src_reg = BPF_REG_1, .off = (at) * 8}
+
+/*
+ * if (rate != 0) {
+ *     now = ktime_get_ns();
+ *     if (fresh != 0 and a new one is due) ports = random | 1 << 31;
+ *     else if (no known one is due) return XDP_DROP;
+ * }
+ * if (it is a known one) ports = (1024 + (random >> 16 & (flows - 1))) << 16 | 4789;
+ * data[34..37] = htonl(ports); return bpf_redirect(ifindex, 0);
+ */
+static int load_live(unsigned ifindex, uint32_t flows, int rate, int fresh) {
+    const int interval = rate > 0 ? NS_PER_S / rate : 0, fresh_interval = fresh > 0 ? NS_PER_S / fresh : 0;
     const struct bpf_insn program[] = {
         {.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_1, .off = offsetof(struct xdp_md, data)},
         {.code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_3, .src_reg = BPF_REG_1, .off = offsetof(struct xdp_md, data_end)},
         {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_6},
         {.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_2, .imm = FRAME_SIZE},
-        {.code = BPF_JMP | BPF_JGT | BPF_X, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_3, .off = 12},
+        {.code = BPF_JMP | BPF_JGT | BPF_X, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_3, .off = 39},
+        /* a jump that the verifier sees through: what it never reaches is taken out */
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_9, .imm = rate},
+        {.code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = BPF_REG_9, .imm = 0, .off = 25},
+        {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_ktime_get_ns},
+        {.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_7, .src_reg = BPF_REG_0},
+        {.code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = BPF_REG_8, .src_reg = BPF_PSEUDO_MAP_VALUE, .imm = make_times()},
+        {0},
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_9, .imm = fresh},
+        {.code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = BPF_REG_9, .imm = 0, .off = 11},
+        WAIT(fresh_interval, 1, 3),
         {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_get_prandom_u32},
-        {.code = BPF_ALU | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_0},
-        {.code = BPF_ALU | BPF_RSH | BPF_K, .dst_reg = BPF_REG_1, .imm = 24},
-        {.code = BPF_JMP | BPF_JGE | BPF_K, .dst_reg = BPF_REG_1, .imm = percent * 256 / 100, .off = 9},
-        {.code = BPF_ALU64 | BPF_AND | BPF_K, .dst_reg = BPF_REG_0, .imm = (int)flows - 1},
-        {.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_0, .imm = FIRST_PORT},
-        {.code = BPF_ALU | BPF_END | BPF_TO_BE, .dst_reg = BPF_REG_0, .imm = 16},
-        {.code = BPF_STX | BPF_MEM | BPF_H, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_0, .off = PORT_OFFSET},
+        {.code = BPF_ALU | BPF_OR | BPF_K, .dst_reg = BPF_REG_0, .imm = INT32_MIN},
+        {.code = BPF_JMP | BPF_JA, .off = 14},
+        WAIT(interval, 0, 12),
+        {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_get_prandom_u32},
+        {.code = BPF_ALU | BPF_RSH | BPF_K, .dst_reg = BPF_REG_0, .imm = 16},
+        {.code = BPF_ALU | BPF_AND | BPF_K, .dst_reg = BPF_REG_0, .imm = (int)flows - 1},
+        {.code = BPF_ALU | BPF_ADD | BPF_K, .dst_reg = BPF_REG_0, .imm = FIRST_PORT},
+        {.code = BPF_ALU | BPF_LSH | BPF_K, .dst_reg = BPF_REG_0, .imm = 16},
+        {.code = BPF_ALU | BPF_OR | BPF_K, .dst_reg = BPF_REG_0, .imm = DESTINATION_PORT},
+        {.code = BPF_ALU | BPF_END | BPF_TO_BE, .dst_reg = BPF_REG_0, .imm = 32},
+        {.code = BPF_STX | BPF_MEM | BPF_W, .dst_reg = BPF_REG_6, .src_reg = BPF_REG_0, .off = PORT_OFFSET},
         {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1, .imm = (int)ifindex},
         {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 0},
         {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect},
@@ -158,21 +188,20 @@ static void stop_after(double seconds) {
 
 int main(int count, char **arguments) {
     if (count != 7) {
-        fputs("usage: generator INTERFACE SINK SECONDS FLOWS SHARE auto|xdp|sendmmsg\n", stderr);
+        fputs("usage: generator INTERFACE SECONDS FLOWS RATE NEW auto|xdp|sendmmsg\n", stderr);
         return 2;
     }
-    const unsigned ifindex = if_nametoindex(arguments[1]), sink_ifindex = if_nametoindex(arguments[2]);
-    const double seconds = atof(arguments[3]);
-    const int flows = atoi(arguments[4]), percent = atoi(arguments[5]);
+    const unsigned ifindex = if_nametoindex(arguments[1]);
+    const double seconds = atof(arguments[2]);
+    const int flows = atoi(arguments[3]), rate = atoi(arguments[4]), fresh = atoi(arguments[5]);
     const char *mode = arguments[6];
-    if (ifindex == 0 || sink_ifindex == 0 || flows <= 0 || flows > FLOWS_MAX || (flows & (flows - 1)) != 0 || percent <= 0 || percent > 100) {
-        fputs("generator: no such interface, FLOWS is not a power of two of 32768 at most, or SHARE is not 1 to 100\n", stderr);
+    if (ifindex == 0 || flows <= 0 || flows > FLOWS_MAX || (flows & (flows - 1)) != 0 || rate < 0 || fresh < 0) {
+        fputs("generator: no such interface, FLOWS is not a power of two of 32768 at most, or RATE or NEW is below 0\n", stderr);
         return 2;
     }
-    sink(sink_ifindex);
-    int program = strcmp(mode, "sendmmsg") == 0 ? -1 : load_live(ifindex, (uint32_t)flows, percent);
+    int program = strcmp(mode, "sendmmsg") == 0 ? -1 : load_live(ifindex, (uint32_t)flows, rate, fresh);
     if (program >= 0 && run_live(program, BATCH) < 0) program = -1;
-    if (program < 0 && (percent < 100 || strcmp(mode, "xdp") == 0)) check(-1, "BPF_PROG_TEST_RUN with live frames");
+    if (program < 0 && (rate > 0 || strcmp(mode, "xdp") == 0)) check(-1, "BPF_PROG_TEST_RUN with live frames");
     printf("{\"mode\":\"%s\"}\n", program < 0 ? "sendmmsg" : "xdp");
     stop_after(seconds);
     if (program >= 0) {

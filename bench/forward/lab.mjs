@@ -54,9 +54,9 @@ export function removeLinks() {
   }
 }
 
-/** Traffic for so many seconds; `percent` of what one core can make. */
-export function startGenerator({ generator, otherCore, mode }, seconds, percent = 100) {
-  return new Child(otherCore, generator, [SENDER, SINK, seconds, FLOWS, percent, mode].map(String));
+/** Traffic for so many seconds: `rate` packets of known flows a second, 0 as many as one core can make, and `fresh` that are a new flow each. */
+export function startGenerator({ generator, otherCore, mode }, seconds, { rate = 0, fresh = 0 } = {}) {
+  return new Child(otherCore, generator, [SENDER, seconds, FLOWS, rate, fresh, mode].map(String));
 }
 
 /** Packets that an interface has received. */
@@ -67,9 +67,37 @@ export function receivedBy(name) {
   return Number(line.split(':')[1].trim().split(/\s+/)[1]);
 }
 
-/** Nanoseconds that a thread was on a processor. */
-export function threadNs(pid, thread = pid) {
-  return Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]);
+/** What came in and went out within so many seconds: { seconds, offered, forwarded }. `begin` and `end` are called at its edges. */
+export async function countWindow(seconds, { begin, end } = {}) {
+  const count = () => ({ time: performance.now(), offered: receivedBy(FROM), forwarded: receivedBy(SINK) });
+  const before = count();
+  begin?.();
+  await sleep(seconds * 1000);
+  end?.();
+  const after = count();
+  return {
+    seconds: (after.time - before.time) / 1000,
+    offered: after.offered - before.offered,
+    forwarded: after.forwarded - before.forwarded,
+  };
+}
+
+/** Time of a thread on a processor so far: ns, and how many ticks of the kernel's clock found it in its own code, and in the kernel. */
+export function threadTime(pid, thread = pid) {
+  const folder = `/proc/${pid}/task/${thread}`;
+  const fields = readFileSync(`${folder}/stat`, 'utf8').split(') ')[1].split(' ');
+  return {
+    ns: Number(readFileSync(`${folder}/schedstat`, 'utf8').split(' ')[0]),
+    user: Number(fields[11]),
+    system: Number(fields[12]),
+  };
+}
+
+/** Between two readings of a thread: ns on the processor, and the share of its own code in that. */
+export function spent(before, after) {
+  const user = after.user - before.user;
+  const system = after.system - before.system;
+  return { ns: after.ns - before.ns, userShare: user / Math.max(1, user + system) };
 }
 
 /** Threads of a process: id and name. */
@@ -80,15 +108,17 @@ export function threadsOf(pid) {
   }));
 }
 
-/** Nanoseconds on a processor of every thread of a process, by its id. */
+/** The times of every thread of a process, by its id. */
 export function threadTimes(pid) {
-  return new Map(threadsOf(pid).map(({ id }) => [id, threadNs(pid, id)]));
+  return new Map(threadsOf(pid).map(({ id }) => [id, threadTime(pid, id)]));
 }
 
-/** The thread that ran longest between two readings, which is the one that polls, and how long that was, ns. */
+const UNBORN = { ns: 0, user: 0, system: 0 };
+
+/** The thread that ran longest between two readings, which is the one that polls: its id and what it spent. */
 export function busiest(before, after) {
   return [...after]
-    .map(([id, ns]) => ({ id, ns: ns - (before.get(id) ?? 0) }))
+    .map(([id, time]) => ({ id, ...spent(before.get(id) ?? UNBORN, time) }))
     .reduce((most, each) => (each.ns > most.ns ? each : most));
 }
 

@@ -7,12 +7,12 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { Child, command, FROM, TO, threadNs, threadsOf } from './lab.mjs';
+import { Child, command, FROM, spent, TO, threadsOf, threadTime } from './lab.mjs';
 
 const SYSTEM_BINARIES = ['/usr/lib/openvswitch-switch/ovs-vswitchd', '/usr/sbin/ovs-vswitchd'];
 const DPDK_BINARY = '/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk';
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
-const HUGEPAGES = '/proc/sys/vm/nr_hugepages';
+export const HUGEPAGES = '/proc/sys/vm/nr_hugepages';
 /** Of 2 MiB: one pool of 262,144 buffers, as Open vSwitch makes it. */
 const HUGEPAGES_WANTED = 560;
 const NO_HUGE = '--no-huge --legacy-mem --no-shconf -m 1200';
@@ -38,7 +38,6 @@ function freeHugepages() {
 export class Ovs {
   #folder;
   #children = [];
-  #hugepagesBefore;
 
   constructor(folder, kind, { core, otherCore, tso = false }) {
     this.#folder = folder;
@@ -112,11 +111,9 @@ export class Ovs {
 
   #configureDpdk() {
     const free = freeHugepages();
-    if (free < HUGEPAGES_WANTED) {
-      const now = Number(readFileSync(HUGEPAGES, 'utf8'));
-      this.#hugepagesBefore = now;
-      writeFileSync(HUGEPAGES, String(now + HUGEPAGES_WANTED - free));
-    }
+    // run.mjs gives them back
+    if (free < HUGEPAGES_WANTED)
+      writeFileSync(HUGEPAGES, String(Number(readFileSync(HUGEPAGES, 'utf8')) + HUGEPAGES_WANTED - free));
     const extra = freeHugepages() >= HUGEPAGES_WANTED ? '--no-pci' : `--no-pci ${NO_HUGE}`;
     const settings = {
       'dpdk-init': 'true',
@@ -162,29 +159,27 @@ export class Ovs {
     }
   }
 
-  /** On the processor, of the forwarding thread, ns; and the share of that spent with packets. */
+  /** Of the forwarding thread: its time on the processor, and cycles with packets and without. */
   read() {
     const text = this.appctl('dpif-netdev/pmd-stats-show');
     const section = text.split(/^(?=\S)/m).find((part) => part.startsWith(this.kind === 'system' ? 'main' : 'pmd'));
     const number = (label) => Number(new RegExp(`${label}: (\\d+)`).exec(section ?? '')?.[1] ?? 0);
     return {
-      onCpuNs: threadNs(this.daemon.pid, this.thread),
+      time: threadTime(this.daemon.pid, this.thread),
       idle: number('idle cycles'),
       busy: number('processing cycles'),
-      packets: number('packets received'),
     };
   }
 
-  /** Busy between two readings, ns. The main thread sleeps when there is nothing to do; a poll thread says how long it turned in vain. */
-  busyNs(before, after) {
-    const onCpu = after.onCpuNs - before.onCpuNs;
-    if (this.kind === 'system') return onCpu;
+  /** Between two readings: busy, ns, and the share of its own code. The main thread sleeps when there is nothing to do; a poll thread says how long it turned in vain. */
+  busy(before, after) {
+    const { ns, userShare } = spent(before.time, after.time);
+    if (this.kind === 'system') return { ns, userShare };
     const busy = after.busy - before.busy;
-    return (onCpu * busy) / Math.max(1, busy + after.idle - before.idle);
+    return { ns: (ns * busy) / Math.max(1, busy + after.idle - before.idle), userShare };
   }
 
   async close() {
     for (const child of this.#children.toReversed()) await child.end();
-    if (this.#hugepagesBefore !== undefined) writeFileSync(HUGEPAGES, String(this.#hugepagesBefore));
   }
 }

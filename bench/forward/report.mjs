@@ -5,18 +5,15 @@ import { createHash } from 'node:crypto';
 import { loadavg } from 'node:os';
 import path from 'node:path';
 import { CONTESTANTS } from './contestants.mjs';
+import { spread } from './statistics.mjs';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const OURS = ['afpacket', 'afxdp'];
 
-function median(values) {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[(sorted.length - 1) >> 1];
-}
-
-function spread(runs, field) {
+/** Of a field of the runs; null when they do not have it. */
+function spreadOf(runs, field) {
   const values = runs.map((run) => run[field]);
-  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
+  return values.includes(undefined) ? null : spread(values);
 }
 
 function row(name, runs) {
@@ -27,10 +24,11 @@ function row(name, runs) {
     runs: runs.length,
     seconds: total('seconds'),
     forwarded: total('forwarded'),
-    pps: spread(runs, 'pps'),
-    offeredPps: spread(runs, 'offeredPps'),
-    loss: spread(runs, 'loss'),
-    busyNsPerPacket: spread(runs, 'busyNsPerPacket'),
+    pps: spreadOf(runs, 'pps'),
+    offeredPps: spreadOf(runs, 'offeredPps'),
+    loss: spreadOf(runs, 'loss'),
+    busyNsPerPacket: spreadOf(runs, 'busyNsPerPacket'),
+    userNsPerPacket: spreadOf(runs, 'userNsPerPacket'),
   };
 }
 
@@ -48,7 +46,7 @@ function ratios(results) {
       .map((turn) => ({ our: of(OURS, turn), peers: of(names, turn) }))
       .filter(({ our, peers }) => our.length > 0 && peers.length > 0)
       .map(({ our, peers }) => ({ pps: most(our) / most(peers), busyNs: least(peers) / least(our) }));
-    return rounds.length === 0 ? null : { pps: spread(rounds, 'pps'), busyNs: spread(rounds, 'busyNs') };
+    return rounds.length === 0 ? null : { pps: spreadOf(rounds, 'pps'), busyNs: spreadOf(rounds, 'busyNs') };
   };
   return {
     ovsSystem: against(['ovs-system']),
@@ -85,12 +83,13 @@ const times = (value) => `${value.toFixed(2)}x`;
 
 function forwardTable({ rows }) {
   if (rows.length === 0) return '';
-  const lines = rows.map(({ label, pps, busyNsPerPacket, offeredPps, loss, runs }) => {
+  const lines = rows.map(({ label, pps, busyNsPerPacket, userNsPerPacket, offeredPps, loss, runs }) => {
     const kpps = (value) => thousands(value / 1000);
+    const own = userNsPerPacket === null ? '-' : range(userNsPerPacket, thousands);
     const percent = (100 * loss.median).toFixed(1);
-    return `| ${label} | ${range(pps, kpps)} | ${range(busyNsPerPacket, thousands)} | ${kpps(offeredPps.median)} | ${percent} % | ${runs} |`;
+    return `| ${label} | ${range(pps, kpps)} | ${range(busyNsPerPacket, thousands)} | ${own} | ${kpps(offeredPps.median)} | ${percent} % | ${runs} |`;
   });
-  return `\n| forwarder | kpps | busy ns a packet | offered, kpps | loss | runs |\n|---|---|---|---|---|---|\n${lines.join('\n')}\n`;
+  return `\n| forwarder | kpps | busy ns a packet | its own code, ns | offered, kpps | loss | runs |\n|---|---|---|---|---|---|---|\n${lines.join('\n')}\n`;
 }
 
 function ratioTable({ ratios: all }) {
@@ -117,10 +116,20 @@ function tcpTable({ tcp }) {
   return `\n| TCP, one stream | Gbit/s, each run |\n|---|---|\n${lines.join('\n')}\n`;
 }
 
-function overloadText({ overload }) {
+function overloadTable({ overload }) {
   if (overload === null) return '';
-  const { type, copies, peak, overloaded, ratio } = overload;
-  return `\nOverload, ${type}, each packet sent ${copies} times: ${thousands(peak.pps)} packets/s at the peak, ${thousands(overloaded.pps)} when ${thousands(overloaded.offeredPps)} are offered: ${(100 * ratio).toFixed(0)} %.\n`;
+  const { type, copies, freshPps, turns, peak, twice, fresh } = overload;
+  const rows = {
+    'at the peak': peak,
+    'twice the load': twice,
+    [`and ${thousands(freshPps)} new flows a second`]: fresh,
+  };
+  const lines = Object.entries(rows).map(([name, { offeredPps, pps, ratio }]) => {
+    const percent = (value) => (100 * value).toFixed(0);
+    return `| ${name} | ${thousands(offeredPps)} | ${thousands(pps)} | ${range(ratio, percent)} |`;
+  });
+  const head = `overload, ${type}, each packet sent ${copies} times, ${turns} turns`;
+  return `\n| ${head} | offered a second | known flows that arrived | % of the peak |\n|---|---|---|---|\n${lines.join('\n')}\n`;
 }
 
 /** The report for people, and for docs/performance.md. */
@@ -129,5 +138,5 @@ export function markdown(report) {
   const where = `${machine.cpu}, ${machine.cores} cores, ${machine.mhz} MHz, Linux ${machine.kernel}, Node.js ${node}`;
   const intro = `${date.slice(0, 10)}, commit ${commit ?? '-'}; ${where}; load average at the end ${loadAverage.join(', ')}. Command: \`${command}\`; generator ${generator}; check-sum ${checksum}.\n`;
   const failed = failures.map((text) => `failed: ${text}\n`).join('');
-  return `${intro}${forwardTable(report)}${ratioTable(report)}${tcpTable(report)}${overloadText(report)}${failed}`;
+  return `${intro}${forwardTable(report)}${ratioTable(report)}${tcpTable(report)}${overloadTable(report)}${failed}`;
 }

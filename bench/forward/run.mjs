@@ -15,8 +15,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { CONTESTANTS } from './contestants.mjs';
-import { command, FROM, makeLinks, receivedBy, removeLinks, SINK, startGenerator } from './lab.mjs';
+import { command, countWindow, makeLinks, removeLinks, startGenerator } from './lab.mjs';
 import { runOverload } from './overload.mjs';
+import { HUGEPAGES } from './ovs.mjs';
 import { makeReport, markdown } from './report.mjs';
 import { runTcp } from './tcp.mjs';
 
@@ -28,7 +29,6 @@ const INSIDE = 'BENCH_FORWARD_FOLDER';
 const WARMUP_S = 0.5;
 /** The generator goes on so much longer than the windows of contestants that measure their own. */
 const AFTER_S = 0.5;
-const HUGEPAGES = '/proc/sys/vm/nr_hugepages';
 
 const say = (text) => process.stderr.write(`forward: ${text}\n`);
 
@@ -37,8 +37,8 @@ function readOptions() {
     options: {
       only: { type: 'string', default: Object.keys(CONTESTANTS).join(',') },
       parts: { type: 'string', default: PARTS.join(',') },
-      seconds: { type: 'string', default: '2' },
-      repeat: { type: 'string', default: '3' },
+      seconds: { type: 'string', default: '1' },
+      repeat: { type: 'string', default: '5' },
       generator: { type: 'string', default: 'auto' },
       limit: { type: 'string', default: '235' },
       json: { type: 'boolean', default: false },
@@ -117,27 +117,18 @@ async function oneRun(contestant, setting) {
     const { warmup, seconds } = setting;
     generator = startGenerator(setting, warmup + seconds + AFTER_S);
     await sleep(warmup * 1000);
-    const count = () => ({ time: performance.now(), offered: receivedBy(FROM), forwarded: receivedBy(SINK) });
-    const before = count();
-    run.begin();
-    await sleep(seconds * 1000);
-    run.end();
-    const after = count();
-    const span = (after.time - before.time) / 1000;
-    const forwarded = after.forwarded - before.forwarded;
-    const offered = after.offered - before.offered;
-    if (forwarded === 0) throw new Error('nothing was forwarded');
-    const { busyNsPerPacket } = await run.result(forwarded);
+    const counted = await countWindow(seconds, run);
+    if (counted.forwarded === 0) throw new Error('nothing was forwarded');
+    const { busyNsPerPacket, userShare } = await run.result(counted.forwarded);
     setting.modes.add(JSON.parse(await generator.done).mode);
-    const loss = Math.max(0, 1 - forwarded / offered);
     return {
       turn: setting.round,
-      seconds: span,
-      forwarded,
-      pps: forwarded / span,
-      offeredPps: offered / span,
-      loss,
+      ...counted,
+      pps: counted.forwarded / counted.seconds,
+      offeredPps: counted.offered / counted.seconds,
+      loss: Math.max(0, 1 - counted.forwarded / counted.offered),
       busyNsPerPacket,
+      ...(userShare === null ? {} : { userNsPerPacket: busyNsPerPacket * userShare }),
     };
   } finally {
     await generator?.end();
