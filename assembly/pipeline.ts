@@ -24,6 +24,7 @@ import {
   ACTIONS_KIND_OUTPUT,
   ACTIONS_PORT,
   ACTIONS_SIZE,
+  BATCH_MAX,
   COUNTER_BATCHES,
   COUNTER_EMC_HITS,
   COUNTER_MEGAFLOW_HITS,
@@ -48,6 +49,7 @@ import {
   SB_FLOW_COUNT,
   SB_OPTIONS,
   SB_PORT_COUNT,
+  UPCALL_PRESSED_PER_MS,
   UPCALL_TAKE_MAX,
   WORKER_IN_FLIGHT,
   WORKER_RECEIVER,
@@ -68,7 +70,7 @@ import { hashPacket } from './flow/hash';
 import { findPartial, markOffloaded, offloaded, resetOffloaded, soft } from './io/offload';
 import { RX_PORT_MASK } from './io/port';
 import { settle } from './io/queue';
-import { finishReceive, receive } from './io/receive';
+import { finishReceive, framesStay, receive } from './io/receive';
 import { congested, countSent, deliver, portAt } from './io/transmit';
 import { enter, leave } from './memory/epoch';
 import { area, keys, packets, POSITIONS, rxPorts, sb, worker } from './memory/layout';
@@ -81,12 +83,21 @@ const TOUCH_FLOWS: u32 = 4096;
 /** What the touching passes read: kept so that the loads are not removed. */
 export let touched: u32 = 0;
 
+/** In this round, and in the one before it, a kernel ring filled a batch, with packets of known flows in it: more comes than can be carried. */
+let isPressed: bool = false;
+let wasPressed: bool = false;
+/** The millisecond of the last answer under pressure, and how many more may be given in it. */
+let pressedMs: u64 = 0;
+let answersLeft: u32 = 0;
+
 /** Takes up to `breaths` batches from this worker's ports, in turn. Returns the number of packets received. */
 export function poll(breaths: u32): u32 {
   let received: u32 = 0;
   let idle: u32 = 0;
   const rules = (load<u32>(sb(SB_OPTIONS)) & OPTION_RULES) != 0;
   atomic.store<u32>(area, load<u32>(area, WORKER_TURNS) + 1, WORKER_TURNS);
+  wasPressed = isPressed;
+  isPressed = false;
   settle();
   for (let i: u32 = 0; i < breaths && load<u32>(area, WORKER_STOP) == 0; i++) {
     const portCount = load<u32>(area, WORKER_RX_COUNT);
@@ -130,6 +141,7 @@ function breathe(receiver: u32): u32 {
   count(COUNTER_MEGAFLOW_HITS, popcnt(afterCache ^ unresolved));
   store<u32>(area, popcnt(unresolved), WORKER_IN_FLIGHT);
   if (unresolved != 0) miss(unresolved);
+  if (n == BATCH_MAX && framesStay && valid != unresolved) isPressed = true;
   finishReceive(port, n);
   return n;
 }
@@ -251,9 +263,21 @@ function miss(unresolved: u32): void {
   ringBell();
 }
 
-/** The static handler on the worker's own thread: the misses of this breath are answered before the next. */
+/**
+ * The static handler on the worker's own thread: the misses of this breath are answered before the next. Under pressure a part of its time is spent on that, and
+ * no more: known flows come first, and misses that find the ring full are lost as they would be with a handler elsewhere.
+ */
 function answerOwn(): void {
-  while (answerByRules(worker, UPCALL_TAKE_MAX) != 0) {}
+  if (!isPressed && !wasPressed) {
+    while (answerByRules(worker, UPCALL_TAKE_MAX) != 0) {}
+    return;
+  }
+  const nowMs = load<u64>(area, WORKER_TIME_MS);
+  if (nowMs != pressedMs) {
+    pressedMs = nowMs;
+    answersLeft = UPCALL_PRESSED_PER_MS;
+  }
+  if (answersLeft != 0) answersLeft -= answerByRules(worker, answersLeft);
 }
 
 /** Fault injection: the host may ask for a trap in the n-th breath from now (WORKER_SABOTAGE), to prove that nothing is lost by it. */

@@ -1,11 +1,12 @@
 /*
  * The AF_PACKET driver over a ring that the test fills as the kernel would, and as no kernel would: frames handled in place and given back in order, tags put
- * back, long frames taken from their buffers; and headers scribbled over, after which every frame is still accounted for. SEED sets the seed.
+ * back, long frames taken from their buffers; headers scribbled over, after which every frame is still accounted for; and more than can be carried, where known flows
+ * come before new ones. SEED sets the seed.
  */
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import * as C from '../assembly/constants.ts';
-import type { Datapath } from '../src/index.ts';
+import { type Datapath, parseRules, staticRules } from '../src/index.ts';
 import { flowTuple, udpFrame } from '../src/ports/frames.ts';
 import type { MemoryPort } from '../src/ports/memory.ts';
 import { QueueBlocks, ringGeometry } from '../src/ports/queues.ts';
@@ -188,5 +189,49 @@ describe.each(BUILDS)('a ring of the kernel, %s', (build) => {
     expect(ring.poll()).toHaveLength(8);
     for (let i = 0; i < ring.frames.length; i++) expect(ring.status(i)).toBe(C.TP_STATUS_KERNEL);
     expect(memory.u32(ring.queue + C.RXQ_OWNER)).toBe(0);
+  });
+});
+
+/** Every flow matches the ports, so that each is one of its own. */
+const RULES = `priority=1 in_port(${PORT}),eth_type(0x0800),ipv4(proto=17),udp(src=9,dst=9) actions:drop\nactions:drop`;
+
+describe.each(BUILDS)('more than a datapath with rules can carry, %s', (build) => {
+  async function pressed(): Promise<{ ring: Ring; round: (ms: number) => number }> {
+    const ring = await ringOf(build, 512, 100);
+    await ring.datapath.onUpcall(staticRules(parseRules(RULES, 'test')));
+    ring.fill(udpFrame(flowTuple(0)));
+    ring.poll();
+    const { memory } = ring.datapath;
+    // the time is what the host told last, so the rounds are the test's own
+    const round = (ms: number): number => {
+      memory.setU64(memory.workerArea(0) + C.WORKER_TIME_MS, ms);
+      memory.wasm.poll(64);
+      return ring.datapath.stats().flows;
+    };
+    return { ring, round };
+  }
+
+  it('new flows take a part of each millisecond while known ones fill the batches, and all of it afterwards', async () => {
+    const { ring, round } = await pressed();
+    const news = 240;
+    for (let i = 1; i <= news; i++) for (const flow of [0, i]) ring.fill(udpFrame(flowTuple(flow)));
+    const before = ring.datapath.stats().flows;
+    const perMs = C.UPCALL_PRESSED_PER_MS;
+    expect(Array.from({ length: 4 }, () => round(1e6) - before)).toEqual([16, perMs, perMs, perMs]);
+    expect(round(1e6 + 1) - before).toBe(2 * perMs);
+    ring.poll();
+    expect(ring.datapath.stats()).toMatchObject({
+      flows: before + news,
+      misses: news + 1,
+      drops: { upcallRingFull: 0 },
+    });
+    expectAccounted(ring.datapath.stats());
+  });
+
+  it('where nothing is known, all that is new is answered', async () => {
+    const { ring, round } = await pressed();
+    for (let i = 1; i <= 64; i++) ring.fill(udpFrame(flowTuple(i)));
+    const before = ring.datapath.stats().flows;
+    expect([round(1e6), round(1e6)].map((flows) => flows - before)).toEqual([32, 64]);
   });
 });
