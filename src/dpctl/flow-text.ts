@@ -30,13 +30,7 @@ export function statsText({ packets, bytes, usedMs, tcpFlags }: FlowStats, nowMs
   // a worker may have used it since the time was read
   const idleMs = Math.max(0, nowMs - Number(usedMs));
   const used = usedMs === 0n ? 'never' : `${(idleMs / 1000).toFixed(3)}s`;
-  return `packets:${countText(packets)}, bytes:${countText(bytes)}, used:${used}${tcpFlags === 0 ? '' : `, flags:${flagsText(tcpFlags)}`}`;
-}
-
-/** A number becomes text at less cost than a bigint. */
-function countText(count: bigint): string {
-  const number = Number(count);
-  return Number.isSafeInteger(number) ? String(number) : String(count);
+  return `packets:${packets}, bytes:${bytes}, used:${used}${tcpFlags === 0 ? '' : `, flags:${flagsText(tcpFlags)}`}`;
 }
 
 export function flagsText(flags: number): string {

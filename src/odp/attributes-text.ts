@@ -13,7 +13,7 @@ import { formatGroup, scanGroup } from './groups.ts';
 import { formatBytes, scanBytes } from './hex.ts';
 import { KEY_ATTR } from './key-attributes.ts';
 import { hex } from './kinds.ts';
-import { readBe16, readBe32, writeBe16, writeBe32 } from './layers.ts';
+import { FRAG_LATER, readBe16, readBe32, writeBe16, writeBe32 } from './layers.ts';
 import { ListWriter } from './list-writer.ts';
 import { formatNsh, scanNsh } from './nsh-text.ts';
 import { isDigit, NameTable, TextScanner } from './scanner.ts';
@@ -45,8 +45,6 @@ const LIST_SIZE_MAX = 65531;
 const NESTED_MAX = 32;
 /** The largest payload of the field table: 40 bytes of IPv6 or of its tuple. */
 const PAYLOAD_SIZE_MAX = 40;
-/** The last value of enum ovs_frag_type. */
-const FRAG_LATER = 2;
 const MPLS_ENTRY_SIZE = 4;
 const MPLS_COUNT_MAX = 3;
 

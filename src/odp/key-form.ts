@@ -14,12 +14,10 @@ import { type FormatKeyOptions, firstOf, isHidden } from './attributes-text.ts';
 import { ATTRIBUTES, ATTRIBUTES_BY_NUMBER, type KeyAttribute } from './fields.ts';
 import { KEY_ATTR } from './key-attributes.ts';
 import { hex, type ValueKind } from './kinds.ts';
-import { readBe16, readBe32 } from './layers.ts';
+import { FRAG_LATER, readBe16, readBe32 } from './layers.ts';
 import type { TextBytes } from './text-bytes.ts';
 import * as V from './value-kinds.ts';
 
-/** The last value of enum ovs_frag_type. */
-const FRAG_LATER = 2;
 /** Of a word of the list that is an attribute header. */
 const HEADER = -1;
 

@@ -47,7 +47,9 @@ const IPPROTO_TCP = 6;
 const IPPROTO_UDP = 17;
 const IPPROTO_ICMPV6 = 58;
 const IPPROTO_SCTP = 132;
-const FRAG_LATER = 2;
+/** Of enum ovs_frag_type, whose last value is FRAG_LATER. */
+export const FRAG_FIRST = 1;
+export const FRAG_LATER = 2;
 const ND_SOLICIT = 135;
 const ND_ADVERT = 136;
 

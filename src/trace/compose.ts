@@ -15,6 +15,8 @@ import {
   ETH_P_IPV6,
   ETH_P_NSH,
   ETH_P_RARP,
+  FRAG_FIRST,
+  FRAG_LATER,
   isMplsType,
   mplsOffset,
   readBe16,
@@ -30,8 +32,6 @@ import { crc32c, internetSum, pseudoSum } from './checksum.ts';
 /** DSAP, SSAP and control of a frame without a type: spanning tree's. */
 const LLC = Uint8Array.of(0x42, 0x42, 0x03);
 const TAG_PRESENT = 0x1000;
-const FRAG_FIRST = 1;
-const FRAG_LATER = 2;
 const MORE_FRAGMENTS = 0x2000;
 const BOTTOM = 0x100;
 const NEXT_NONE = 59;
