@@ -182,6 +182,7 @@ describe('exact keys', () => {
           .join(','),
       );
     }
+    console.log(`30.odp-key: ${texts.length} keys agree with ovs-dpctl parse-actions, attribute by attribute`);
   });
 
   test.skipIf(noDpctl)('ovs-dpctl prints the same for whole keys in an encap()', () => {
@@ -189,6 +190,7 @@ describe('exact keys', () => {
     const theirs = ovsParseActions(texts.map((text) => `set(encap(${text}))`));
     for (const [index, text] of texts.entries())
       expect(theirs[index].startsWith(`set(encap(${text}`), theirs[index]).toBe(true);
+    console.log(`30.odp-key: ${texts.length} whole keys agree with ovs-dpctl parse-actions`);
   });
 
   test.skipIf(noDpctl)('ovs-dpctl takes keys as complete', () => {
@@ -235,6 +237,7 @@ describe('matches', () => {
       const verbose = (text: string) => text.replace(/ct_state\((?:[a-z|]+|0x[0-9a-f]+|0)\)/, 'ct_state(..)');
       expect(verbose(theirs[index])).toBe(verbose(ours.map((part) => `set(${part})`).join(',')));
     }
+    console.log(`30.odp-key: ${texts.length} keys under masks agree with ovs-dpctl parse-actions`);
   });
 
   test('text of ovs-dpctl dump-flows', () => {

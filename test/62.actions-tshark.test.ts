@@ -93,5 +93,6 @@ test(`tshark finds no bad checksum in ${FRAMES + WHOLE_FRAMES} changed frames, S
       if (state === STATUS.bad) expect.fail(`${protocol} of ${Buffer.from(frames[n]!).toString('hex')}`);
     }
   }
+  console.log(`62: ${frames.length} frames, good to tshark: ${JSON.stringify([...good])}`);
   for (const protocol of PROTOCOLS) expect(good.get(protocol), protocol).toBeGreaterThan(20);
 });

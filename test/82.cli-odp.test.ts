@@ -170,7 +170,7 @@ describe('normalize-actions', () => {
     );
     const cases = fc.sample(fc.tuple(plainKey, fc.array(action, { maxLength: 20 }), fc.boolean()), {
       seed,
-      numRuns: 400,
+      numRuns: 1500,
     });
     for (const [key, list, more] of cases) {
       const mpls = key.mpls?.map((entry, index, labels) => ({ ...entry, bos: index + 1 === labels.length ? 1 : 0 }));

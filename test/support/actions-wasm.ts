@@ -1,9 +1,11 @@
 /*
  * Action validator and key writer as a WASM module of their own, in the two builds.
  *
- * The modules themselves are compiled as they are; the entry file is made up while asc reads it.
+ * The modules themselves are compiled as they are; the entry file is made up while asc reads it. What was compiled stays in .cache/ under a hash
+ * of all that it is made from, because several test files, each a process, want the same.
  */
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import asc from 'assemblyscript/asc';
 import * as K from '../../assembly/constants.ts';
@@ -18,6 +20,7 @@ const FEATURES = ['--enable', 'threads', '--enable', 'simd', '--enable', 'bulk-m
 const MEMORY = ['--importMemory', '--sharedMemory', '--initialMemory', '64', '--maximumMemory', '64'];
 const COMMON = ['--runtime', 'stub', '--zeroFilledMemory', '--config', 'none', '--outFile', 'out.wasm'];
 const ROOT = new URL('../../', import.meta.url).pathname;
+const CACHE = join(ROOT, '.cache');
 
 const STAND_INS = new Map([
   [
@@ -37,7 +40,7 @@ const STAND_INS = new Map([
 
 const modules = new Map<Build, Promise<WebAssembly.Module>>();
 
-/** Compiled once a run and build. */
+/** Compiled once for a build and a state of the sources. */
 export function compileActions(build: Build): Promise<WebAssembly.Module> {
   let promise = modules.get(build);
   if (promise === undefined) {
@@ -48,20 +51,43 @@ export function compileActions(build: Build): Promise<WebAssembly.Module> {
 }
 
 async function compile(build: Build): Promise<WebAssembly.Module> {
+  const name = `actions.${build}.`;
+  const file = join(CACHE, `${name}${sourcesHash(build)}.wasm`);
+  if (!existsSync(file)) {
+    const binary = await assemble(build);
+    mkdirSync(CACHE, { recursive: true });
+    for (const old of readdirSync(CACHE)) if (old.startsWith(name)) rmSync(join(CACHE, old), { force: true });
+    writeFileSync(`${file}.${process.pid}`, binary);
+    renameSync(`${file}.${process.pid}`, file); // another process sees all of it or nothing
+  }
+  return new WebAssembly.Module(readFileSync(file));
+}
+
+function sourcesHash(build: Build): string {
+  const hash = createHash('sha256').update(JSON.stringify([optionsOf(build), [...STAND_INS], asc.version]));
+  const sources = readdirSync(join(ROOT, 'assembly'), { recursive: true, encoding: 'utf8' }).sort();
+  for (const source of sources.filter((path) => path.endsWith('.ts'))) {
+    hash.update(source).update(readFileSync(join(ROOT, 'assembly', source)));
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+function optionsOf(build: Build): string[] {
+  return ['assembly/actions-entry.ts', ...COMMON, '--baseDir', ROOT, ...MEMORY, ...FEATURES, ...OPTIONS[build]];
+}
+
+async function assemble(build: Build): Promise<Uint8Array> {
   let binary: Uint8Array | undefined;
-  const { error, stderr } = await asc.main(
-    ['assembly/actions-entry.ts', ...COMMON, '--baseDir', ROOT, ...MEMORY, ...FEATURES, ...OPTIONS[build]],
-    {
-      readFile: (name: string, baseDir: string) => STAND_INS.get(name) ?? readOrNull(join(baseDir, name)),
-      writeFile: (_name: string, contents: string | Uint8Array) => {
-        if (typeof contents !== 'string') binary = contents.slice();
-      },
+  const { error, stderr } = await asc.main(optionsOf(build), {
+    readFile: (name: string, baseDir: string) => STAND_INS.get(name) ?? readOrNull(join(baseDir, name)),
+    writeFile: (_name: string, contents: string | Uint8Array) => {
+      if (typeof contents !== 'string') binary = contents.slice();
     },
-  );
+  });
   if (error || binary === undefined) {
     throw new Error(`asc failed: ${error?.message ?? 'no output'}\n${stderr.toString()}`);
   }
-  return new WebAssembly.Module(binary as Uint8Array<ArrayBuffer>);
+  return binary;
 }
 
 function readOrNull(path: string): string | null {
