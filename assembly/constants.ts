@@ -817,7 +817,7 @@ export const UPCALL_USERDATA = 2492; // u32, address of the attribute USERDATA, 
 
 export const UPCALL_TAKE_MAX = 64; // frames a consumer takes at once (Open vSwitch: UPCALL_MAX_BATCH)
 /** Misses that a worker under pressure answers by rules, a millisecond: a twentieth of its time, at 2 us each. */
-export const UPCALL_PRESSED_PER_MS = 25;
+export const UPCALL_PRESSED_MAX = 25;
 export const UPCALL_PORT_SHARE = 64; // frames that each port is sure of, if half the ring holds so many for all
 /** The copy area: chunks for messages that do not fit a frame (a frame of FRAME_SIZE_MAX, its key and actions). */
 export const UPCALL_COPY_CHUNKS = 8;

@@ -49,7 +49,7 @@ import {
   SB_FLOW_COUNT,
   SB_OPTIONS,
   SB_PORT_COUNT,
-  UPCALL_PRESSED_PER_MS,
+  UPCALL_PRESSED_MAX,
   UPCALL_TAKE_MAX,
   WORKER_IN_FLIGHT,
   WORKER_RECEIVER,
@@ -275,7 +275,7 @@ function answerOwn(): void {
   const nowMs = load<u64>(area, WORKER_TIME_MS);
   if (nowMs != pressedMs) {
     pressedMs = nowMs;
-    answersLeft = UPCALL_PRESSED_PER_MS;
+    answersLeft = UPCALL_PRESSED_MAX;
   }
   if (answersLeft != 0) answersLeft -= answerByRules(worker, answersLeft);
 }
