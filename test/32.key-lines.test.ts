@@ -1,14 +1,16 @@
 /*
- * Keys of many flows as text (KeyLines) beside the formatter of one key, which is held against ovs-dpctl: the same text for every key, alike or not.
+ * Keys of many flows as text and back (KeyLines, AttributeMemory) beside what formats and reads one key, which is held against ovs-dpctl: the same for every key,
+ * alike or not.
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { AttributeMemory } from '../src/odp/attribute-memory.ts';
 import { encodeMatch, formatKeyAttributes, parseKeyAttributes } from '../src/odp/index.ts';
 import { encodeMatchAttributes } from '../src/odp/key-attributes.ts';
 import { KeyLines } from '../src/odp/key-lines.ts';
 import { TextBytes } from '../src/odp/text-bytes.ts';
 import { seed } from './support/odp.ts';
-import { comparable, outcome, tunnelledMatch } from './support/odp-tunnel.ts';
+import { comparable, tunnelledMatch } from './support/odp-tunnel.ts';
 
 console.log(`32.key-lines: SEED=${seed}`);
 const RUNS = Number(process.env.CASES ?? 200);
@@ -19,6 +21,15 @@ function textOf(lines: KeyLines, key: Uint8Array, mask?: Uint8Array): string {
   const out = new TextBytes();
   lines.put(out, key, mask);
   return out.take();
+}
+
+/** What `work` gives, or how it fails. */
+function outcome<T>(work: () => T): T | string {
+  try {
+    return work();
+  } catch (error) {
+    return `fails: ${(error as Error).message}`;
+  }
 }
 
 const OPTIONS = [{}, { verbose: true }, { portName }, { verbose: true, portName }];
@@ -63,7 +74,7 @@ describe('keys of many flows', () => {
           for (const [at, byte] of bytes) if (payloadAt(key, at % key.length)) key[at % key.length] = byte;
           many.forEach(({ options, lines, out }, index) => {
             const text = outcome(() => formatKeyAttributes(key, mask, options));
-            if (typeof text !== 'string') return;
+            if (text.startsWith('fails: ')) return;
             lines.put(out, key, mask);
             out.putText('\n');
             texts[index] += `${text}\n`;
@@ -89,6 +100,36 @@ describe('keys of many flows', () => {
       expect(textOf(lines, key)).toBe(formatKeyAttributes(key, undefined, options));
       const noType = removeType(key);
       expect(textOf(lines, noType, mask)).toBe(formatKeyAttributes(noType, mask, options));
+    }
+  });
+
+  it('are read as one by one, whatever they share with the last ones', () => {
+    const lists = tunnelledMatch.map((typed) => encodeMatchAttributes(encodeMatch(comparable(typed))));
+    const texts = fc.array(fc.tuple(lists, fc.nat(), fc.string({ maxLength: 2 }), fc.nat(9)), { maxLength: 12 });
+    const portNumber = (name: string): number | undefined => (name === 'eth0' ? 7 : undefined);
+    fc.assert(
+      fc.property(texts, (flows) => {
+        const memory = new AttributeMemory();
+        let last = '';
+        for (const [{ key, mask }, at, more, how] of flows) {
+          // the last text with a change, or another one
+          const text = how > 3 && last !== '' ? last : formatKeyAttributes(key, mask);
+          last = how % 2 === 0 ? text : text.slice(0, at % text.length) + more + text.slice(at % text.length);
+          if (how === 9) last = text.replace(/in_port\(\d+\)/, 'in_port(eth0)');
+          expect(outcome(() => parseKeyAttributes(last, { portNumber, memory }))).toEqual(
+            outcome(() => parseKeyAttributes(last, { portNumber })),
+          );
+        }
+      }),
+      { seed, numRuns: 2 * RUNS },
+    );
+  });
+
+  it('are read anew where they name a port', () => {
+    const memory = new AttributeMemory();
+    for (const port of [3, 4]) {
+      const { key } = parseKeyAttributes('in_port(eth0),eth()', { portNumber: () => port, memory });
+      expect(key).toEqual(parseKeyAttributes(`in_port(${port}),eth()`).key);
     }
   });
 

@@ -77,10 +77,14 @@ export class DpctlContext {
     for (const line of text.split('\n')) if (line !== '') this.#sink.error(line.replace(/^wdp: /, ''));
   }
 
-  /** In a worker, lets others have their turn when this command has been at work for a while. */
-  async turn(): Promise<void> {
-    if (!this.inWorker || performance.now() - this.#turnStartMs < TURN_MS) return;
-    await new Promise(setImmediate);
-    this.#turnStartMs = performance.now();
+  /** In a worker, lets others have their turn when this command has been at work for a while; undefined: it has not. */
+  turn(): Promise<void> | undefined {
+    if (!this.inWorker || performance.now() - this.#turnStartMs < TURN_MS) return undefined;
+    return new Promise((resolve) => {
+      setImmediate(() => {
+        this.#turnStartMs = performance.now();
+        resolve();
+      });
+    });
   }
 }

@@ -11,6 +11,7 @@ import type { Dpif } from '../dpif/dpif.ts';
 import { DPIF_FP_CREATE, type FlowDel, type FlowPut, type FlowStats } from '../dpif/types.ts';
 import { encodeActions } from '../odp/actions.ts';
 import { parseActions } from '../odp/actions-text.ts';
+import { AttributeMemory } from '../odp/attribute-memory.ts';
 import { type KeyText, parseKeyAttributes } from '../odp/attributes-text.ts';
 import { OdpSyntaxError } from '../odp/errors.ts';
 import { monotonicMs } from '../wasm/clock.ts';
@@ -47,6 +48,9 @@ export class PortNames {
   }
 }
 
+/** Lists of actions whose bytes are kept: flows have few. */
+const LISTS_MAX = 64;
+
 interface Entry {
   readonly op: FlowPut | FlowDel;
   /** Where the request was written: `FILE:LINE: `, or nothing. */
@@ -58,6 +62,9 @@ export class FlowBatch {
   readonly #dpif: Dpif;
   readonly #ports: PortNames;
   #entries: Entry[] = [];
+  /** What lines of a file have in common is read once: attributes of keys, lists of actions without names of ports. */
+  readonly #memory = new AttributeMemory();
+  readonly #lists = new Map<string, Uint8Array>();
 
   constructor(context: DpctlContext, dpif: Dpif) {
     this.#context = context;
@@ -132,7 +139,7 @@ export class FlowBatch {
 
   #parse(text: string, place: string): KeyText | undefined {
     try {
-      return parseKeyAttributes(text, { portNumber: this.#ports.numberOf });
+      return parseKeyAttributes(text, { portNumber: this.#ports.numberOf, memory: this.#memory });
     } catch (error) {
       this.fail(`${place}parsing flow key`, error);
       return undefined;
@@ -141,8 +148,13 @@ export class FlowBatch {
 
   /** Most lists have numbers only, and need no names. */
   #parseActions(text: string, place: string): Uint8Array | undefined {
+    const known = this.#lists.get(text);
+    if (known !== undefined) return known;
     try {
-      return encodeActions(parseActions(text, { likeDpctl: true }));
+      const list = encodeActions(parseActions(text, { likeDpctl: true }));
+      if (this.#lists.size === LISTS_MAX) this.#lists.clear();
+      this.#lists.set(text, list);
+      return list;
     } catch (error) {
       if (!(error instanceof OdpSyntaxError)) return this.#failActions(error, place);
     }

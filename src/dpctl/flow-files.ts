@@ -41,7 +41,8 @@ export async function processFlows(context: DpctlContext, dpif: Dpif, file: stri
       for (const line of lines) {
         lineNo += 1;
         processLine(batch, line, usual, `${file}:${lineNo}: `);
-        await context.turn();
+        const turn = context.turn();
+        if (turn !== undefined) await turn;
       }
       batch.flush();
     }
@@ -57,18 +58,21 @@ function processLine(batch: FlowBatch, line: string, usual: FlowRequest, place: 
   const comment = line.indexOf('#');
   const text = (comment < 0 ? line : line.slice(0, comment)).trim();
   if (text === '') return;
-  const word = /^(add|modify|delete)[\s,]+/.exec(text);
+  const word = REQUEST.exec(text);
   const request = (word?.[1] ?? usual) as FlowRequest;
-  const [, flow, actions] = SPLIT.exec(word === null ? text : text.slice(word[0].length)) ?? [];
-  if (flow === undefined || (actions === '') !== (request === 'delete')) {
+  const rest = word === null ? text : text.slice(word[0].length);
+  const blank = rest.search(BLANK);
+  const flow = blank < 0 ? rest : rest.slice(0, blank);
+  const actions = blank < 0 ? '' : rest.slice(blank).trimStart();
+  if (flow === '' || (actions === '') !== (request === 'delete')) {
     const form = request === 'delete' ? 'delete FLOW' : `${request} FLOW ACTIONS`;
     batch.fail(`${place}Failed parsing line, skipped!`, undefined, `the form is [${form}], FLOW without blanks`);
   } else if (request === 'delete') batch.delete(flow, place);
   else batch.put(flow, actions, request === 'add' ? DPIF_FP_CREATE : DPIF_FP_MODIFY, place);
 }
 
-/** The first word, and the rest. */
-const SPLIT = /^(\S+)\s*(.*)$/s;
+const REQUEST = /^(add|modify|delete)[\s,]+/;
+const BLANK = /\s/;
 
 /** Whole lines of a file, a reading at a time. */
 class LineReader {

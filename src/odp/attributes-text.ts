@@ -6,6 +6,7 @@
  * `keyN(hex bytes)`. The same field table serves here as for flat keys (key-text.ts, key-parse.ts).
  */
 
+import type { AttributeMemory } from './attribute-memory.ts';
 import { ATTRIBUTE_HEADER_SIZE, Attribute, readU32, u32Bytes, walkAttributes } from './attributes.ts';
 import { formatDumpedTci, formatMpls, scanMpls, scanTci } from './bitfields.ts';
 import { ATTRIBUTES, ATTRIBUTES_BY_NUMBER, ATTRIBUTES_BY_TEXT, type KeyAttribute, type Slot } from './fields.ts';
@@ -31,6 +32,8 @@ export interface FormatKeyOptions {
 export interface ParseKeyOptions {
   /** Number of a named datapath port, undefined when there is none of that name. */
   portNumber?: (name: string) => number | undefined;
+  /** For many texts that are alike. */
+  memory?: AttributeMemory;
 }
 
 /** Key and mask attributes, and the UFID that stood before them. */
@@ -258,12 +261,18 @@ function parseLists(scan: Scan, lists: Lists): KeyText {
 }
 
 function scanList(scan: Scan, lists: Lists, depth: number): void {
-  const { scanner } = scan;
-  for (let first = true; ; first = false) {
+  const { scanner, options } = scan;
+  const memory = depth === 0 ? options.memory : undefined;
+  const { key, mask } = lists;
+  for (let index = 0; ; index++) {
     const separated = scanner.skipDelimiters();
     if (scanner.done || (depth > 0 && scanner.peek(')'))) return;
-    if (!first && !separated) throw scanner.error("','");
+    if (index > 0 && !separated) throw scanner.error("','");
+    if (memory?.repeat(index, scanner, key, mask)) continue;
+    const [start, keyAt, maskAt] = [scanner.position, key.size, mask.size];
     scanAttribute(scan, lists, depth);
+    if (memory?.wants(index))
+      memory.keep(index, scanner.text.slice(start, scanner.position), key.copyFrom(keyAt), mask.copyFrom(maskAt));
   }
 }
 

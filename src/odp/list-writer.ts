@@ -54,6 +54,20 @@ export class ListWriter {
     this.bytes[start + 1] = size >> 8;
   }
 
+  /** Whole attributes. */
+  append(attributes: Uint8Array): void {
+    const { length } = attributes;
+    if (this.size + length > this.bytes.length) this.#grow(this.size + length);
+    const { bytes, size } = this;
+    for (let i = 0; i < length; i++) bytes[size + i] = attributes[i];
+    this.size = size + length;
+  }
+
+  /** A copy of what stands from `start` on. */
+  copyFrom(start: number): Uint8Array {
+    return this.bytes.slice(start, this.size);
+  }
+
   /** A copy of the list. */
   take(): Uint8Array {
     return this.bytes.slice(0, this.size);
