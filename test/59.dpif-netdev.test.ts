@@ -2,6 +2,7 @@
  * The provider `netdev`: a Dpif over the WASM datapaths of this process. What the messages mean is compared with the kernel in 48.conformance; this is
  * that Dpif does with them what it does with the kernel's (57 and 58), and what is particular to this provider.
  */
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { DatapathError, Dpif } from '../src/dpif/index.ts';
 import { DPIF_FP_CREATE, DPIF_FP_MODIFY } from '../src/dpif/types.ts';
@@ -15,9 +16,13 @@ import {
   parseMatch,
   udpFrame,
 } from '../src/index.ts';
+import { nativeUnavailableReason } from '../src/native/load.ts';
 import type { MemoryPort } from '../src/ports/memory.ts';
+import { allowedCpus } from '../src/worker/affinity.ts';
 import { openDatapath, until } from './support/datapath.ts';
 
+const whyNoCpus =
+  nativeUnavailableReason() ?? (allowedCpus().length < 2 ? 'this process may run on one CPU only' : undefined);
 const frame = udpFrame({ src: '10.0.0.1', dst: '10.0.0.2', srcPort: 1024, dstPort: 53 });
 const matchAttributes = (text: string) => encodeMatchAttributes(parseMatch(text));
 const actions = (text: string) => encodeActions(parseActions(text));
@@ -177,13 +182,52 @@ describe('netdev', () => {
     await expect(waited).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }));
   });
 
-  it('has the poll threads that the datapath was opened for, or none', async () => {
-    await using datapath = await openDatapath({ name: 'threads', dpIfindex: 84, workers: 1 });
+  it('has as many poll threads as one asks for, of those that the datapath was opened for', async () => {
+    await using datapath = await openDatapath({ name: 'threads', dpIfindex: 84, workers: 2 });
     using dpif = Dpif.open('netdev@threads');
     await expect(dpif.pollThreadsSet(3)).rejects.toThrow(expect.objectContaining({ errno: 22 }));
-    await dpif.pollThreadsSet(1);
-    expect(datapath.running).toBe(true);
+    for (const count of [1, 2]) {
+      await dpif.pollThreadsSet(count);
+      expect([datapath.running, datapath.pollers]).toEqual([true, count]);
+    }
     await dpif.pollThreadsSet(0);
     expect(datapath.running).toBe(false);
   });
+
+  it.skipIf(whyNoCpus)(`keeps each poll thread on a CPU (${whyNoCpus ?? 'runs'})`, async () => {
+    await using _datapath = await openDatapath({ name: 'cpus', dpIfindex: 89, workers: 2 });
+    using dpif = Dpif.open('netdev@cpus');
+    const [first, second] = allowedCpus();
+    for (const cpus of [[second, first], [first], []]) {
+      await dpif.pollThreadsSet(2, cpus);
+      const onOne = Array.from({ length: cpus.length && 2 }, (_, i) => String(cpus[i % cpus.length]));
+      expect(pinnedThreads()).toEqual(onOne.sort());
+    }
+    await expect(dpif.pollThreadsSet(2, [first, 1000])).rejects.toThrow(/CPU 1000.*there are/);
+  });
+
+  it('tells before flows are purged, while they are still there', async () => {
+    await using datapath = await openDatapath({ name: 'purge', dpIfindex: 88, workers: 1 });
+    using dpif = Dpif.open('netdev@purge');
+    dpif.flowPut({
+      type: 'flow_put',
+      flags: DPIF_FP_CREATE,
+      ...matchAttributes('in_port(1),eth()'),
+      actions: actions('2'),
+    });
+    const calls: [number, number][] = [];
+    dpif.registerDpPurgeCb((pmdId) => calls.push([pmdId, [...dpif.flowDump()].length]));
+    await dpif.pollThreadsSet(1);
+    await dpif.pollThreadsSet(0);
+    expect(calls).toEqual([]); // the flows of a thread that ends are not its own
+    expect(datapath.flows.count).toBe(1);
+    dpif.destroy();
+    expect(calls).toEqual([[0x7fffffff, 1]]); // NON_PMD_CORE_ID
+  });
 });
+
+/** CPUs of those threads of this process that stay on one. */
+function pinnedThreads(): string[] {
+  const statuses = readdirSync('/proc/self/task').map((id) => readFileSync(`/proc/self/task/${id}/status`, 'latin1'));
+  return statuses.flatMap((text) => /^Cpus_allowed_list:\s*(\d+)$/m.exec(text)?.[1] ?? []).sort();
+}

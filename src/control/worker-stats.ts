@@ -63,8 +63,7 @@ export class WorkerStatsReader {
   }
 
   #cpu(worker: number): number | undefined {
-    const { affinity } = this.datapath.options;
-    return worker === 0 || affinity.length === 0 ? undefined : affinity[(worker - 1) % affinity.length];
+    return this.datapath.cpuOf(worker);
   }
 
   #counters(worker: number): Counters {

@@ -326,6 +326,12 @@ export class Datapath implements AsyncDisposable {
     if (wasRunning) await this.start();
   }
 
+  /** The CPU that a poller stays on; undefined: any, and for the owner thread. */
+  cpuOf(worker: number): number | undefined {
+    const cpu = worker === 0 ? -1 : this.#makePool().cpuOf(worker);
+    return cpu < 0 ? undefined : cpu;
+  }
+
   /** Whether the exact-match cache is used. */
   set emc(on: boolean) {
     this.#memory.setOption(C.OPTION_EMC, on);

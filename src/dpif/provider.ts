@@ -176,7 +176,7 @@ export interface ProviderDatapath {
   registerUpcallCb?(callback: UpcallCallback | undefined): void;
   enableUpcall?(): void;
   disableUpcall?(): void;
-  /** `cpus`: where the threads run, in turn. */
+  /** How many threads poll, 0: none; `cpus`: what they stay on, the first thread on the first, in turn; none: any. */
   pollThreadsSet?(count: number, cpus?: readonly number[]): Promise<void>;
 
   /** Priority (of SKB_PRIORITY) of an OpenFlow queue. */

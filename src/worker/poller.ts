@@ -7,9 +7,9 @@
  */
 import { threadId, workerData } from 'node:worker_threads';
 import * as C from '../../assembly/constants.ts';
-import { nativeAddon } from '../native/load.ts';
 import { tellTime } from '../wasm/clock.ts';
 import { DatapathMemory } from '../wasm/memory.ts';
+import { stayOn } from './affinity.ts';
 import { Pump } from './pump.ts';
 
 export interface PoolData {
@@ -37,7 +37,7 @@ const attached = new Map<number, DatapathMemory>();
 
 /** The task of the pool. A poller resolves with the packets it received when it was stopped; a batch when its rings are empty. */
 export default function run(task: PoolTask): number {
-  if (task.cpu >= 0) nativeAddon()?.setAffinity([task.cpu]);
+  stayOn(task.cpu);
   const datapath = attachTo(task);
   const area = datapath.workerArea(task.slot);
   const state = (area + C.WORKER_STATE) >>> 2;

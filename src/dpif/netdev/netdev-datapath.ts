@@ -2,13 +2,14 @@
  * What is particular to a WASM datapath of this process: its ports have drivers here, its upcalls are decided where they happen, its poll threads are
  * the program's. Before it: Dpif. After it: NetlinkDpif, which has all the rest; the Datapath itself. Threads: the one that opened it.
  *
- * Poll threads are worker slots of the datapath's memory, chosen when it was opened; pollThreadsSet starts all of them or none. Flows belong to the
- * datapath and not to a thread, so they are purged only when it is destroyed.
+ * Poll threads are worker slots of the datapath's memory, of which it was opened for so many; pollThreadsSet says how many of them poll, and where. Flows belong
+ * to the datapath and not to a thread, so they are purged only when it is destroyed.
  */
 import type { Datapath } from '../../datapath/datapath.ts';
 import { OWN_PORT_ID } from '../../kernel/client.ts';
 import type { Transport } from '../../transport/transport.ts';
 import type { UpcallHandler } from '../../upcall/handler.ts';
+import { allowedCpus } from '../../worker/affinity.ts';
 import { dpifError, EBUSY, EINVAL } from '../errors.ts';
 import type { DatapathMessage } from '../messages/datapath.ts';
 import type { VportMessage } from '../messages/vport.ts';
@@ -141,6 +142,10 @@ export class NetdevDatapath extends NetlinkDpif {
       const text = `this datapath was opened for ${workers} poll threads at most`;
       throw dpifError(EINVAL, `${count} poll threads`, { [EINVAL]: { text } });
     }
+    const allowed = allowedCpus();
+    const missing = cpus.find((cpu) => allowed.length > 0 && !allowed.includes(cpu));
+    if (missing !== undefined)
+      throw dpifError(EINVAL, `poll threads on CPU ${missing}`, { [EINVAL]: { text: `there are ${allowed.join()}` } });
     await this.#datapath.stop();
     if (count === 0) return;
     await this.#datapath.setPollers(count);
