@@ -195,13 +195,14 @@ describe('netdev', () => {
   });
 
   it.skipIf(whyNoCpus)(`keeps each poll thread on a CPU (${whyNoCpus ?? 'runs'})`, async () => {
-    await using _datapath = await openDatapath({ name: 'cpus', dpIfindex: 89, workers: 2 });
+    await using datapath = await openDatapath({ name: 'cpus', dpIfindex: 89, workers: 2 });
     using dpif = Dpif.open('netdev@cpus');
     const [first, second] = allowedCpus();
     for (const cpus of [[second, first], [first], []]) {
       await dpif.pollThreadsSet(2, cpus);
       const onOne = Array.from({ length: cpus.length && 2 }, (_, i) => String(cpus[i % cpus.length]));
       expect(pinnedThreads()).toEqual(onOne.sort());
+      expect(datapath.options.affinity).toEqual(cpus);
     }
     await expect(dpif.pollThreadsSet(2, [first, 1000])).rejects.toThrow(/CPU 1000.*there are/);
   });

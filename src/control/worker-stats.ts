@@ -63,7 +63,8 @@ export class WorkerStatsReader {
   }
 
   #cpu(worker: number): number | undefined {
-    return this.datapath.cpuOf(worker);
+    const { affinity } = this.datapath.options;
+    return worker === 0 || affinity.length === 0 ? undefined : affinity[(worker - 1) % affinity.length];
   }
 
   #counters(worker: number): Counters {

@@ -39,13 +39,7 @@ import {
 } from './handles.ts';
 import { Maintenance } from './maintenance.ts';
 import { Meters } from './meters.ts';
-import {
-  capacityOf,
-  type DatapathEvent,
-  type DatapathOptions,
-  type ResolvedOptions,
-  resolveOptions,
-} from './options.ts';
+import { capacityOf, type DatapathEvent, type DatapathOptions, type OpenOptions, resolveOptions } from './options.ts';
 import { type SampleListener, type SampleOptions, Samples } from './samples.ts';
 import { type DatapathStats, StatsReader } from './stats.ts';
 
@@ -54,7 +48,7 @@ const POLL_BREATHS = 64;
 export class Datapath implements AsyncDisposable {
   /** Where messages go in: for the wasm transport. */
   readonly door: FrontDoor;
-  readonly options: Readonly<ResolvedOptions>;
+  readonly options: OpenOptions;
   readonly ports: Ports;
   /** Which worker polls which queue. */
   readonly queues: Distribution;
@@ -90,7 +84,7 @@ export class Datapath implements AsyncDisposable {
     return new Datapath(resolved, memory);
   }
 
-  private constructor(options: ResolvedOptions, memory: DatapathMemory) {
+  private constructor(options: OpenOptions, memory: DatapathMemory) {
     const slots = options.workers + 1;
     this.options = options;
     this.#memory = memory;
@@ -322,14 +316,8 @@ export class Datapath implements AsyncDisposable {
   async setAffinity(cpus: readonly number[]): Promise<void> {
     const wasRunning = this.#started;
     await this.stop();
-    this.#makePool().affinity = cpus;
+    this.#makePool().affinity = this.options.affinity = cpus;
     if (wasRunning) await this.start();
-  }
-
-  /** The CPU that a poller stays on; undefined: any, and for the owner thread. */
-  cpuOf(worker: number): number | undefined {
-    const cpu = worker === 0 ? -1 : this.#makePool().cpuOf(worker);
-    return cpu < 0 ? undefined : cpu;
   }
 
   /** Whether the exact-match cache is used. */

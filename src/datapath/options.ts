@@ -55,6 +55,9 @@ export type DatapathEvent =
 export type ResolvedOptions = Required<Omit<DatapathOptions, 'signal' | 'onEvent'>> &
   Pick<DatapathOptions, 'signal' | 'onEvent'>;
 
+/** Of a datapath that is open: `affinity` is what setAffinity said last. */
+export type OpenOptions = Readonly<Omit<ResolvedOptions, 'affinity'>> & Pick<ResolvedOptions, 'affinity'>;
+
 const MIB = 1048576;
 const PAGE = 65536;
 

@@ -92,7 +92,7 @@ export class WorkerPool {
   async #keepPolling(slot: number): Promise<void> {
     while (this.#isRunning && slot <= this.#active) {
       try {
-        await this.#piscina.run({ kind: 'poll', slot, cpu: this.cpuOf(slot) });
+        await this.#piscina.run({ kind: 'poll', slot, cpu: this.#cpuOf(slot) });
       } catch (reason) {
         const packetsLost = this.#recover(slot);
         this.#options.onEvent({ type: 'worker-lost', worker: slot, packetsLost, reason });
@@ -110,8 +110,7 @@ export class WorkerPool {
     return (this.#memory.workerArea(slot) + C.WORKER_STOP) >>> 2;
   }
 
-  /** CPU of a slot's thread; -1: any. */
-  cpuOf(slot: number): number {
+  #cpuOf(slot: number): number {
     const { affinity } = this;
     return affinity.length === 0 ? -1 : affinity[(slot - 1) % affinity.length];
   }
@@ -141,7 +140,7 @@ export class WorkerPool {
 
   async #runBatch(slot: number): Promise<number> {
     try {
-      return await this.#piscina.run({ kind: 'batch', slot, cpu: this.cpuOf(slot) });
+      return await this.#piscina.run({ kind: 'batch', slot, cpu: this.#cpuOf(slot) });
     } catch (reason) {
       const packetsLost = this.#recover(slot);
       this.#options.onEvent({ type: 'worker-lost', worker: slot, packetsLost, reason });
