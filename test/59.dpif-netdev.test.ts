@@ -211,7 +211,6 @@ describe('netdev', () => {
     await using datapath = await openDatapath({ name: 'purge', dpIfindex: 88, workers: 1 });
     using dpif = Dpif.open('netdev@purge');
     dpif.flowPut({
-      type: 'flow_put',
       flags: DPIF_FP_CREATE,
       ...matchAttributes('in_port(1),eth()'),
       actions: actions('2'),
