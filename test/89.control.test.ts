@@ -158,6 +158,16 @@ describe('a running worker', () => {
     await ask('vlog/set', 'off');
     await ask('version');
     expect(await ask('dpctl/parse-actions', 'set(ipv4(ttl=0x3f)),2', 'drop')).toBe('set(ipv4(ttl=63)),2\ndrop\n');
+    // what the command line prints is held against ovs-dpctl (82.cli-odp)
+    const flow = 'in_port(1),eth(src=02:00:00:00:00:01,dst=02:00:00:00:00:02),eth_type(0x0806),arp()';
+    for (const words of [
+      [flow, '3,push_vlan(vid=5,pcp=0),2,1'],
+      ['-m', flow, 'v,drop', 'v=4'],
+    ]) {
+      const { stdout } = await runCli(['normalize-actions', ...words], folder);
+      expect(stdout).toContain('no vlan: no mpls: ');
+      expect(await ask('dpctl/normalize-actions', ...words)).toBe(`${stdout}\n`);
+    }
     await ask('vlog/set', 'dpif:dbg');
     await ask('dpctl/dump-dps');
     run.child.kill('SIGTERM');
@@ -173,6 +183,9 @@ describe('a running worker', () => {
     expect(await refused('vlog/set', 'file:dbg')).toContain('file is no destination here');
     expect(await refused('dpif-netdev/pmd-stats-show', 'other')).toContain('please specify an existing datapath');
     expect(await refused('dpctl/parse-actions', 'nosuch')).toContain('parsing actions (');
+    expect(await refused('dpctl/normalize-actions', 'in_port(1)', '1', 'one')).toContain('NAME=NUMBER was expected');
+    expect(await refused('dpctl/normalize-actions', 'in_port(1)', 'nosuch')).toContain('position');
+    expect(await refused('dpctl/normalize-actions', 'in_port(1)')).toContain('requires at least 2 arguments');
     expect(await refused('coverage/read-counter', 'nosuch')).toContain('No such counter');
     const second = await runCli(['run', '--control', socketPath, '--port', 'a,type=null'], folder);
     expect(second.status).toBe(1);

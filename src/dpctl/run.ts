@@ -7,8 +7,10 @@ import type { DpctlCommand } from './command-table.ts';
 import type { DpctlContext } from './context.ts';
 import { loadProviders } from './providers.ts';
 
+type Arity = Pick<DpctlCommand, 'name' | 'minArgs' | 'maxArgs'>;
+
 /** What is wrong with the number of arguments; undefined: nothing. */
-export function countProblem({ name, minArgs, maxArgs }: DpctlCommand, count: number): string | undefined {
+export function countProblem({ name, minArgs, maxArgs }: Arity, count: number): string | undefined {
   if (count < minArgs) return `'${name}' command requires at least ${minArgs} arguments`;
   return count > maxArgs ? `'${name}' command takes at most ${maxArgs} arguments` : undefined;
 }

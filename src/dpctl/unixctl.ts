@@ -26,6 +26,12 @@ export function registerDpctl(commands: UnixctlCommands, onWrite: (text: string)
     });
   }
   commands.register('dpctl/parse-actions', { usage: 'actions', minArgs: 1, maxArgs: MANY, run: parseLists });
+  commands.register('dpctl/normalize-actions', {
+    usage: '[-m] flow actions [name=number...]',
+    minArgs: 2,
+    maxArgs: MANY,
+    run: normalize,
+  });
   commands.register('dpctl/list-commands', {
     usage: '',
     minArgs: 0,
@@ -46,6 +52,29 @@ async function parseLists(lists: readonly string[]): Promise<string> {
     if (error instanceof OdpSyntaxError) throw new UnixctlError(`parsing actions (${error.message})`);
     throw error;
   }
+}
+
+/** The flow, and its actions in a form to compare; nothing is done with them. */
+async function normalize(words: readonly string[]): Promise<string> {
+  const { args, options } = read(words);
+  const problem = countProblem({ name: 'normalize-actions', minArgs: 2, maxArgs: MANY }, args.length);
+  if (problem !== undefined) throw new UnixctlError(problem);
+  const [flow, actions, ...ports] = args;
+  const { readPort, writeNormalized } = await import('./normalize.ts');
+  const { OdpAttributeError, OdpFieldError, OdpSyntaxError } = await import('../odp/errors.ts');
+  const names = ports.map(readPort);
+  const wrong = names.indexOf(undefined);
+  if (wrong >= 0) throw new UnixctlError(`${ports[wrong]}: NAME=NUMBER was expected`);
+  const parts: string[] = [];
+  const { verbosity, json } = options;
+  const known = new Map(names.filter((port) => port !== undefined));
+  try {
+    writeNormalized(flow, actions, known, { more: verbosity > 0, json }, (text) => parts.push(text));
+  } catch (error) {
+    if (![OdpAttributeError, OdpFieldError, OdpSyntaxError].some((kind) => error instanceof kind)) throw error;
+    throw new UnixctlError((error as Error).message);
+  }
+  return parts.join('');
 }
 
 async function answer(command: DpctlCommand, words: readonly string[]): Promise<string> {
