@@ -91,7 +91,7 @@ function stateOf(xsk: usize, frame: u32): usize {
 /** The frame that `address` (from the start of the UMEM) lies in; its number is too high when there is none. */
 @inline
 function frameOf(xsk: usize, address: u64): u32 {
-  const frame = address / load<u32>(xsk, XSK_FRAME_SIZE);
+  const frame = address >> ctz(load<u32>(xsk, XSK_FRAME_SIZE));
   return frame > 0xffffffff ? 0xffffffff : <u32>frame;
 }
 
@@ -198,7 +198,7 @@ export function hasXdp(xsk: usize): bool {
   return filled(xsk + XSK_RING_RX) != 0;
 }
 
-/** What receiveXdp reads of the frames: kept so that the loads are not removed. */
+/** What touchFrames reads: kept so that the loads are not removed. */
 export let touchedFrames: u32 = 0;
 
 /** Fills the batch from the receive ring; the frames stay where they are until the queue is settled. Returns the number of packets. */
@@ -208,13 +208,10 @@ export function receiveXdp(xsk: usize, portNo: u32): u32 {
   const ring = xsk + XSK_RING_RX;
   const available = min<u32>(filled(ring), BATCH_MAX);
   const frameSize = load<u32>(xsk, XSK_FRAME_SIZE);
-  let bytes: u64 = 0;
-  for (let i: u32 = 0; i < available; i++) bytes += min<u32>(load<u32>(entryAt(ring, i, 4), XDP_DESC_LEN), frameSize);
-  admit(portNo, available, bytes);
+  admit(portNo, available, touchFrames(xsk, available));
   store<u32>(xsk, available, XSK_TAKING);
   const nowNs = load<u64>(area, WORKER_TIME_NS);
   let n: u32 = 0;
-  let touching: u32 = 0;
   for (let i: u32 = 0; i < available; i++) {
     const entry = entryAt(ring, i, 4);
     if (!hold(xsk, entry, n)) {
@@ -223,16 +220,33 @@ export function receiveXdp(xsk: usize, portNo: u32): u32 {
     }
     const address = load<u64>(entry, XDP_DESC_ADDR);
     const size = load<u32>(entry, XDP_DESC_LEN);
-    const offset = <u32>(address % frameSize);
+    const offset = <u32>address & (frameSize - 1);
     const head: usize = load<u32>(xsk, XSK_UMEM) + <u32>address - offset;
     fill(packets + n * PACKET_SIZEOF, portNo, head + offset, size, head, head + frameSize, size, nowNs);
-    // so the transfers from the cache of the processor that wrote the frames overlap, which they do not between one parsed frame and the next
-    touching += load<u8>(head + offset);
     n++;
   }
-  touchedFrames += touching;
   taken(xsk, n);
   return n;
+}
+
+/**
+ * Bytes of the next `n` descriptors. Touches the beginnings of their frames, whatever the descriptors say, so that the transfers from the cache of the
+ * processor that wrote them overlap, which they would not with anything else in between.
+ */
+function touchFrames(xsk: usize, n: u32): u64 {
+  const ring = xsk + XSK_RING_RX;
+  const umem: usize = load<u32>(xsk, XSK_UMEM);
+  const frameSize = load<u32>(xsk, XSK_FRAME_SIZE);
+  const last = <u64>load<u32>(xsk, XSK_FRAMES) * frameSize - 1;
+  let bytes: u64 = 0;
+  let touching: u32 = 0;
+  for (let i: u32 = 0; i < n; i++) {
+    const entry = entryAt(ring, i, 4);
+    bytes += min<u32>(load<u32>(entry, XDP_DESC_LEN), frameSize);
+    touching += <u32>load<u8>(umem + <usize>min<u64>(load<u64>(entry, XDP_DESC_ADDR), last));
+  }
+  touchedFrames += touching;
+  return bytes;
 }
 
 /** Marks the frame of a descriptor as held, at position `n`. False for a descriptor that the kernel cannot have meant: its frame stays lost to the ring. */
@@ -242,7 +256,7 @@ function hold(xsk: usize, entry: usize, n: u32): bool {
   const frame = frameOf(xsk, address);
   const frameSize = load<u32>(xsk, XSK_FRAME_SIZE);
   if (!isWith(xsk, frame, XSK_FRAME_FILL)) return false;
-  if (load<u32>(entry, XDP_DESC_LEN) > frameSize - <u32>(address % frameSize)) return false;
+  if (load<u32>(entry, XDP_DESC_LEN) > frameSize - (<u32>address & (frameSize - 1))) return false;
   store<u8>(stateOf(xsk, frame), XSK_FRAME_HELD);
   store<u32>(xsk + (n << 2), frame, XSK_HELD_LIST);
   return true;

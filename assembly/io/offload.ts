@@ -141,8 +141,8 @@ function pseudoSum(header: usize, size: u32, headers: u32, proto: u32): u32 {
   const isV4 = load<u8>(header) >> 4 == 4;
   const length = isV4 ? <u32>bswap<u16>(load<u16>(header, 2)) : <u32>bswap<u16>(load<u16>(header, 4)) + IPV6_SIZE;
   if (length != size) return NO_SUM;
-  const addresses = isV4 ? sumOf(header + 12, 8, 0) : sumOf(header + 8, 32, 0);
-  return fold(<u64>addresses + (proto << 8) + <u32>bswap<u16>(<u16>(length - headers)));
+  const addresses = isV4 ? <u64>load<u32>(header, 12) + <u64>load<u32>(header, 16) : <u64>sumOf(header + 8, 32, 0);
+  return fold(addresses + (proto << 8) + <u32>bswap<u16>(<u16>(length - headers)));
 }
 
 /** The packet is a super-frame: as it is it fits no wire. */
