@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /*
  * odp: what one key costs between its forms: text, attributes, flat, typed. The key is that of a typical flow put: recirc_id, in_port, eth,
- * eth_type, vlan, encap, eth_type, ipv4, tcp, tcp_flags, ten attributes; exact, and as a match with every field under its whole mask.
+ * eth_type, vlan, encap, eth_type, ipv4, tcp, tcp_flags, ten attributes; exact, and as a match with every field under its whole mask. The last rows
+ * are the decoder of the WASM kernel, which a flow put by message meets, called from here.
  *
  *   bench/odp.mjs [--count N] [--repeat R] [--only PATTERN] [--json]
  *
@@ -45,6 +46,25 @@ function rowsOf(odp) {
     'encodeMatch (typed)': ({ typedMatch }) => flatSum(odp.encodeMatch(typedMatch).mask),
     'decodeMatch (typed)': ({ match }) => odp.decodeMatch(match.key, match.mask).tcp.src,
     flowUfid: ({ list }) => odp.flowUfid(list)[3],
+  };
+}
+
+/** The same in WASM; the lists lie in the memory of `datapath`. */
+function wasmRowsOf({ memory }, C, forms) {
+  const place = (bytes) => {
+    const at = memory.allocate(bytes.length, 'a list');
+    memory.bytes.set(bytes, at);
+    return at;
+  };
+  const [key, mask, match] = [C.KEY_SIZE, C.KEY_SIZE, C.MATCH_SIZEOF].map((size) => memory.allocate(size, 'a key'));
+  for (const form of forms) form.at = { key: place(form.lists.key), mask: place(form.lists.mask) };
+  const { wasm, bytes } = memory;
+  const sum = (status) => status + bytes[key + C.KEY_TP_SRC + 1] + bytes[mask + C.KEY_TP_DST];
+  return {
+    'WASM: key and mask': ({ at, lists }) =>
+      sum(wasm.parseMatch(at.key, lists.key.length, at.mask, lists.mask.length, key, mask, match)),
+    'WASM: key, matched whole': ({ at, lists }) =>
+      sum(wasm.parseMatch(at.key, lists.key.length, 0, 0, key, mask, match)),
   };
 }
 
@@ -99,12 +119,15 @@ if (!(count > 0 && repeat > 0)) {
 }
 const odp = await import('../dist/src/odp/index.js');
 const forms = Array.from({ length: KEYS }, (_, index) => formsOf(odp, index));
+const [{ Datapath }, C] = await Promise.all([import('../dist/src/index.js'), import('../dist/assembly/constants.js')]);
+const datapath = await Datapath.open({ flows: KEYS });
 const rows = [];
-for (const [name, call] of Object.entries(rowsOf(odp))) {
+for (const [name, call] of Object.entries({ ...rowsOf(odp), ...wasmRowsOf(datapath, C, forms) })) {
   if (!new RegExp(values.only).test(name)) continue;
   const { rounds, checksum } = measure(call, forms, count, repeat);
   rows.push({ name, nsMin: Math.round(rounds[0]), nsMedian: Math.round(rounds[repeat >> 1]), checksum });
 }
+await datapath.close();
 if (values.json) {
   const { machine } = await import('../dist/src/bench/machine.js');
   process.stdout.write(
