@@ -53,7 +53,7 @@ import { queued } from './ring';
 import { portAt } from './transmit';
 
 /** A sleeper looks up so often even if nothing wakes it, and so often while a replay waits for its time. */
-const SLEEP_MAX_US: u32 = 100000;
+const SLEEP_MAX_US: u32 = 500000;
 const NAP_US: u32 = 200;
 const POLLIN: u32 = 1;
 

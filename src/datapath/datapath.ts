@@ -39,7 +39,7 @@ import {
 } from './handles.ts';
 import { Maintenance } from './maintenance.ts';
 import { Meters } from './meters.ts';
-import { capacityOf, type DatapathEvent, type DatapathOptions, type OpenOptions, resolveOptions } from './options.ts';
+import { capacityOf, type DatapathOptions, type OpenOptions, resolveOptions } from './options.ts';
 import { type SampleListener, type SampleOptions, Samples } from './samples.ts';
 import { type DatapathStats, StatsReader } from './stats.ts';
 
@@ -90,7 +90,10 @@ export class Datapath implements AsyncDisposable {
     this.#memory = memory;
     this.door = new FrontDoor(memory, (group, message) => this.#heard(group, message));
     this.#client = new KernelClient(this.door);
-    this.#loop = new OwnerLoop(memory, () => this.poll() > 0 || this.ports.service());
+    this.#loop = new OwnerLoop(memory, {
+      turn: () => this.poll() > 0 || this.ports.service(),
+      needsService: () => this.ports.needService || this.#samples.areHeard,
+    });
     memory.setOption(C.OPTION_EMC, options.emc);
     this.#stats = new StatsReader(memory, slots);
     this.flows = new Flows(memory);
@@ -101,7 +104,7 @@ export class Datapath implements AsyncDisposable {
     this.ports = new Ports({
       ...{ memory, door: this.door, client: this.#client, stats: this.#stats, workerSlots: slots, pollers },
       onChange: () => this.#portsChanged(),
-      onFailure: (name, reason) => this.#event({ type: 'port-failed', name, reason }),
+      onFailure: (name, reason) => this.options.onEvent?.({ type: 'port-failed', name, reason }),
     });
     this.queues = new Distribution({ memory, ports: this.ports, workerSlots: slots, pollers });
     const rings = Array.from({ length: slots }, (_, slot) => memory.upcallRing(slot));
@@ -111,9 +114,9 @@ export class Datapath implements AsyncDisposable {
       carryOut: (worker, count, handler) =>
         memory.wasm.answerTaken(worker, count, handler?.idleTimeoutMs ?? 0, handler?.hardTimeoutMs ?? 0),
       afterBatch: () => this.ports.service(),
-      onEvent: (event) => this.#event(event),
+      onEvent: (event) => this.options.onEvent?.(event),
     });
-    this.#samples = new Samples(memory, (reason) => this.#event({ type: 'sample-error', reason }));
+    this.#samples = new Samples(memory, (reason) => this.options.onEvent?.({ type: 'sample-error', reason }));
     this.#stats.markHostBlocks();
     this.#tellTime();
   }
@@ -264,7 +267,7 @@ export class Datapath implements AsyncDisposable {
     this.#pool ??= new WorkerPool(this.#memory, {
       pollers: this.options.workers,
       affinity: this.options.affinity,
-      onEvent: (event) => this.#event(event),
+      onEvent: (event) => this.options.onEvent?.(event),
     });
     return this.#pool;
   }
@@ -386,9 +389,5 @@ export class Datapath implements AsyncDisposable {
   #portsChanged(): void {
     this.#stats.markHostBlocks();
     this.#handler?.portsChanged?.([...this.ports]);
-  }
-
-  #event(event: DatapathEvent): void {
-    this.options.onEvent?.(event);
   }
 }

@@ -73,6 +73,11 @@ export class Samples {
     return delivered;
   }
 
+  /** Somebody listens. */
+  get areHeard(): boolean {
+    return this.#listener !== undefined;
+  }
+
   /** Nobody listens any more; the rings are freed when no worker can be writing. */
   close(): void {
     if (this.#listener === undefined) return;

@@ -67,6 +67,10 @@ export class PcapPort extends Port {
     return this.#replay?.done ?? true;
   }
 
+  override get needsService(): boolean {
+    return this.#writer !== undefined;
+  }
+
   override service(): boolean {
     const writer = this.#writer;
     if (writer === undefined) return false;

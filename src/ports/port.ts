@@ -9,6 +9,7 @@
 import * as C from '../../assembly/constants.ts';
 import type { PortStats } from '../datapath/stats.ts';
 import type { DatapathMemory, SharedBytes } from '../wasm/memory.ts';
+import { wakeWorker } from '../worker/wake.ts';
 import { FrameRing } from './ring.ts';
 
 /** Port number, name and what the kind needs to set itself up. */
@@ -72,6 +73,11 @@ export abstract class Port {
     return false;
   }
 
+  /** What `service` does comes from workers, which wake nobody for it. */
+  get needsService(): boolean {
+    return false;
+  }
+
   /** Everything that is left to do before the port goes: files are written to their ends. */
   close(): Promise<void> | undefined {
     return undefined;
@@ -109,6 +115,7 @@ export abstract class Port {
     const { memory, portNo, worker } = this.context;
     const status = memory.wasm.openPort(portNo, rxKind, rx, txKind, txRings, worker, flags);
     if (status !== 0) throw new RangeError(`port ${portNo} cannot be opened: errno ${-status}`);
+    for (let slot = 0; slot < this.context.workerSlots; slot++) wakeWorker(memory, slot);
   }
 
   /**

@@ -170,6 +170,12 @@ export class Ports implements Iterable<Port> {
     return busy;
   }
 
+  /** Some port has work that nobody wakes the thread for. */
+  get needService(): boolean {
+    for (const port of this.#byNumber.values()) if (port.needsService) return true;
+    return false;
+  }
+
   /** Declares the device and makes a vport of it. */
   #connect(name: string, type: string, options: object, { portNo, worker }: PortPlace): Port | Promise<Port> {
     const device = this.#declare(name, type, options, worker);

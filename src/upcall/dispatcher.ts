@@ -14,8 +14,9 @@ import type { DatapathMemory } from '../wasm/memory.ts';
 import { UpcallBatch } from './batch.ts';
 import type { UpcallHandler } from './handler.ts';
 
-/** The bell is waited for so long at most; a promise that settles or a stop is noticed by then. */
-const BELL_WAIT_MS = 50;
+/** The bell is waited for so long at most, though it is rung for everything: by pollers, when a promise settles, to stop. */
+const BELL_WAIT_MS = 1000;
+const BELL = (C.SUPERBLOCK + C.SB_UPCALL_BELL) >>> 2;
 
 interface Ring {
   batch: UpcallBatch;
@@ -127,6 +128,7 @@ export class Dispatcher {
       finish();
       ring.busy = false;
       ring.giveUp = undefined;
+      this.#ringBell();
     };
     ring.giveUp = () => settle(() => this.#giveUp(ring, C.DROP_UPCALL_STALE));
     const timer = setTimeout(() => {
@@ -155,25 +157,30 @@ export class Dispatcher {
 
   async stop(): Promise<void> {
     this.#running = false;
+    this.#ringBell();
     await this.#loop;
     this.#loop = undefined;
   }
 
+  #ringBell(): void {
+    Atomics.add(this.#memory.int32, BELL, 1);
+    Atomics.notify(this.#memory.int32, BELL);
+  }
+
   async #run(): Promise<void> {
-    const bell = (C.SUPERBLOCK + C.SB_UPCALL_BELL) >>> 2;
     while (this.#running) {
-      const rung = Atomics.load(this.#memory.int32, bell);
+      const rung = Atomics.load(this.#memory.int32, BELL);
       if (this.dispatch() > 0) {
         await new Promise(setImmediate);
         continue;
       }
-      await this.#waitForBell(bell, rung);
+      await this.#waitForBell(rung);
     }
   }
 
   /** The timer does two things: it bounds the wait, and it keeps the event loop alive, which a pending waitAsync does not. */
-  async #waitForBell(bell: number, rung: number): Promise<void> {
-    const wait = Atomics.waitAsync(this.#memory.int32, bell, rung, BELL_WAIT_MS);
+  async #waitForBell(rung: number): Promise<void> {
+    const wait = Atomics.waitAsync(this.#memory.int32, BELL, rung, BELL_WAIT_MS);
     if (!wait.async) return;
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise((resolve) => {

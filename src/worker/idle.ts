@@ -37,17 +37,18 @@ export class IdleWait {
     set.unref();
   }
 
-  /** Waits from now on. False when something is there already. */
-  arm(): boolean {
-    const fds = this.#pump.prepare();
-    if (fds === undefined) return false;
+  /** Waits from now on. How long at most, in ms; 0 when something is there already. */
+  arm(): number {
+    const limitUs = this.#pump.prepare();
+    if (limitUs === 0) return 0;
+    const fds = this.#pump.descriptors();
     for (const fd of this.#watched) if (!fds.includes(fd)) this.#forget(fd);
     for (const fd of fds) {
       this.#set.add(fd, 0);
       this.#watched.add(fd);
     }
     this.#isWaiting = true;
-    return true;
+    return limitUs / 1000;
   }
 
   #forget(fd: number): void {

@@ -1,22 +1,35 @@
 /*
  * The background work of the owner thread, in turns on its event loop: soon again when a turn brought something, else after a while, or when a ring of the
- * calling thread has something. Before it: Datapath.start. After it: idle.ts. Threads: the owner thread.
+ * calling thread has something. Before it: Datapath.start. After it: idle.ts.
+ *
+ * Concepts. What wakes the thread by itself need not be looked at: rings of kernel sockets and of memory ports (the poll set), upcalls of pollers (the
+ * bell, upcall/dispatcher.ts). So a datapath with nothing to do turns ever less often. What nobody wakes the thread for is looked at more often: files
+ * that are written, samples, replays. Without the addon there is no poll set, and everything is looked at. Threads: the owner thread.
  */
 import type { DatapathMemory } from '../wasm/memory.ts';
 import { IdleWait } from './idle.ts';
 
-/** How often ports are served when nothing happens. */
+/** How often what wakes nobody is looked at; and the first wait after something has happened, when more is likely and caches are warm. */
 const SERVICE_MS = 5;
+/** So long waits become, each twice the one before: as often slices of the flow table are aged, and changes of interfaces noticed. */
+const IDLE_MS = 100;
+
+export interface OwnerWork {
+  /** Does what there is to do; true when there was something. */
+  turn(): boolean;
+  /** There is something that wakes nobody. */
+  needsService(): boolean;
+}
 
 export class OwnerLoop {
   readonly #memory: DatapathMemory;
-  /** Does what there is to do; true when there was something. */
-  readonly #work: () => boolean;
+  readonly #work: OwnerWork;
   #timer: NodeJS.Timeout | undefined;
   #idle: IdleWait | undefined;
+  #waitedMs = 0;
   #isRunning = false;
 
-  constructor(memory: DatapathMemory, work: () => boolean) {
+  constructor(memory: DatapathMemory, work: OwnerWork) {
     this.#memory = memory;
     this.#work = work;
   }
@@ -34,8 +47,17 @@ export class OwnerLoop {
   #turn(): void {
     if (!this.#isRunning) return;
     this.#idle?.disarm();
-    if (this.#work() || this.#idle?.arm() === false) setImmediate(() => this.#turn());
-    else this.#timer = setTimeout(() => this.#turn(), SERVICE_MS);
+    this.#waitedMs = this.#work.turn() ? 0 : this.#waitMs();
+    if (this.#waitedMs === 0) setImmediate(() => this.#turn());
+    else this.#timer = setTimeout(() => this.#turn(), this.#waitedMs);
+  }
+
+  /** How long nothing is to be done, if nothing wakes the thread before. */
+  #waitMs(): number {
+    const limitMs = this.#idle?.arm() ?? SERVICE_MS;
+    if (limitMs === 0) return 0;
+    if (this.#work.needsService()) return SERVICE_MS;
+    return Math.max(Math.min(limitMs, 2 * this.#waitedMs, IDLE_MS), SERVICE_MS);
   }
 
   stop(): void {

@@ -50,9 +50,13 @@ export class Pump {
     if (count > 0) this.#native.kick(this.#touchedList, count);
   }
 
-  /** For who waits in another way: the descriptors that `sleep` would wait for; undefined when there is something already. `awake` ends it. */
-  prepare(): number[] | undefined {
-    if (this.#memory.wasm.prepareSleep() === 0) return undefined;
+  /** For who waits in another way: how long `sleep` would at most, in us; 0 when there is something already. `awake` ends it. */
+  prepare(): number {
+    return this.#memory.wasm.prepareSleep();
+  }
+
+  /** After `prepare`: what `sleep` would wait for. */
+  descriptors(): number[] {
     const first = this.#pollSet >>> 2;
     return Array.from({ length: this.#memory.words[this.#pollCount] }, (_, i) => this.#memory.words[first + 2 * i]);
   }
