@@ -197,7 +197,7 @@ class NetlinkFlowDump implements ProviderFlowDump {
   }
 
   complete(flow: DpifFlow): DpifFlow | undefined {
-    return this.guard(() => this.#complete(flow));
+    return this.#complete(flow);
   }
 
   close(): void {
@@ -251,11 +251,12 @@ class NetlinkFlowDumpThread implements FlowDumpThread {
   #take(max: number): DpifFlow[] {
     const flows: DpifFlow[] = [];
     const cursor = this.#cursor;
-    while (flows.length < max && cursor.next()) {
-      const flow = this.#dump.guard(() => readFlow(cursor));
-      const whole = flow && this.#dump.complete(flow);
-      if (whole !== undefined) flows.push(whole);
-    }
+    this.#dump.guard(() => {
+      while (flows.length < max && cursor.next()) {
+        const flow = this.#dump.complete(readFlow(cursor));
+        if (flow !== undefined) flows.push(flow);
+      }
+    });
     return flows;
   }
 }

@@ -121,8 +121,12 @@ export class AttributeCursor {
 
   u64(): bigint {
     if (!this.holds(8)) return 0n;
-    const payload = this.at + NLA_HDRLEN;
-    return BigInt(this.read32(payload)) | (BigInt(this.read32(payload + 4)) << 32n);
+    return this.read64(this.at + NLA_HDRLEN);
+  }
+
+  /** The u64 at `offset` of the payload, for structures. */
+  u64At(offset: number): bigint {
+    return this.holds(offset + 8) ? this.read64(this.at + NLA_HDRLEN + offset) : 0n;
   }
 
   s8(): number {
@@ -207,7 +211,14 @@ export class AttributeCursor {
   }
 
   private read32(at: number): number {
-    return (this.read16(at) | (this.read16(at + 2) << 16)) >>> 0;
+    const { source } = this;
+    return (source[at] | (source[at + 1] << 8) | (source[at + 2] << 16) | (source[at + 3] << 24)) >>> 0;
+  }
+
+  /** Most fit a number, and one bigint costs less than three. */
+  private read64(at: number): bigint {
+    const [low, high] = [this.read32(at), this.read32(at + 4)];
+    return high === 0 ? BigInt(low) : (BigInt(high) << 32n) | BigInt(low);
   }
 
   private malformed(at: number, attributeType: number | undefined, problem: string): false {

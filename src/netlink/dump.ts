@@ -30,6 +30,8 @@ import {
   NLM_F_DUMP,
   NLM_F_DUMP_INTR,
   NLM_F_REQUEST,
+  NLMSG_DONE,
+  NLMSG_ERROR,
   NLMSG_FLAGS,
   NLMSG_HDRLEN,
   NLMSG_LEN,
@@ -284,11 +286,12 @@ export class Dump implements Disposable {
     while (cursor.next()) {
       if (cursor.seq !== this.sequence) continue;
       if (cursor.flags & NLM_F_DUMP_INTR) this.state.interrupted = true;
-      if (cursor.isDone || cursor.isError) {
+      const { type } = cursor;
+      if (type < NLMSG_MIN_TYPE) {
+        if (type !== NLMSG_DONE && type !== NLMSG_ERROR) continue;
         this.end(cursor);
         return kept;
       }
-      if (cursor.type < NLMSG_MIN_TYPE) continue;
       const taken = Math.min((cursor.size + 3) & ~3, size - cursor.offset);
       if (kept !== cursor.offset) buffer.copyWithin(kept, cursor.offset, cursor.offset + taken);
       kept += taken;

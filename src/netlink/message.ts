@@ -235,7 +235,8 @@ export class MessageCursor {
   }
 
   private read32(at: number): number {
-    return (this.read16(at) | (this.read16(at + 2) << 16)) >>> 0;
+    const { bytes } = this;
+    return (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0;
   }
 
   private malformed(at: number, problem: string): false {

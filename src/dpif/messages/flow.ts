@@ -10,7 +10,6 @@ import type { MessageBuffer } from '../../netlink/buffer.ts';
 import { NLM_F_CREATE, NLM_F_ECHO } from '../../netlink/constants.ts';
 import type { GenericFamily } from '../../netlink/generic.ts';
 import type { MessageCursor } from '../../netlink/message.ts';
-import { readU32 } from '../../odp/attributes.ts';
 import {
   DPIF_FP_CREATE,
   DPIF_FP_MODIFY,
@@ -20,7 +19,6 @@ import {
   type FlowDel,
   type FlowGet,
   type FlowPut,
-  type FlowStats,
 } from '../types.ts';
 import { putKeyList } from './key.ts';
 import { attributesOf, putRequest, request } from './request.ts';
@@ -89,7 +87,9 @@ export function readFlow(message: MessageCursor): DpifFlow {
         flow.ufid = cursor.view();
         break;
       case K.OVS_FLOW_ATTR_STATS:
-        if (cursor.payloadSize >= K.OVS_FLOW_STATS_SIZEOF) readCounters(cursor.view(), flow.stats);
+        if (cursor.payloadSize < K.OVS_FLOW_STATS_SIZEOF) break;
+        flow.stats.packets = cursor.u64At(0);
+        flow.stats.bytes = cursor.u64At(8);
         break;
       case K.OVS_FLOW_ATTR_USED:
         flow.stats.usedMs = cursor.u64();
@@ -103,15 +103,3 @@ export function readFlow(message: MessageCursor): DpifFlow {
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
-
-/** struct ovs_flow_stats. */
-function readCounters(bytes: Uint8Array, stats: FlowStats): void {
-  stats.packets = readU64(bytes, 0);
-  stats.bytes = readU64(bytes, 8);
-}
-
-/** Most counters fit a number, which becomes a bigint at less cost than a view of the bytes. */
-function readU64(bytes: Uint8Array, at: number): bigint {
-  const [low, high] = [readU32(bytes, at), readU32(bytes, at + 4)];
-  return high === 0 ? BigInt(low) : (BigInt(high) << 32n) | BigInt(low);
-}
