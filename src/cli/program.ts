@@ -10,6 +10,7 @@ import { registerAppctl } from './appctl.ts';
 import { registerBench } from './bench.ts';
 import { registerDpctlHelp } from './dpctl-help.ts';
 import { EXIT_DONE, EXIT_USAGE, oneLine, reporting } from './failure.ts';
+import type { MonitorOptions } from './monitor.ts';
 import type { NormalizeOptions, OdpOptions } from './odp.ts';
 import { type PortKinds, registerRun } from './run.ts';
 import type { TraceCommandOptions } from './trace.ts';
@@ -49,6 +50,7 @@ function makeProgram(kinds: PortKinds): Command {
   registerParsePcap(program);
   registerOdp(program);
   registerTrace(program);
+  registerMonitor(program);
   registerDoctor(program);
   registerDpctlHelp(program);
   tellUsageErrors(program, 'wdp');
@@ -136,6 +138,24 @@ function registerTrace(program: Command): void {
     .action(async (input: string, options: TraceCommandOptions) => {
       const { traceCommand } = await import('./trace.ts');
       await traceCommand(input, options, process.stdout);
+    });
+}
+
+function registerMonitor(program: Command): void {
+  program
+    .command('monitor')
+    .summary('ports and busiest flows of a datapath, live')
+    .description(
+      'Shows the ports of a datapath and its busiest flows, with rates, until Ctrl-C: of the kernel, or of a running worker. DP is [TYPE@]NAME.',
+    )
+    .argument('<DP>', 'the datapath; `wdp dump-dps` lists them')
+    .option('-t, --target <PATH>', 'the control socket of a running worker, instead of the kernel')
+    .option('--interval <SECONDS>', 'time between two reports', '1')
+    .option('--count <N>', 'end after so many reports')
+    .option('--json', 'one JSON object a report')
+    .action(async (name: string, options: MonitorOptions) => {
+      const { monitor } = await import('./monitor.ts');
+      process.exitCode = await monitor(name, options, process.stdout);
     });
 }
 

@@ -5,6 +5,7 @@
  * Before it: run-session.ts, once nothing moves any more. After it: stdout, for people or as one JSON object. Pure.
  */
 import { type DatapathStats, receiveDrops } from '../datapath/stats.ts';
+import { type Column, tableLines } from './columns.ts';
 import { grouped, type PortStatus } from './status.ts';
 
 export interface RunResult {
@@ -55,32 +56,25 @@ export function summaryJson(result: RunResult): string {
   return JSON.stringify({ type: 'summary', ...rest, ...stats, accounting: { ...sums, ok: wrong === undefined } });
 }
 
-const PORT_COLUMNS: readonly [string, (port: PortStatus) => string][] = [
-  ['port', ({ portNo }) => String(portNo)],
-  ['name', ({ name }) => name],
-  ['type', ({ type }) => type],
-  ['rx packets', ({ rxPackets }) => grouped(rxPackets)],
-  ['rx bytes', ({ rxBytes }) => grouped(rxBytes)],
-  ['rx drops', ({ rxDropped }) => grouped(rxDropped)],
-  ['tx packets', ({ txPackets }) => grouped(txPackets)],
-  ['tx bytes', ({ txBytes }) => grouped(txBytes)],
-  ['tx drops', ({ txDropped }) => grouped(txDropped)],
-  ['upcalls', ({ upcalls }) => grouped(upcalls)],
-  ['lost', ({ upcallsLost }) => grouped(upcallsLost)],
+const PORT_COLUMNS: readonly Column<PortStatus>[] = [
+  { head: 'port', cell: ({ portNo }) => String(portNo) },
+  { head: 'name', cell: ({ name }) => name, isText: true },
+  { head: 'type', cell: ({ type }) => type, isText: true },
+  { head: 'rx packets', cell: ({ rxPackets }) => grouped(rxPackets) },
+  { head: 'rx bytes', cell: ({ rxBytes }) => grouped(rxBytes) },
+  { head: 'rx drops', cell: ({ rxDropped }) => grouped(rxDropped) },
+  { head: 'tx packets', cell: ({ txPackets }) => grouped(txPackets) },
+  { head: 'tx bytes', cell: ({ txBytes }) => grouped(txBytes) },
+  { head: 'tx drops', cell: ({ txDropped }) => grouped(txDropped) },
+  { head: 'upcalls', cell: ({ upcalls }) => grouped(upcalls) },
+  { head: 'lost', cell: ({ upcallsLost }) => grouped(upcallsLost) },
 ];
 /** Shown when there are any. */
-const KERNEL_COLUMN: (typeof PORT_COLUMNS)[number] = ['kernel drops', ({ kernelDrops }) => grouped(kernelDrops)];
-/** Columns of text; the others are numbers and stand to the right. */
-const TEXT_COLUMNS = new Set(['name', 'type']);
+const KERNEL_COLUMN: Column<PortStatus> = { head: 'kernel drops', cell: ({ kernelDrops }) => grouped(kernelDrops) };
 
 function portTable(ports: readonly PortStatus[]): string[] {
-  const shown = ports.some(({ kernelDrops }) => kernelDrops > 0) ? [...PORT_COLUMNS, KERNEL_COLUMN] : PORT_COLUMNS;
-  const columns = shown.map(([head, cell]) => {
-    const cells = [head, ...ports.map(cell)];
-    const width = Math.max(...cells.map((text) => text.length));
-    return cells.map((text) => (TEXT_COLUMNS.has(head) ? text.padEnd(width) : text.padStart(width)));
-  });
-  return [PORT_COLUMNS[0], ...ports].map((_, row) => columns.map((cells) => cells[row]).join('  '));
+  const hasDrops = ports.some(({ kernelDrops }) => kernelDrops > 0);
+  return tableLines(hasDrops ? [...PORT_COLUMNS, KERNEL_COLUMN] : PORT_COLUMNS, ports);
 }
 
 /** The summary for people. */
