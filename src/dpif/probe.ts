@@ -105,8 +105,9 @@ export function probeCapabilities(dpif: Dpif): DatapathCapabilities {
     maskedSet: executes(...parseActions('set(eth(src=53:53:53:53:53:53/7f:7f:7f:7f:7f:7f))')),
     trunc: executes({ type: 'trunc', maxSize: 15 }, { type: 'output', port: 0 }),
     ufid: probeFlow(dpif, PLAIN, [], true),
-    tnlPushPop: isUserspace,
-    lbOutput: isUserspace,
+    // Kernels have other actions at these numbers, so they are not asked.
+    tnlPushPop: isUserspace && takes(PLAIN, { type: 'tunnelPop', port: 1 }),
+    lbOutput: isUserspace && takes(PLAIN, { type: 'lbOutput', bondId: 1 }),
     clone: executes({ type: 'clone', actions: [] }),
     sampleNesting:
       NESTING_MIN + highest(0, NESTING_MAX - NESTING_MIN, (n) => takes(PLAIN, nestedSample(NESTING_MIN + n))),
