@@ -97,6 +97,8 @@ describe('mistakes', () => {
     [['run', '--handler', 'static:'], '--handler must be one of'],
     [['run', '--workers', '99'], '--workers must be an integer from 0 to 15, not 99'],
     [['run', '--workers', 'two'], '--workers must be an integer from 0 to 15, not "two"'],
+    [['run', '--cpus', '0,4095'], 'wdp: --cpus must be a list of CPUs that there are: '],
+    [['run', '--cpus', 'all'], ', not a list'],
     [['run', '--emc-entries', '10000'], '--emc-entries must be a power of two from 8192 to 1048576, not 10000'],
     [['run', '--for', '0'], '--for must be a number of seconds'],
     [['run', '--speed', 'fast'], '--speed must be recorded, max, or packets a second, not "fast"'],

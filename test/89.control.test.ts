@@ -3,10 +3,12 @@
  * worker's own summary.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { nativeUnavailableReason } from '../src/native/load.ts';
+import { allowedCpus } from '../src/worker/affinity.ts';
 import { type CliRun, expectJsonAddsUp, expectOneLine, runCli, startCli } from './support/cli.ts';
 import { DUMMY_DATAPATH, DummySwitch, whyNoDummySwitch } from './support/dummy-switch.ts';
 import { requireProgram } from './support/require.ts';
@@ -16,6 +18,7 @@ writeFileSync(path.join(folder, 'rules'), 'priority=1 actions:3\n');
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const PACKETS = 5000;
+const whyNoAddon = nativeUnavailableReason();
 
 interface Worker {
   run: CliRun;
@@ -127,6 +130,22 @@ describe('a running worker', () => {
     await ask('exit');
     expect((await run.ended).status).toBe(0);
   });
+
+  it.skipIf(whyNoAddon)(
+    `has its workers on the CPUs that were named${whyNoAddon ? `: ${whyNoAddon}` : ''}`,
+    async () => {
+      const [cpu] = allowedCpus().slice(-1);
+      const { run, ask } = await startWorker('--cpus', String(cpu), '--workers', '2');
+      expect(await ask('dpif-netdev/pmd-rxq-show')).toContain(`pmd thread worker_id 2 core_id ${cpu}:`);
+      const threads = readdirSync(`/proc/${run.child.pid}/task`).map((thread) =>
+        readFileSync(`/proc/${run.child.pid}/task/${thread}/status`, 'latin1'),
+      );
+      const bound = threads.filter((status) => new RegExp(`^Cpus_allowed_list:\\s*${cpu}$`, 'm').test(status));
+      expect(bound).toHaveLength(allowedCpus().length > 1 ? 2 : threads.length);
+      await ask('exit');
+      expect((await run.ended).status).toBe(0);
+    },
+  );
 
   it('shows itself, its memory and its events', async () => {
     const { run, ask } = await startWorker('--name', 'lan', '--workers', '0');

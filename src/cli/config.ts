@@ -9,6 +9,7 @@ import * as v from 'valibot';
 import * as C from '../../assembly/constants.ts';
 import { DatapathError } from '../errors.ts';
 import { HANDLER_FORMS } from '../upcall/registry.ts';
+import { allowedCpus } from '../worker/affinity.ts';
 
 /** A port in a file: its SPEC as text, or an object with the options of its type beside name and type. */
 export type PortField = string | { name: string; type: string; [option: string]: unknown };
@@ -18,6 +19,8 @@ export interface Settings {
   ports?: PortField[] | undefined;
   handler?: string | undefined;
   workers?: number | undefined;
+  /** Of the workers, in turn. */
+  cpus?: (number | string)[] | undefined;
   flows?: number | undefined;
   emcEntries?: number | undefined;
   /** Seconds, 0 = never. */
@@ -63,6 +66,13 @@ const isText = (value: unknown): value is string => typeof value === 'string' &&
 const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isPowerOfTwo = (n: unknown): boolean => Number.isInteger(n) && ((n as number) & ((n as number) - 1)) === 0;
 
+function areCpus(value: unknown): boolean {
+  const allowed = allowedCpus();
+  const isCpu = (n: unknown): boolean =>
+    Number.isInteger(n) && (allowed.length === 0 ? (n as number) >= 0 : allowed.includes(n as number));
+  return Array.isArray(value) && value.length > 0 && value.every(isCpu);
+}
+
 function isHandler(value: unknown): boolean {
   if (!isText(value)) return false;
   return HANDLER_FORMS.some((form) =>
@@ -88,6 +98,7 @@ const settingsSchema = v.strictObject({
   ),
   handler: v.optional(field<string>(`one of ${HANDLER_FORMS.join(', ')}`, isHandler)),
   workers: v.optional(integer(0, C.WORKERS_MAX - 1)),
+  cpus: v.optional(field<number[]>(`a list of CPUs that there are: ${allowedCpus().join() || 'any'}`, areCpus)),
   flows: v.optional(integer(1, C.FLOWS_MAX)),
   emcEntries: v.optional(
     field<number>(

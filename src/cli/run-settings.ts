@@ -8,6 +8,7 @@ import { statSync } from 'node:fs';
 import path from 'node:path';
 import type { DatapathOptions } from '../datapath/options.ts';
 import { DatapathError } from '../errors.ts';
+import { nativeUnavailableReason } from '../native/load.ts';
 import { commonTimeline } from '../ports/pcap.ts';
 import { checkPort, parsePortSpec } from '../ports/registry.ts';
 import { checkSettings, type PortField, readConfig, type Settings } from './config.ts';
@@ -60,6 +61,7 @@ export async function runSettings(options: Settings, configFile: string | undefi
     withSpeed(port, settings.speed),
   );
   checkFiles(ports);
+  checkCpus(settings.cpus);
   const spanMs = await shareClock(ports);
   const flows = settings.flows ?? FLOWS_DEFAULT;
   const workers = settings.workers ?? 1;
@@ -69,6 +71,7 @@ export async function runSettings(options: Settings, configFile: string | undefi
       workers,
       flows,
       arenaSize: arenaSize(ports, flows, workers + 1),
+      ...(settings.cpus !== undefined && { affinity: settings.cpus.map(Number) }),
       ...(settings.emcEntries !== undefined && { emcEntries: settings.emcEntries }),
       ...(settings.idleTimeout !== undefined && { idleTimeoutMs: Math.round(settings.idleTimeout * 1000) }),
       ...(settings.hardTimeout !== undefined && { hardTimeoutMs: Math.round(settings.hardTimeout * 1000) }),
@@ -82,6 +85,12 @@ export async function runSettings(options: Settings, configFile: string | undefi
     spanMs,
     isDemo,
   };
+}
+
+function checkCpus(cpus: Settings['cpus']): void {
+  const reason = nativeUnavailableReason();
+  if (cpus === undefined || reason === undefined) return;
+  throw new DatapathError('ERR_NATIVE_UNAVAILABLE', `cpus needs the native addon: ${reason} (npm run doctor)`);
 }
 
 /** `--emc-entries` for emcEntries. */

@@ -13,6 +13,7 @@ interface RunOptions {
   port?: string[];
   handler?: string;
   workers?: string;
+  cpus?: string;
   flows?: string;
   emcEntries?: string;
   idleTimeout?: string;
@@ -42,6 +43,7 @@ export function registerRun(program: Command, kinds: PortKinds): void {
     .option('--port <SPEC>', 'a port; give it once for each, they are numbered from 1', collect)
     .option('--handler <HANDLER>', 'who decides what no flow knows yet (default: learning)')
     .option('--workers <N>', 'threads that poll ports; 0: the main thread does it (default: 1)')
+    .option('--cpus <LIST>', 'CPUs that the workers stay on, in turn, such as 2,3 (default: all)')
     .option('--flows <N>', 'flows that fit (default: 262144)')
     .option('--emc-entries <N>', "entries of each worker's exact-match cache, a power of two (default: 16384)")
     .option('--idle-timeout <SECONDS>', 'remove flows unused for so long, 0: never (default: 10)')
@@ -88,7 +90,7 @@ HANDLER:
 
 FILE of --config: a JSON object with the same names, such as
   {"ports": ["a,type=pcap,rx=a.pcap", {"name": "b", "type": "null"}], "handler": "flood",
-   "workers": 2, "emcEntries": 8192, "idleTimeout": 5, "for": 10}
+   "workers": 2, "cpus": [2, 3], "emcEntries": 8192, "idleTimeout": 5, "for": 10}
 
 Exit status: 0 done, 1 it could not be done, 2 wrong command line, 130 interrupted.
 
@@ -140,6 +142,7 @@ function settingsOf({
   config: _config,
   port,
   workers,
+  cpus,
   flows,
   emcEntries,
   idleTimeout,
@@ -154,6 +157,7 @@ function settingsOf({
   return {
     ...rest,
     ...(port && { ports: port }),
+    ...(cpus !== undefined && { cpus: cpus.split(',').map(numberIn) }),
     ...Object.fromEntries(given.map(([name, text]) => [name, numberIn(text as string)])),
   };
 }
