@@ -32,7 +32,7 @@ static_assert(XDP_RING_NEED_WAKEUP == layout::XDP_RING_NEED_WAKEUP_FLAG);
 
 int XdpSocket::Open(const XdpOptions& options, const XdpPlaces& places) {
   Close();
-  operation_ = "socket";
+  operation_ = "socket(AF_XDP)";
   fd_.Reset(socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (!fd_.valid()) return -errno;
   int error = Configure(options, places);

@@ -179,7 +179,7 @@ function probeQuestions(): [Question, string, string, string][] {
       'afXdp',
       'AF_XDP',
       'fast ports on real interfaces',
-      'use a kernel with CONFIG_XDP_SOCKETS (most distributions have it)',
+      'use type=afpacket, or a kernel with CONFIG_XDP_SOCKETS (most distributions have it)',
     ],
     ['tun', 'TUN/TAP', 'tap ports', `${asRoot()}modprobe tun`],
     [
@@ -221,7 +221,7 @@ function memlockCheck(probe: NativeProbe | undefined): Check {
   const detail = exempt
     ? `${limit}, lifted by CAP_IPC_LOCK`
     : `${limit}${works ? '' : ' (each queue of an AF_XDP port needs 6 MiB)'}`;
-  const mend = works ? undefined : 'ulimit -l unlimited, or run as root';
+  const mend = works ? undefined : 'ulimit -l unlimited, CAP_IPC_LOCK, or run as root';
   return { name: 'Locked memory limit', required: false, works, detail, mend };
 }
 

@@ -97,5 +97,15 @@ export function refusal(port: string, operation: string, errno: number, capabili
     const message = `port ${port}: ${operation} needs ${capabilities}: ${mend}`;
     return new DatapathError('ERR_PORT_PERMISSION', message, details);
   }
-  return new DatapathError('ERR_PORT_SYSTEM', `port ${port}: ${operation} was refused: ${name}`, details);
+  const message = `port ${port}: ${operation} was refused: ${name}${mendOf(operation, name)}`;
+  return new DatapathError('ERR_PORT_SYSTEM', message, details);
+}
+
+/** What mends a refusal that is no matter of permission; nothing when that is not known. */
+function mendOf(operation: string, name: string): string {
+  if (operation.startsWith('socket(AF_XDP)') && name === 'EAFNOSUPPORT')
+    return ': this kernel has no AF_XDP: use type=afpacket';
+  if (operation.startsWith('XDP_UMEM_REG') && name === 'ENOBUFS')
+    return ': its frames are more memory than may be locked: ulimit -l unlimited, CAP_IPC_LOCK, or type=afpacket';
+  return '';
 }
