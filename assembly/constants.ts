@@ -40,6 +40,10 @@ export const DEFERRED_MAX = 9;
 /** So many meters, with so many bands at most (Open vSwitch: MAX_METERS, MAX_BANDS). */
 export const METERS_MAX = 262144;
 export const METER_BANDS_MAX = 8;
+/** Bonds of LB_OUTPUT; the action goes through all of them to find one. */
+export const BONDS_MAX = 64;
+/** Members of a bond by hash, as in Open vSwitch. */
+export const BOND_BUCKETS = 256;
 /** MPLS label stack entries kept in a key (kernel: MPLS_LABEL_DEPTH). */
 export const MPLS_DEPTH_MAX = 3;
 
@@ -307,6 +311,7 @@ export const SB_METERS = 464; // u32 (live), address of the meter table, 0 none
 export const SB_UFID_TABLE = 468; // u32 (live), the index of UFIDs (flow/bucket-table.ts), 0 none
 export const SB_UFID_COUNT = 472; // u32 (live), flows in it
 export const SB_SAMPLE_RINGS = 476; // u32 (live), address of u32[workers]: each worker's ring for what PSAMPLE sends, 0 nobody listens
+export const SB_BONDS = 480; // u32 (live), address of the first bond, 0 none
 export const SB_FREE_LISTS = 512; // u32[104] (live), heads by size class, up to the largest block of 2 GiB
 // the datapath as messages know it (assembly/kernel/datapath.ts)
 export const SB_DP_EXISTS = 960; // u32 (live), 1: OVS_DP_CMD_NEW made it
@@ -777,6 +782,12 @@ export const METER_BAND_BUCKET = 8; // u64, 1/1000 packets or bits
 export const METER_BAND_PACKETS = 16; // u64, dropped by this band
 export const METER_BAND_BYTES = 24; // u64
 export const METER_SIZEOF = 320;
+
+export const BOND_NEXT = 0; // u32 (live), address of the next bond, 0 none
+export const BOND_ID = 4; // u32
+export const BOND_PORTS = 8; // u32[BOND_BUCKETS] (live), port number
+export const BOND_BYTES = 1032; // u64[BOND_BUCKETS] (live), what went there
+export const BOND_SIZEOF = 3080;
 
 // ---------------------------------------------------------------------------------------------------- upcall ring
 //

@@ -30,7 +30,8 @@ export { validateActions } from './actions/validate';
 export { actionFault } from './actions/validate-state';
 export { canonicalActions } from './actions/canonical';
 
-// meters
+// bonds and meters
+export { deleteBond, readBond, setBond } from './actions/bond';
 export { deleteMeter, readMeter, setMeter } from './actions/meter';
 
 // messages

@@ -5,6 +5,7 @@ export { Ageing } from './datapath/ageing.ts';
 export { Datapath } from './datapath/datapath.ts';
 export { type FlatMatch, Flow, type FlowPutOptions, Flows, type FlowStats, type MatchInput } from './datapath/flows.ts';
 export type { ActionsHandle, ActionsInput, MaskHandle } from './datapath/handles.ts';
+export { Bonds } from './datapath/bonds.ts';
 export { type MeterBand, type MeterConfig, Meters, type MeterStats } from './datapath/meters.ts';
 export type { DatapathEvent, DatapathOptions } from './datapath/options.ts';
 export { decodeSample, type Sample } from './datapath/sample.ts';

@@ -17,6 +17,7 @@ const EXPORTS = [
   ...['dropActionList', 'dropMask', 'findExact', 'findFlow', 'holdActionList', 'holdMask'],
   ...['flushFlows', 'nextFlow', 'putFlow', 'readMatch', 'removeFlowAt', 'removeWhere', 'sweepFlows'],
   ...['sortSubtables', 'validateActions', 'actionFault', 'canonicalActions', 'deleteMeter', 'readMeter', 'setMeter'],
+  ...['deleteBond', 'readBond', 'setBond'],
   ...['openSocket', 'closeSocket', 'addDevice', 'removeDevice', 'handleMessages', 'continueDump'],
   ...['answer', 'answerTaken', 'executeFrame', 'dropTaken', 'give', 'outstanding', 'purge', 'ringOf', 'take'],
   ...['importSlots', 'importUpcalls', 'exportFlow', 'exportExecute', 'settleTaken', 'decideTaken'],

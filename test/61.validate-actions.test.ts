@@ -188,7 +188,7 @@ const TABLE: [string, Uint8Array, number][] = [
   ['set tunnel with a cut option', attribute(3, attribute(16, concat(TUNNEL, attribute(8, [0, 0, 0, 1])))), -K.EINVAL],
   ['tunnel_push', attribute(26, zeros(16)), -K.EINVAL],
   ['tunnel_pop', attribute(27, zeros(4)), -K.EINVAL],
-  ['lb_output', attribute(28, zeros(4)), -K.EINVAL],
+  ['lb_output', attribute(28, zeros(4)), 0],
   ['type 0', attribute(0, []), -K.EINVAL],
   ['a type from the future', attribute(29, []), -K.EINVAL],
   ['the type with its flags', attribute(1 | 0x8000, le32(1)), 0],

@@ -70,12 +70,13 @@ function hasForeignHeader({ key }: NamedFlow): boolean {
 const KNOWN: [string, (flow: NamedFlow, kernel: FlowAnswer, ours: OurAnswer) => boolean][] = [
   ['ct is checked, then refused', (_flow, kernel, ours) => ours.errno === K.EOPNOTSUPP && kernel.errno === 0],
   [
-    'drop, psample and symmetric hash are newer than 6.1',
+    'drop, psample and symmetric hash are newer than 6.1, lb_output is for userspace',
     ({ actions }, kernel, ours) =>
       ours.errno === 0 &&
       kernel.errno === K.EINVAL &&
       (headers(actions, 24).length > 0 ||
         headers(actions, 25).length > 0 ||
+        headers(actions, 28).length > 0 ||
         headers(actions, 8).some((at) => actions[at] === 12 && actions[at + 4] === 1)),
   ],
   [

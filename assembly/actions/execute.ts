@@ -47,6 +47,7 @@ import {
   OVS_ACTION_ATTR_DEC_TTL,
   OVS_ACTION_ATTR_DROP,
   OVS_ACTION_ATTR_HASH,
+  OVS_ACTION_ATTR_LB_OUTPUT,
   OVS_ACTION_ATTR_METER,
   OVS_ACTION_ATTR_OUTPUT,
   OVS_ACTION_ATTR_POP_ETH,
@@ -74,6 +75,7 @@ import {
 } from '../netlink/openvswitch';
 import { ETH_HEADER_SIZE, isMplsType } from '../packet/ethernet';
 import { MPLS_SIZE } from '../packet/mpls';
+import { lbOutput } from './bond';
 import { popEth, pushEth } from './ethernet';
 import { givenMru } from './given';
 import { hash } from './hash';
@@ -214,6 +216,8 @@ function act(packet: usize, a: usize, attrs: usize, end: usize, owned: bool): u3
     case OVS_ACTION_ATTR_PSAMPLE:
       psample(packet, payload, size, rate);
       return SENT;
+    case OVS_ACTION_ATTR_LB_OUTPUT:
+      return lbOutput(packet, payload) ? SENT : FAILED;
     default:
       return change(packet, attrType(a), payload) ? 0 : FAILED;
   }
@@ -277,6 +281,7 @@ function mayChange(attrs: usize, size: u32): bool {
     const type = attrType(a);
     if (
       type != OVS_ACTION_ATTR_OUTPUT &&
+      type != OVS_ACTION_ATTR_LB_OUTPUT &&
       type != OVS_ACTION_ATTR_RECIRC &&
       type != OVS_ACTION_ATTR_TRUNC &&
       type != OVS_ACTION_ATTR_USERSPACE &&

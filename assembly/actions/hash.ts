@@ -38,12 +38,27 @@ const ADDRESS_SECRETS: usize = 4 * 8;
 
 /** False if the key is stale and the packet has none any more. */
 export function hash(packet: usize, payload: usize): bool {
-  if (load<u16>(packet, PACKET_FLAGS) & PACKET_FLAG_KEY_STALE && extractAgain(packet) != 0) return false;
-  const key = keyOf(packet);
+  if (!hasFreshKey(packet)) return false;
   const symmetric = load<u32>(payload, HASH_ALG) == OVS_HASH_ALG_SYM_L4;
+  store<u32>(keyOf(packet), hashOf(keyOf(packet), load<u32>(payload, HASH_BASIS), symmetric), KEY_DP_HASH);
+  markKeyCold(packet);
+  return true;
+}
+
+/** The L4 hash with the basis 0, which goes nowhere; 0: the key is stale and the packet has none any more. */
+export function l4Hash(packet: usize): u32 {
+  return hasFreshKey(packet) ? hashOf(keyOf(packet), 0, false) : 0;
+}
+
+@inline
+function hasFreshKey(packet: usize): bool {
+  return !(load<u16>(packet, PACKET_FLAGS) & PACKET_FLAG_KEY_STALE) || extractAgain(packet) == 0;
+}
+
+function hashOf(key: usize, basis: u32, symmetric: bool): u32 {
   // Secrets of the sources; of the destinations the same ones, or others.
   const other = secrets + (symmetric ? 0 : ADDRESS_SECRETS);
-  let sum = nhWord(load<u32>(payload, HASH_BASIS) | ((<u64>load<u8>(key, KEY_IP_PROTO)) << 32), load<u64>(secrets, 64));
+  let sum = nhWord(basis | ((<u64>load<u8>(key, KEY_IP_PROTO)) << 32), load<u64>(secrets, 64));
   sum += nhWord(load<u16>(key, KEY_ETH_TYPE), load<u64>(secrets, 72));
   sum += address(key, KEY_IPV4_SRC, KEY_IPV6_SRC, secrets) + address(key, KEY_IPV4_DST, KEY_IPV6_DST, other);
   if (hasPorts(key)) {
@@ -51,9 +66,7 @@ export function hash(packet: usize, payload: usize): bool {
     sum += nhWord(load<u16>(key, KEY_TP_DST), load<u64>(secrets + (symmetric ? 80 : 88)));
   }
   const value = finish(sum);
-  store<u32>(key, value == 0 ? 1 : value, KEY_DP_HASH);
-  markKeyCold(packet);
-  return true;
+  return value == 0 ? 1 : value;
 }
 
 @inline

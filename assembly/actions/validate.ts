@@ -19,6 +19,7 @@ import {
   OVS_ACTION_ATTR_DEC_TTL,
   OVS_ACTION_ATTR_DROP,
   OVS_ACTION_ATTR_HASH,
+  OVS_ACTION_ATTR_LB_OUTPUT,
   OVS_ACTION_ATTR_METER,
   OVS_ACTION_ATTR_OUTPUT,
   OVS_ACTION_ATTR_POP_ETH,
@@ -110,6 +111,7 @@ function validateList(attrs: usize, size: u32, depth: u32): i32 {
 function actionSize(type: u32): u32 {
   switch (<i32>type) {
     case OVS_ACTION_ATTR_OUTPUT:
+    case OVS_ACTION_ATTR_LB_OUTPUT:
     case OVS_ACTION_ATTR_RECIRC:
     case OVS_ACTION_ATTR_TRUNC:
     case OVS_ACTION_ATTR_METER:
@@ -192,7 +194,7 @@ function validateAction(a: usize, last: bool, depth: u32): i32 {
     case OVS_ACTION_ATTR_CT:
       return checkCt(a);
     default:
-      // RECIRC, METER and CT_CLEAR: any value will do. A meter that does not exist lets everything pass.
+      // RECIRC, METER, LB_OUTPUT and CT_CLEAR: any value will do. A meter that does not exist lets everything pass, a bond nothing.
       return 0;
   }
 }

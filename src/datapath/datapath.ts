@@ -28,6 +28,7 @@ import { DatapathMemory } from '../wasm/memory.ts';
 import { OwnerLoop } from '../worker/owner-loop.ts';
 import { WorkerPool } from '../worker/pool.ts';
 import { Ageing } from './ageing.ts';
+import { Bonds } from './bonds.ts';
 import { Flows } from './flows.ts';
 import {
   type ActionsContext,
@@ -54,6 +55,7 @@ export class Datapath implements AsyncDisposable {
   readonly queues: Distribution;
   readonly flows: Flows;
   readonly meters: Meters;
+  readonly bonds: Bonds;
   readonly ageing: Ageing;
   readonly #memory: DatapathMemory;
   readonly #client: KernelClient;
@@ -98,6 +100,7 @@ export class Datapath implements AsyncDisposable {
     this.#stats = new StatsReader(memory, slots);
     this.flows = new Flows(memory);
     this.meters = new Meters(memory);
+    this.bonds = new Bonds(memory);
     this.ageing = new Ageing(memory, options);
     this.#maintenance = new Maintenance(this.ageing, (nowMs) => this.#keepHouse(nowMs));
     const pollers = (): number => this.pollers;

@@ -4,7 +4,7 @@
 import type { UpcallHandler } from '../upcall/handler.ts';
 import type { UpcallFunction } from '../upcall/per-packet.ts';
 import { DpifCore } from './dpif-core.ts';
-import { CT_ERRORS, METER_ERRORS } from './errors.ts';
+import { BOND_ERRORS, CT_ERRORS, METER_ERRORS } from './errors.ts';
 import type { PurgeCallback, RecvOptions, UpcallCallback } from './provider.ts';
 import type {
   CtEntry,
@@ -120,6 +120,22 @@ export class DpifServices extends DpifCore {
   /** Returns its last statistics, where they can be had. */
   meterDel(id: number): MeterStats | undefined {
     return this.attempt(`meter ${id} del`, METER_ERRORS, () => this.need('meterDel')(id));
+  }
+
+  // ---------------------------------------------------------------------------------------------- bonds
+
+  /** Makes the bond of `lb_output`, or gives it other members: 256 port numbers by the packet's hash. */
+  bondAdd(id: number, ports: readonly number[]): void {
+    this.attempt(`bond ${id} add`, BOND_ERRORS, () => this.need('bondAdd')(id, ports));
+  }
+
+  bondDel(id: number): void {
+    this.attempt(`bond ${id} del`, BOND_ERRORS, () => this.need('bondDel')(id));
+  }
+
+  /** Bytes that went to the member of each of the 256 buckets. */
+  bondStatsGet(id: number): number[] {
+    return this.attempt(`bond ${id} stats`, BOND_ERRORS, () => this.need('bondStatsGet')(id));
   }
 
   // ---------------------------------------------------------------------------------------------- connection tracking

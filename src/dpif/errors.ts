@@ -125,6 +125,10 @@ export const METER_ERRORS: Meanings = {
   [EFBIG]: { code: 'ERR_OPERATION', text: 'the number of the meter is too large' },
 };
 
+export const BOND_ERRORS: Meanings = {
+  [ENOENT]: { code: 'ERR_OPERATION', text: 'there is no such bond' },
+};
+
 export const CT_ERRORS: Meanings = {
   [ENOENT]: { code: 'ERR_OPERATION', text: 'there is no such connection, or no connection tracking' },
 };

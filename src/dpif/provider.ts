@@ -196,6 +196,13 @@ export interface ProviderDatapath {
   /** Its last statistics, where they can be had. */
   meterDel?(id: number): MeterStats | undefined;
 
+  /** Makes the bond of `lb_output`, or gives it other members: 256 port numbers by the packet's hash. */
+  bondAdd?(id: number, ports: readonly number[]): void;
+  /** Throws ENOENT. */
+  bondDel?(id: number): void;
+  /** Bytes by bucket. Throws ENOENT. */
+  bondStatsGet?(id: number): number[];
+
   /** Caches whose size can be set; default none. */
   cacheGetSupportedLevels?(): number;
   cacheGetName?(level: number): string;

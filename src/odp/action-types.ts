@@ -235,7 +235,7 @@ export interface TunnelPopAction {
   port: number;
 }
 
-/** Sends the packet to the member of a bond that its dp_hash says. Userspace datapaths only. */
+/** Sends the packet to the member of a bond that its L4 hash says. Userspace datapaths only. */
 export interface LbOutputAction {
   type: 'lbOutput';
   bondId: number;

@@ -77,6 +77,10 @@ export interface DatapathExports {
   actionFault(): number;
   canonicalActions(attrs: number, size: number, at: number, limit: number): number;
 
+  deleteBond(id: number): number;
+  readBond(id: number, out: number): number;
+  setBond(id: number, ports: number): number;
+
   deleteMeter(id: number): number;
   readMeter(id: number, out: number): number;
   setMeter(id: number, kbps: number, bands: number, count: number): number;

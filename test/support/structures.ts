@@ -107,6 +107,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
         'SB_UFID_TABLE',
         'SB_UFID_COUNT',
         'SB_SAMPLE_RINGS',
+        'SB_BONDS',
       ] as const),
       ...(['SB_VPORTS', 'SB_DEVICES', 'SB_POLICIES', 'SB_DOOR', 'SB_DP_EXISTS', 'SB_DP_FEATURES'] as const),
       ...(['SB_DP_MASKS_CACHE_SIZE', 'SB_DP_PORT_IDS', 'SB_DP_LISTENERS', 'SB_IFINDEX_NEXT'] as const),
@@ -158,6 +159,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
     4: ['METER_LOCK', 'METER_KBPS', 'METER_BAND_COUNT', 'METER_DELTA_MAX_MS', 'METER_TOLD'],
     8: ['METER_USED_MS', 'METER_PACKETS', 'METER_BYTES'],
   }),
+  BOND: table(C.BOND_SIZEOF, { 4: ['BOND_NEXT', 'BOND_ID'], 1024: ['BOND_PORTS'], 2048: ['BOND_BYTES'] }),
   METER_BAND: table(C.METER_BAND_SIZEOF, {
     4: ['METER_BAND_RATE', 'METER_BAND_BURST'],
     8: ['METER_BAND_BUCKET', 'METER_BAND_PACKETS', 'METER_BAND_BYTES'],

@@ -10,7 +10,7 @@ import { OWN_PORT_ID } from '../../kernel/client.ts';
 import type { Transport } from '../../transport/transport.ts';
 import type { UpcallHandler } from '../../upcall/handler.ts';
 import { allowedCpus } from '../../worker/affinity.ts';
-import { dpifError, EBUSY, EINVAL } from '../errors.ts';
+import { BOND_ERRORS, dpifError, EBUSY, EINVAL, ENOENT } from '../errors.ts';
 import type { DatapathMessage } from '../messages/datapath.ts';
 import type { VportMessage } from '../messages/vport.ts';
 import { type DatapathFamilies, NetlinkDpif } from '../netlink-dpif.ts';
@@ -50,6 +50,20 @@ export class NetdevDatapath extends NetlinkDpif {
   setConfig(config: Readonly<Record<string, string>>): void {
     const probability = config['emc-insert-inv-prob'];
     if (probability !== undefined) this.#datapath.emc = Number(probability) !== 0;
+  }
+
+  bondAdd(id: number, ports: readonly number[]): void {
+    this.#datapath.bonds.set(id, ports);
+  }
+
+  bondDel(id: number): void {
+    if (!this.#datapath.bonds.delete(id)) throw dpifError(ENOENT, 'bond del', BOND_ERRORS);
+  }
+
+  bondStatsGet(id: number): number[] {
+    const bytes = this.#datapath.bonds.bytes(id);
+    if (bytes === undefined) throw dpifError(ENOENT, 'bond stats', BOND_ERRORS);
+    return bytes;
   }
 
   /**

@@ -135,12 +135,13 @@ function isOfRichMeter({ scenario, step, index }: Difference): boolean {
     .some((message) => rich.includes(idOf(message)));
 }
 
-/** A list of actions that kernel 6.1 does not know yet: drop, psample, the symmetric hash. */
+/** A list of actions that kernel 6.1 does not know: drop, psample, the symmetric hash, and lb_output, which no kernel knows. */
 function isNewer(actions: Uint8Array | undefined): boolean {
   if (actions === undefined) return false;
   const hash = numberOf(payloadOf(actions, ACTION.HASH, 0));
   return (
-    hash === SYMMETRIC_HASH || [ACTION.DROP, ACTION.PSAMPLE].some((type) => payloadOf(actions, type, 0) !== undefined)
+    hash === SYMMETRIC_HASH ||
+    [ACTION.DROP, ACTION.PSAMPLE, ACTION.LB_OUTPUT].some((type) => payloadOf(actions, type, 0) !== undefined)
   );
 }
 
@@ -199,7 +200,10 @@ export const KNOWN: readonly KnownDifference[] = [
     applies: ({ step }) => sentBy(step).some(({ family }) => family === 'ctLimit'),
   },
   { why: 'conntrack actions are checked, then refused', applies: isRefusedConntrack },
-  { why: 'drop, psample and the symmetric hash are newer than kernel 6.1', applies: isOfNewerFlow },
+  {
+    why: 'drop, psample and the symmetric hash are newer than kernel 6.1, lb_output is for userspace',
+    applies: isOfNewerFlow,
+  },
   { why: 'port numbers end at 1023', applies: isPastPorts, isLasting: true },
   {
     why: "two meters may have ids that meet in the kernel's table",

@@ -123,5 +123,6 @@ export const ACTION = {
   CLONE: 20,
   DROP: 24,
   PSAMPLE: 25,
+  LB_OUTPUT: 28,
 } as const;
 export const USERSPACE_ATTR = { PID: 1, USERDATA: 2, EGRESS_TUN_PORT: 3, ACTIONS: 4 } as const;
