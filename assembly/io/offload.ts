@@ -124,7 +124,9 @@ export function findPartial(valid: u32): void {
     if (l4 + offset + 2 > size) continue;
     const l3 = <u32>load<u16>(packet, PACKET_L3);
     const data: usize = load<u32>(packet, PACKET_DATA);
-    if (<u32>load<u16>(data + l4 + offset) != pseudoSum(data + l3, size - l3, l4 - l3, proto)) continue;
+    const check = <u32>load<u16>(data + l4 + offset);
+    // no sum of addresses is zero, but a UDP checksum may be: there is none
+    if (check == 0 || check != pseudoSum(data + l3, size - l3, l4 - l3, proto)) continue;
     const record = offloadOf(packet);
     store<u32>(record, 0);
     store<u16>(record, <u16>offset, OFFLOAD_CSUM_OFFSET);
