@@ -43,7 +43,7 @@ const FLOWS_DEFAULT = 262144;
 /** What a pcap port takes in the arena for each thread: its transmit ring. */
 const PCAP_RING_SIZE = 10 * MIB;
 /** What a queue of an interface takes (ring, long frames, UMEM), and what each thread's way out of one takes. */
-const INTERFACE_TYPES: ReadonlySet<string> = new Set(['interface', 'afpacket', 'afxdp', 'tap', 'veth']);
+const INTERFACE_TYPES: ReadonlySet<string> = new Set(['interface', 'afpacket', 'afxdp', 'tap', 'internal', 'veth']);
 const QUEUE_SIZE = 16 * MIB;
 const TRANSMIT_SIZE = 4 * MIB;
 /** What a replayed frame takes beside its bytes. */
@@ -70,6 +70,7 @@ export async function runSettings(options: Settings, configFile: string | undefi
       name: settings.name ?? 'dp0',
       workers,
       flows,
+      internalPorts: true,
       arenaSize: arenaSize(ports, flows, workers + 1),
       ...(settings.cpus !== undefined && { affinity: settings.cpus.map(Number) }),
       ...(settings.emcEntries !== undefined && { emcEntries: settings.emcEntries }),

@@ -74,8 +74,9 @@ ${kinds.join('\n')}
   says. Real interfaces need CAP_NET_RAW and CAP_NET_ADMIN (examples/systemd/wasm-datapath.service);
   wdp doctor says what this host has.
   afpacket, afxdp: what arrives on the interface, and what is to leave by it.
-  tap: an interface that is made for the host, and goes with the run. veth: the same by a pair of
-  interfaces, of which somebody gets the peer.
+  tap: an interface that is made for the host, and goes with the run; internal: the same, by the
+  name that Open vSwitch has for it. veth: the same by a pair of interfaces, of which somebody gets
+  the peer.
   queues: flows are spread over so many rings, each for one worker. tx: plain frames are sent by
   AF_XDP (xdp), or by the packet socket (socket), where tcpdump sees them.
   mode: zerocopy, native, generic.

@@ -106,6 +106,7 @@ export class Datapath implements AsyncDisposable {
     const pollers = (): number => this.pollers;
     this.ports = new Ports({
       ...{ memory, door: this.door, client: this.#client, stats: this.#stats, workerSlots: slots, pollers },
+      internalPorts: options.internalPorts,
       onChange: () => this.#portsChanged(),
       onFailure: (name, reason) => this.options.onEvent?.({ type: 'port-failed', name, reason }),
     });

@@ -40,6 +40,11 @@ export interface DatapathOptions {
   signal?: AbortSignal;
   /** CPUs for the pollers, in turn. Needs the native addon. Default: wherever the scheduler puts them. */
   affinity?: readonly number[];
+  /**
+   * Whether vports of type INTERNAL that messages make (`Dpif.portAdd`, `dpctl/add-if`) become interfaces of the host, as in the kernel. Default false: they
+   * are vports without a device.
+   */
+  internalPorts?: boolean;
   /** Called when something happens that no caller waits for: a worker is replaced, a handler throws. Default: silent. */
   onEvent?: (event: DatapathEvent) => void;
 }
@@ -80,6 +85,7 @@ export function resolveOptions(options: DatapathOptions): ResolvedOptions {
     upcallTimeoutMs: integer('upcallTimeoutMs', options.upcallTimeoutMs ?? 1000, 1, 2147483647),
     build: options.build ?? 'release',
     affinity: options.affinity ?? [],
+    internalPorts: options.internalPorts ?? false,
     signal: options.signal,
     onEvent: options.onEvent,
   };

@@ -3,7 +3,7 @@
  * Its port id is 1: that of the datapath's own handler, which gets the upcalls of the ports that the program adds. Threads: the owner's.
  */
 import * as C from '../../assembly/constants.ts';
-import { OVS_DP_F_UNALIGNED, OVS_DP_F_VPORT_PIDS, OVS_VPORT_TYPE_NETDEV } from '../../assembly/netlink/openvswitch.ts';
+import { OVS_DP_F_UNALIGNED, OVS_DP_F_VPORT_PIDS } from '../../assembly/netlink/openvswitch.ts';
 import { datapathRequest } from '../dpif/messages/datapath.ts';
 import { firstReply } from '../dpif/messages/request.ts';
 import { readVport, vportRequest } from '../dpif/messages/vport.ts';
@@ -39,10 +39,10 @@ export class KernelClient {
   }
 
   /** Makes a vport of a device. Returns its number. */
-  newVport(name: string, portNo: number | undefined): number {
+  newVport(name: string, portNo: number | undefined, type: number): number {
     const { dpIfindex } = this.#door;
     const upcallPids = [OWN_PORT_ID];
-    const request = { command: 'new', dpIfindex, name, portNo, type: OVS_VPORT_TYPE_NETDEV, upcallPids } as const;
+    const request = { command: 'new', dpIfindex, name, portNo, type, upcallPids } as const;
     const reply = this.#ask(vportRequest(kernelFamily('ovs_vport'), request), 'port add', true);
     return readVport(firstReply(reply, 'port add'), 'port add').portNo;
   }

@@ -10,7 +10,12 @@
  * Threads: the owner thread.
  */
 import * as C from '../../assembly/constants.ts';
-import { OVS_VPORT_CMD_DEL, OVS_VPORT_CMD_NEW, OVS_VPORT_TYPE_NETDEV } from '../../assembly/netlink/openvswitch.ts';
+import {
+  OVS_VPORT_CMD_DEL,
+  OVS_VPORT_CMD_NEW,
+  OVS_VPORT_TYPE_INTERNAL,
+  OVS_VPORT_TYPE_NETDEV,
+} from '../../assembly/netlink/openvswitch.ts';
 import type { StatsReader } from '../datapath/stats.ts';
 import { firstReply } from '../dpif/messages/request.ts';
 import { readVport } from '../dpif/messages/vport.ts';
@@ -54,9 +59,14 @@ export interface PortsHost {
   /** Workers that poll are 1 to this one. */
   readonly pollers: () => number;
   onChange(): void;
+  /** Vports of type INTERNAL get interfaces of this host. */
+  readonly internalPorts: boolean;
   /** A driver that a message asked for could not be opened. */
   onFailure(name: string, reason: unknown): void;
 }
+
+/** Type of port whose vport is INTERNAL. */
+const INTERNAL = 'internal';
 
 export class Ports implements Iterable<Port> {
   readonly #host: PortsHost;
@@ -160,6 +170,7 @@ export class Ports implements Iterable<Port> {
     const cursor = firstReply(message, 'port change');
     const { portNo, type, name } = readVport(cursor, 'port change');
     if (cursor.command === OVS_VPORT_CMD_NEW && type === OVS_VPORT_TYPE_NETDEV) this.#attach(portNo, name);
+    if (cursor.command === OVS_VPORT_CMD_NEW && type === OVS_VPORT_TYPE_INTERNAL) this.#attachInternal(portNo, name);
     if (cursor.command === OVS_VPORT_CMD_DEL) this.#detach(portNo);
   }
 
@@ -181,7 +192,8 @@ export class Ports implements Iterable<Port> {
     const device = this.#declare(name, type, options, worker);
     device.awaited = true;
     try {
-      this.#host.client.newVport(name, portNo);
+      const vportType = type === INTERNAL ? OVS_VPORT_TYPE_INTERNAL : OVS_VPORT_TYPE_NETDEV;
+      this.#host.client.newVport(name, portNo, vportType);
       if (device.driver === undefined) throw device.failure;
       return device.driver;
     } catch (error) {
@@ -192,21 +204,27 @@ export class Ports implements Iterable<Port> {
 
   #declare(name: string, type: string, options: object, worker: number | undefined): Device {
     if (this.#devices.has(name) && this.get(name) === undefined) this.#forget(name);
-    const status = this.#host.door.addDevice(name, 0, C.DEVICE_ETHERNET);
-    if (status === -C.EEXIST) throw portExists(`there is a port ${name} already`, C.EEXIST);
-    if (status === -C.EINVAL || name.length >= C.IFNAMSIZ)
-      throw new RangeError(`a port's name has 1 to ${C.IFNAMSIZ - 1} characters, no blank, / or :, not "${name}"`);
-    if (status === -C.ENOMEM) throw errnoError(C.ENOMEM, 'port add');
-    if (status !== 0) throw portsExhausted();
+    // the device of an internal vport comes with it
+    if (type !== INTERNAL) this.#addDevice(name);
     const nothing = { portNo: undefined, driver: undefined, failure: undefined };
     const device: Device = { type, options, worker, ...nothing, awaited: false };
     this.#devices.set(name, device);
     return device;
   }
 
+  #addDevice(name: string): void {
+    const status = this.#host.door.addDevice(name, 0, C.DEVICE_ETHERNET);
+    if (status === -C.EEXIST) throw portExists(`there is a port ${name} already`, C.EEXIST);
+    if (status === -C.EINVAL || name.length >= C.IFNAMSIZ)
+      throw new RangeError(`a port's name has 1 to ${C.IFNAMSIZ - 1} characters, no blank, / or :, not "${name}"`);
+    if (status === -C.ENOMEM) throw errnoError(C.ENOMEM, 'port add');
+    if (status !== 0) throw portsExhausted();
+  }
+
   #forget(name: string): void {
+    const type = this.#devices.get(name)?.type;
     this.#devices.delete(name);
-    this.#host.door.removeDevice(name);
+    if (type !== INTERNAL) this.#host.door.removeDevice(name);
   }
 
   /** A vport was made: opens its driver, if its device is one of ours; when the driver before it is closed. */
@@ -222,6 +240,15 @@ export class Ports implements Iterable<Port> {
     } catch (error) {
       this.#failed(name, device, error);
     }
+  }
+
+  /** That of the datapath itself has no driver; of the others, those that were declared, or all when the host wants that. */
+  #attachInternal(portNo: number, name: string): void {
+    if (portNo === 0) return;
+    const declared = this.#devices.get(name)?.type === INTERNAL;
+    if (!declared && !this.#host.internalPorts) return;
+    if (!declared) this.#declare(name, INTERNAL, {}, undefined);
+    this.#attach(portNo, name);
   }
 
   #failed(name: string, device: Device, error: unknown): void {

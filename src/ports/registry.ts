@@ -11,7 +11,7 @@ import { GeneratorPort } from './generator.ts';
 import { MemoryPort } from './memory.ts';
 import { PcapPort } from './pcap.ts';
 import { NullPort, type Port, type PortContext } from './port.ts';
-import { TapPort } from './tap.ts';
+import { InternalPort, TapPort } from './tap.ts';
 import { VethPort } from './veth.ts';
 
 export interface PortSpec {
@@ -45,6 +45,16 @@ const onOrOff = v.pipe(
 const sending = v.picklist(['auto', 'xdp', 'socket'], 'must be auto, xdp or socket');
 const speed = oneOf(['recorded', 'max']);
 const rate = oneOf(['max']);
+
+const tapOptions = {
+  interface: v.optional(v.string()),
+  queues: v.optional(integer),
+  mac: v.optional(
+    v.pipe(v.string(), v.regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i, 'must be six bytes xx:xx:xx:xx:xx:xx')),
+  ),
+  mtu: v.optional(integer),
+  up: v.optional(onOrOff),
+};
 
 /** One of the words, or a number of packets a second. */
 function oneOf<T extends string>(words: readonly T[]) {
@@ -126,21 +136,8 @@ export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
       (context, options) => new AfXdpPort(context, options),
     ),
   ],
-  [
-    'tap',
-    kind(
-      {
-        interface: v.optional(v.string()),
-        queues: v.optional(integer),
-        mac: v.optional(
-          v.pipe(v.string(), v.regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i, 'must be six bytes xx:xx:xx:xx:xx:xx')),
-        ),
-        mtu: v.optional(integer),
-        up: v.optional(onOrOff),
-      },
-      (context, options) => new TapPort(context, options),
-    ),
-  ],
+  ['tap', kind(tapOptions, (context, options) => new TapPort(context, options))],
+  ['internal', kind(tapOptions, (context, options) => new InternalPort(context, options))],
   [
     'veth',
     kind(

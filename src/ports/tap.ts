@@ -25,7 +25,7 @@ export interface TapPortOptions {
 }
 
 export class TapPort extends QueuePort {
-  readonly type = 'tap';
+  readonly type: string = 'tap';
   readonly ifindex: number;
   readonly #queues: NativeTapQueue[] = [];
 
@@ -72,4 +72,9 @@ export class TapPort extends QueuePort {
   override describe(): string {
     return this.#queues.length === 1 ? '' : `${this.#queues.length} queues`;
   }
+}
+
+/** The device of a vport of type INTERNAL: the same, but that the vport comes first and the device with it. */
+export class InternalPort extends TapPort {
+  override readonly type = 'internal';
 }

@@ -67,15 +67,17 @@ export class NetdevDatapath extends NetlinkDpif {
   }
 
   /**
-   * Ports of type `internal` have no driver; all others are opened by the driver of that name. One that cannot be opened at once is no port; what a driver
+   * Ports of type `internal` are interfaces of the host where the datapath was opened so (`internalPorts`), else they have no driver; all others are opened by
+   * the driver of that name. One that cannot be opened at once is no port; what a driver
    * that takes its time fails with is an event of the datapath, and its port is down.
    */
   override portAdd(port: PortRequest, portNo?: number): number {
     const { name, type = 'system', options = {} } = port;
-    if (type === 'internal') return super.portAdd(port, portNo, OWN_PORT_ID);
+    const isInternal = type === 'internal';
+    if (isInternal && !this.#datapath.options.internalPorts) return super.portAdd(port, portNo, OWN_PORT_ID);
     this.#datapath.ports.declare(name, type === 'system' ? SYSTEM_DRIVER : type, options);
     try {
-      const added = super.portAdd({ name }, portNo, OWN_PORT_ID);
+      const added = super.portAdd(isInternal ? { name, type } : { name }, portNo, OWN_PORT_ID);
       const failure = this.#datapath.ports.failure(name);
       if (failure !== undefined) throw failure;
       return added;
