@@ -169,6 +169,21 @@ describe('a running worker', () => {
     expect((await run.ended).status).toBe(0);
   });
 
+  it('shows a port whose driver could not be opened, and says why', async () => {
+    const { run, ask } = await startWorker('--name', 'failing');
+    await ask('dpctl/add-if', 'netdev@failing', 'nofile,type=pcap,rx=/nonexistent.pcap');
+    await run.printed('port nofile was added and could not be opened: ');
+    const why = '/nonexistent.pcap: cannot be opened: ENOENT';
+    expect(await ask('dpif/show')).toMatch(new RegExp(`^ {4}nofile (\\d+)/\\1: \\(pcap: open failed \\(.*${why}`, 'm'));
+    expect(await ask('dpctl/show')).toMatch(
+      /^ {2}port \d+: nofile \(pcap, could not retrieve configuration \(.*\)\)$/m,
+    );
+    const shown = JSON.parse(await ask('dpctl/show', '--json')) as { ports: { name: string; error?: string }[] };
+    expect(shown.ports.filter(({ error }) => error !== undefined)).toMatchObject([{ name: 'nofile', type: 'pcap' }]);
+    run.child.kill('SIGTERM');
+    await run.ended;
+  });
+
   it('says on its console what vlog/set asks for', async () => {
     const { run, ask } = await startWorker();
     await ask('vlog/set', 'unixctl:console:dbg');

@@ -105,14 +105,17 @@ function registerWorker(commands: UnixctlCommands, { datapath, exit }: ControlOp
   register('dpif/dump-dps', '', 0, () => `${name}\n`);
   register('dpif/show', '', 0, () => {
     const { hits, misses } = datapath.stats();
-    const ports = [...datapath.ports]
+    const ports = [...datapath.ports.devices()]
       .sort((one, other) => (one.name < other.name ? -1 : 1))
-      .map((port) => `    ${port.name} ${port.portNo}/${port.portNo}: (${port.type}${optionsText(port.describe())})\n`);
+      .map((port) => `    ${port.name} ${port.portNo}/${port.portNo}: (${port.type}${stateText(datapath, port)})\n`);
     return `${name}: hit:${hits.emc + hits.megaflow} missed:${misses}\n  ${datapath.name}:\n${ports.join('')}`;
   });
 }
 
-function optionsText(options: string): string {
+/** Of a port: the options of its driver, or why it has none. */
+function stateText(datapath: Datapath, { portNo, failure }: { portNo: number; failure: unknown }): string {
+  if (failure !== undefined) return `: open failed (${failure instanceof Error ? failure.message : String(failure)})`;
+  const options = datapath.ports.get(portNo)?.describe() ?? '';
   return options === '' ? '' : `: ${options}`;
 }
 

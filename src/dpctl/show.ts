@@ -116,10 +116,19 @@ function sizeText(bytes: bigint | undefined): string {
 function datapathObject(context: DpctlContext, dpif: Dpif): object {
   const ports = sortedPorts(dpif).map((port) => ({
     ...port,
-    options: port.type === 'system' ? {} : dpif.portOptions(port.portNo),
+    ...optionsObject(dpif, port),
     ...(context.options.statistics && { stats: numbers(dpif.portStats(port.portNo)) }),
   }));
   return { name: dpif.fullName, ...numbers(dpif.stats()), caches: caches(dpif), ports };
+}
+
+/** Options, or what is wrong with the port. */
+function optionsObject(dpif: Dpif, { portNo, type }: DpifPort): object {
+  try {
+    return { options: type === 'system' ? {} : dpif.portOptions(portNo) };
+  } catch (error) {
+    return { options: {}, error: (error as Error).message };
+  }
 }
 
 /** Counters as numbers. */

@@ -123,6 +123,12 @@ export class Ports implements Iterable<Port> {
     return this.#devices.get(name)?.failure;
   }
 
+  /** Devices that vports were made of, with the vport's number; `failure`: why there is no driver. */
+  *devices(): Generator<{ portNo: number; name: string; type: string; failure: unknown }> {
+    for (const [name, { portNo, type, failure }] of this.#devices)
+      if (portNo !== undefined) yield { portNo, name, type, failure };
+  }
+
   /** The device is gone, and its port with it. False when there was none. */
   async undeclare(name: string): Promise<boolean> {
     const device = this.#devices.get(name);
@@ -232,6 +238,7 @@ export class Ports implements Iterable<Port> {
     const device = this.#devices.get(name);
     if (device === undefined) return;
     device.portNo = portNo;
+    device.failure = undefined;
     try {
       const before = this.#closing.get(portNo);
       const open = () => this.#open(portNo, name, device);

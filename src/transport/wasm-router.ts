@@ -51,16 +51,20 @@ export class WasmRouter {
   /** Sends messages that are all for one datapath. Throws what no memory for a new datapath was to be had for. */
   send(messages: ByteView, sink: ReplySink): void {
     const cursor = new MessageCursor(messages);
-    const named = cursor.next() ? nameIn(cursor) : undefined;
+    if (!cursor.next()) return this.#ask(undefined, messages, sink, false);
     const { type, command } = cursor;
     const ifindex = ifindexIn(cursor);
+    if (type !== FAMILY_DATAPATH && ifindex !== 0)
+      return this.#ask(datapathWithIfindex(ifindex), messages, sink, false);
+    const named = nameIn(cursor);
     if (type === FAMILY_DATAPATH && named !== undefined) {
       const found = findDatapath(named);
       if (command === OVS_DP_CMD_NEW && found === undefined) return this.#create(named, messages, sink);
       return this.#ask(found, messages, sink, command === OVS_DP_CMD_DEL);
     }
-    if (type === FAMILY_VPORT && ifindex === 0 && named !== undefined) return this.#askAll(messages, sink);
-    this.#ask(datapathWithIfindex(ifindex), messages, sink, type === FAMILY_DATAPATH && command === OVS_DP_CMD_DEL);
+    if (type === FAMILY_VPORT && named !== undefined) return this.#askAll(messages, sink);
+    const mayEnd = type === FAMILY_DATAPATH && command === OVS_DP_CMD_DEL;
+    this.#ask(datapathWithIfindex(ifindex), messages, sink, mayEnd);
   }
 
   /** The datapaths that a dump is about. */

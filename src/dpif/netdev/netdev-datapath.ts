@@ -6,6 +6,7 @@
  * to the datapath and not to a thread, so they are purged only when it is destroyed.
  */
 import type { Datapath } from '../../datapath/datapath.ts';
+import { DatapathError } from '../../errors.ts';
 import { OWN_PORT_ID } from '../../kernel/client.ts';
 import type { Transport } from '../../transport/transport.ts';
 import type { UpcallHandler } from '../../upcall/handler.ts';
@@ -93,9 +94,23 @@ export class NetdevDatapath extends NetlinkDpif {
     if (port !== undefined) void this.#datapath.ports.undeclare(port.name);
   }
 
-  /** The type of a port is that of its driver. */
+  /** The type of a port is that of its driver, also when that could not be opened. */
   protected override portTypeOf(vport: VportMessage): string {
-    return this.#datapath.ports.get(vport.portNo)?.type ?? super.portTypeOf(vport);
+    return this.#device(vport.portNo)?.type ?? super.portTypeOf(vport);
+  }
+
+  /** Ports have no options that could be set. Throws what the driver could not be opened for. */
+  portOptions(portNo: number): Record<string, string> {
+    const failure = this.#device(portNo)?.failure;
+    if (failure === undefined) return {};
+    if (failure instanceof DatapathError) throw failure;
+    const text = failure instanceof Error ? failure.message : String(failure);
+    throw new DatapathError('ERR_PORT_SYSTEM', text, { operation: 'port open', cause: failure });
+  }
+
+  #device(portNo: number): { type: string; failure: unknown } | undefined {
+    for (const device of this.#datapath.ports.devices()) if (device.portNo === portNo) return device;
+    return undefined;
   }
 
   portGetPid(): number {
