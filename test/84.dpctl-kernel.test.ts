@@ -5,7 +5,7 @@
 import { beforeAll, describe, it } from 'vitest';
 import { nativeUnavailableReason } from '../src/native/load.ts';
 import { whyNoKernel } from './kernel-vm/kernel.ts';
-import { both, check, ip, ovs, type Scene, sh, wdp } from './support/dpctl-cases.ts';
+import { both, check, ip, json, ovs, type Scene, sh, wdp } from './support/dpctl-cases.ts';
 import { CONNECTION_SCENES } from './support/dpctl-connections.ts';
 import { runSteps, type StepResult } from './support/dpctl-steps.ts';
 import { requireProgram } from './support/require.ts';
@@ -69,12 +69,13 @@ delete in_port(1),eth(),eth_type(0x0803)
 in_port(2),eth(),eth_type(0x0803) bogus
 in_port(2),eth(),eth_type(0x0803) 1`;
 
-const SHOW = [both('show'), both('-s show'), both('dump-dps'), both('show dp0')];
+const SHOW = [both('show'), both('-s show'), both('dump-dps'), both('show dp0'), json('show'), json('-s show dp0')];
 const DUMPS = [
   both('dump-flows dp0'),
   both('-m dump-flows dp0'),
   both('--names dump-flows dp0'),
   both('-m --no-names dump-flows dp0'),
+  json('-m --no-names dump-flows dp0'),
 ];
 
 const SCENES: readonly Scene[] = [
@@ -111,6 +112,8 @@ const SCENES: readonly Scene[] = [
       ovs('add-dp dp1'),
       both('dump-dps'),
       both('dump-flows', { error: 'multiple datapaths, specify one (Invalid argument); system@dp0, system@dp1' }),
+      json('dump-dps'),
+      json('show'),
       wdp('del-dp dp1'),
       both('dump-dps'),
       ovs('del-if dp0 in0'),
@@ -143,6 +146,7 @@ const SCENES: readonly Scene[] = [
       ...DUMPS,
       both('get-flow dp0 ufid:12345678-9abc-def0-1234-56789abcdef0'),
       both('-m get-flow ufid:12345678-9abc-def0-1234-56789abcdef0'),
+      json('-m --no-names get-flow dp0 ufid:12345678-9abc-def0-1234-56789abcdef0'),
       wdp('del-flows dp0'),
       both('dump-flows dp0'),
       ...FLOWS.map((flow) => ovs(`add-flow dp0 "${flow.replace(' ', '" "')}"`)),
@@ -227,6 +231,11 @@ const SCENES: readonly Scene[] = [
       ...DUMPS,
       ...SHOW,
       both('-s mod-flow dp0 "in_port(1),eth(),eth_type(0x0800),ipv4(proto=1,frag=no),icmp()" 2'),
+      json('-s mod-flow dp0 "in_port(1),eth(),eth_type(0x0800),ipv4(proto=1,frag=no),icmp()" 2'),
+      {
+        step: { kind: 'process', words: ['monitor', 'dp0', '--json', '--count', '1', '--interval', '0.1'] },
+        output: /^{"name":"system@dp0",.*"flows":3,.*"name":"v1","type":"system".*"busiest":\[{"flow":.*}\]}\n$/,
+      },
       wdp('-s del-flow dp0 "in_port(1),eth(),eth_type(0x0800),ipv4(proto=1,frag=no),icmp()"', {
         output: /^packets:[1-9]\d*, bytes:[1-9]\d*, used:\d+\.\d{3}s\n$/,
       }),
@@ -237,6 +246,7 @@ const SCENES: readonly Scene[] = [
     [
       both('cache-get-size'),
       both('cache-get-size dp0'),
+      json('cache-get-size'),
       both('cache-set-size dp0 masks-cache 512'),
       both('cache-set-size dp0 masks-cache 3'),
       both('cache-set-size dp0 nosuch 4', {

@@ -4,6 +4,7 @@
  * For tests only.
  */
 import { expect } from 'vitest';
+import { expectSameInJson } from './dpctl-json.ts';
 import { type Step, type StepResult, wordsOf } from './dpctl-steps.ts';
 
 /** A line of the table, and what is to come of it. */
@@ -35,6 +36,9 @@ export const both = (line: string, expected: Omit<Case, 'step'> = {}): Case => (
   ...expected,
 });
 
+/** By ovs-dpctl, and by ours with --json. */
+export const json = (line: string): Case => ({ step: { kind: 'json', words: wordsOf(line) } });
+
 /** Cases that are one test, in order, on what the scenes before left. */
 export type Scene = readonly [title: string, cases: readonly Case[]];
 
@@ -54,7 +58,8 @@ export function check({ step, status, error, output }: Case, { sh: shell, ovs: t
     ).toEqual([]);
   if (ours === undefined) return;
   expect(`${line}: ${ours.status}`, ours.stderr + theirs?.stderr).toBe(`${line}: ${status ?? theirs?.status ?? 0}`);
-  if (output !== undefined) expect(ours.stdout, line).toMatch(output);
+  if (step.kind === 'json') expectSameInJson(step.words, ours.stdout, theirs?.stdout ?? '');
+  else if (output !== undefined) expect(ours.stdout, line).toMatch(output);
   else if (theirs !== undefined) expect(comparable(ours.stdout), line).toBe(comparable(theirs.stdout));
   if (error === undefined) expect(ours.stderr, line).toBe('');
   else if (typeof error === 'string') expect(ours.stderr, line).toBe(`wdp: ${error}\n`);

@@ -4,7 +4,7 @@
  *
  * For tests only.
  */
-import { both, ip, ovs, type Scene, sh, wdp } from './dpctl-cases.ts';
+import { both, ip, json, ovs, type Scene, sh, wdp } from './dpctl-cases.ts';
 
 /** What goes from w1 to w2 is tracked, in zone 5 or, if it is to port 97, in zone 6; nobody answers. */
 const track = (protocol: string, zone: number): string =>
@@ -32,6 +32,8 @@ const DUMPS = [
   both('ct-stats-show'),
   both('ct-stats-show dp0 zone=5'),
   both('ct-stats-show zone=7'),
+  json('ct-stats-show'),
+  json('-s dump-conntrack'),
   both('-m ct-stats-show'),
   both('ct-bkts'),
   both('ct-bkts dp0 gt=1'),
@@ -90,6 +92,7 @@ export const CONNECTION_SCENES: readonly Scene[] = [
       both('ct-get-limits dp0'),
       both('ct-get-limits zone=5'),
       both('ct-get-limits dp0 zone=5,6,7'),
+      json('ct-get-limits dp0 zone=5,6,7'),
       sh([4001, 4002].flatMap((port) => [from(port), connect(97), connect(98)]).join('; ')),
       both('ct-get-limits'),
       both('dump-conntrack'),

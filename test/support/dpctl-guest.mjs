@@ -43,8 +43,9 @@ for (const { kind, words, input } of JSON.parse(readFileSync(process.argv[2], 'u
   const result = {};
   if (kind === 'sh') result.sh = program('sh', ['-c', words.join(' ')]);
   if (kind === 'run') result.sh = program(words[0], words.slice(1));
-  if (kind === 'ovs' || kind === 'both') result.ovs = program('ovs-dpctl', words, input);
+  if (kind === 'ovs' || kind === 'both' || kind === 'json') result.ovs = program('ovs-dpctl', words, input);
   if (kind === 'wdp' || kind === 'both') result.wdp = await ours(words);
+  if (kind === 'json') result.wdp = await ours([...words, '--json']);
   if (kind === 'process') result.wdp = program(process.execPath, [PROGRAM, ...words], input);
   results.push(result);
 }

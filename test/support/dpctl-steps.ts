@@ -22,8 +22,8 @@ export interface StepResult {
 }
 
 export interface Step {
-  /** By whom: a shell, a program, ovs-dpctl, our commands, both of these, or `wdp` as a process of its own. */
-  kind: 'sh' | 'run' | 'ovs' | 'wdp' | 'both' | 'process';
+  /** By whom: a shell, a program, ovs-dpctl, our commands, both of these, ours with --json, or `wdp` as a process of its own. */
+  kind: 'sh' | 'run' | 'ovs' | 'wdp' | 'both' | 'json' | 'process';
   words: readonly string[];
   /** Standard input of a process. */
   input?: string;

@@ -7,7 +7,7 @@
  * Prints one JSON line a check: { name, ok, detail }. Runs in the virtual machine, which it may change at will.
  */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -28,6 +28,7 @@ import {
   odp,
   ping,
   run,
+  runAside,
   serve,
   sleep,
   until,
@@ -90,6 +91,30 @@ const checks = {
     const shown = lines(dpctl('dump-flows', 'sw')).length;
     assert.equal(shown, [...one.dpif.flowDump()].length);
     return expectForwardedByKernel(one);
+  },
+
+  'the examples learning-switch and list': async () => {
+    const example = (name) => path.resolve(process.argv[2], 'dist/examples/dpif', `${name}.js`);
+    const child = spawn(process.execPath, [example('learning-switch'), 'system@example', 'va', 'vb']);
+    let printed = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (printed += text));
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    let listed = '';
+    try {
+      await Promise.race([ended, new Promise((resolve) => child.stdout.once('data', resolve))]);
+      assert.equal(printed, 'system@example switches va, vb\n');
+      for (const name of ['a', 'b']) ip('-n', name, 'neigh flush all');
+      assert.equal(await ping('a', '10.0.0.2'), 3);
+      await serve('a', 'ping -i 0.2 10.0.0.2'); // so that its flows are not too old for the list
+      listed = await runAside(process.execPath, example('list'), 'system@example');
+    } finally {
+      child.kill('SIGINT');
+      assert.equal(await ended, 0);
+    }
+    assert.match(printed, /, actions:2\n[\s\S]*\d+ packets by flows, /);
+    assert.match(listed, /^system@example: \d+ flows; .*\n[\s\S]* {2}port 1: va \(system\), [1-9]\d* packets in/);
+    assert.ok(lines(listed).filter((line) => line.includes(', actions:')).length >= 2, listed);
+    return lines(printed).at(-1);
   },
 
   'a learning switch by port, with three handlers': async () => {
