@@ -28,6 +28,10 @@ const BACKENDS = [
   ...['afpacket', 'afpacket,tx=socket', 'afpacket,ring=copied', 'afpacket,queues=2'],
   ...['afxdp', 'afxdp,mode=generic', 'tap', 'tap,queues=2'],
 ];
+const RUNS = [
+  ...BACKENDS.map((backend) => [backend, 'learning']),
+  ...['afpacket', 'afpacket,queues=2', 'afxdp', 'tap'].map((backend) => [backend, 'static']),
+];
 /** What is not asked of ports whose frames are short. */
 const JUMBO = ['jumbo', 'tcp jumbo'];
 
@@ -42,23 +46,27 @@ describe.skipIf(whyNot)(`two hosts${whyNot ? `: ${whyNot}` : ''}`, () => {
     expect(bridged.outcomes.raw).toHaveLength(6);
   });
 
-  it.each(BACKENDS)('over %s see what they see through a Linux bridge', { timeout: 60_000 }, async (backend) => {
-    const { outcomes, stats, ports, broken } = await runInLab<Exercise>('lab-exercise', backend);
-    const asked = Object.entries(bridged.outcomes).filter(
-      ([name]) => !(backend.startsWith('afxdp') && JUMBO.includes(name)),
-    );
-    expect(outcomes).toEqual(Object.fromEntries(asked));
-    expectAccounted(stats);
-    expect(broken).toEqual([0, 0]);
-    for (const { link, stats: own } of ports) {
-      expect(own.txDropped).toBe(0);
-      expect({ packets: own.txPackets, bytes: own.txBytes }).toEqual({
-        packets: link.tx.packets,
-        bytes: link.tx.bytes,
-      });
-      // what the host said before the port was there, and after it was gone, the port has not seen
-      expect(link.rx.packets - own.rxPackets).toBeGreaterThanOrEqual(0);
-      expect(link.rx.packets - own.rxPackets).toBeLessThan(20);
-    }
-  });
+  it.each(RUNS)(
+    'over %s by the handler %s see what they see through a Linux bridge',
+    { timeout: 60_000 },
+    async (backend, handler) => {
+      const { outcomes, stats, ports, broken } = await runInLab<Exercise>('lab-exercise', backend, handler);
+      const asked = Object.entries(bridged.outcomes).filter(
+        ([name]) => !(backend.startsWith('afxdp') && JUMBO.includes(name)),
+      );
+      expect(outcomes).toEqual(Object.fromEntries(asked));
+      expectAccounted(stats);
+      expect(broken).toEqual([0, 0]);
+      for (const { link, stats: own } of ports) {
+        expect(own.txDropped).toBe(0);
+        expect({ packets: own.txPackets, bytes: own.txBytes }).toEqual({
+          packets: link.tx.packets,
+          bytes: link.tx.bytes,
+        });
+        // what the host said before the port was there, and after it was gone, the port has not seen
+        expect(link.rx.packets - own.rxPackets).toBeGreaterThanOrEqual(0);
+        expect(link.rx.packets - own.rxPackets).toBeLessThan(20);
+      }
+    },
+  );
 });

@@ -4,6 +4,7 @@
  *
  *     unshare -n node lab-changes.mjs afpacket[,OPTION...] | afxdp[,OPTION...]
  */
+import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ip, Lab } from './lab.mjs';
 import { datapathBetween } from './lab-exercise.mjs';
@@ -76,6 +77,24 @@ if (!backend.startsWith('afxdp')) {
   ip('link', 'set', 'dev', 'h2', 'mtu', '9000');
   lab.run(h2, 'ip', 'link', 'set', 'eth0', 'mtu', '9000');
   outcomes.jumbo = await answers(h2, h1, 5, '-M', 'do', '-s', '8900');
+}
+
+if (backend.startsWith('afxdp')) {
+  // frames may be longer than those of the port from now on, as far as the driver allows that
+  const attempt = (...set) => spawnSync('ip', ['link', 'set', ...set]).status === 0;
+  const isSet = attempt('dev', 'h1', 'mtu', '9000');
+  for (const host of [h1, h2]) lab.attempt(host, 'ip', 'link', 'set', 'eth0', 'mtu', '9000');
+  const drops = datapath.ports.get('h1').kernelDrops;
+  outcomes.mtuRaised = {
+    long: await answers(h1, h2, 1, '-M', 'do', '-s', '8900'),
+    short: await answers(h1, h2),
+    counted:
+      !isSet ||
+      !lab.run(h1, 'ip', 'link', 'show', 'eth0').includes('mtu 9000') ||
+      datapath.ports.get('h1').kernelDrops > drops,
+  };
+  for (const host of [h1, h2]) lab.attempt(host, 'ip', 'link', 'set', 'eth0', 'mtu', '1500');
+  attempt('dev', 'h1', 'mtu', '1500');
 }
 
 ip('link', 'set', 'dev', 'h1', 'down');

@@ -2,14 +2,17 @@
  * What two hosts do to each other in the lab, whatever switch is between them: names and outcomes, all of which are the same in every run that
  * goes well. Run as a program it connects the hosts by the switch that its argument names and prints the outcomes as JSON:
  *
- *     unshare -n node lab-exercise.mjs bridge | afpacket[,OPTION...] | afxdp[,OPTION...] | tap[,OPTION...]
+ *     unshare -n node lab-exercise.mjs bridge | afpacket[,OPTION...] | afxdp[,OPTION...] | tap[,OPTION...] [static]
+ *
+ * With `static` the datapath goes by two rules, from either port to the other, that its worker itself answers misses by; else it learns.
  */
 import { spawnSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
-import { Datapath, learning } from '../../dist/src/index.js';
+import { Datapath, learning, parseRules, staticRules } from '../../dist/src/index.js';
 import { ip, Lab, told } from './lab.mjs';
 
 const MIB = 1048576;
+const RULES = 'in_port(1) actions:2\nin_port(2) actions:1\n';
 /** Stands in every raw frame, so that it is told apart from what the hosts say on their own. */
 const MARK = 'c0ffee00c0ffee';
 
@@ -84,9 +87,9 @@ export function twoHosts(lab) {
 }
 
 /** Connects all wires of the lab by a datapath with ports of the type and the options that `spec` names. */
-export async function datapathBetween(lab, spec, options = {}) {
+export async function datapathBetween(lab, spec, options = {}, handler = learning()) {
   const datapath = await Datapath.open({ workers: 1, ...options });
-  await datapath.onUpcall(learning());
+  await datapath.onUpcall(handler);
   const [type, ...rest] = spec.split(',');
   for (const { name } of lab.hosts) await datapath.ports.addSpec([name, `type=${type}`, ...rest].join(','));
   await datapath.start();
@@ -94,18 +97,18 @@ export async function datapathBetween(lab, spec, options = {}) {
 }
 
 /** The same with TAP devices, whose interfaces the hosts get. */
-async function tapsBetween(lab, spec) {
+async function tapsBetween(lab, spec, handler) {
   const hosts = [1, 2].map((n) => lab.hostWithout(`h${n}`, { ipv4: `10.0.0.${n}/24`, ipv6: `fd00::${n}/64` }));
-  const datapath = await datapathBetween(lab, spec);
+  const datapath = await datapathBetween(lab, spec, {}, handler);
   for (const host of hosts) lab.give(host, host.name);
   return { hosts, datapath };
 }
 
-async function connect(lab, spec) {
-  if (spec.startsWith('tap')) return tapsBetween(lab, spec);
+async function connect(lab, spec, handler) {
+  if (spec.startsWith('tap')) return tapsBetween(lab, spec, handler);
   const hosts = twoHosts(lab);
   if (spec === 'bridge') lab.bridge();
-  return { hosts, datapath: spec === 'bridge' ? undefined : await datapathBetween(lab, spec) };
+  return { hosts, datapath: spec === 'bridge' ? undefined : await datapathBetween(lab, spec, {}, handler) };
 }
 
 const counts = ({ packets, bytes }) => ({ packets, bytes });
@@ -123,9 +126,10 @@ export function portCounts(lab, datapath) {
   });
 }
 
-async function main(spec) {
+async function main(spec, handlerName) {
   const lab = new Lab();
-  const { hosts, datapath } = await connect(lab, spec);
+  const handler = handlerName === 'static' ? staticRules(parseRules(RULES, 'rules')) : learning();
+  const { hosts, datapath } = await connect(lab, spec, handler);
   // AF_XDP sees neither what has gone out as a super-frame nor frames that are longer than its own
   const isXdp = spec.startsWith('afxdp');
   if (spec.includes('generic'))
@@ -144,4 +148,4 @@ async function stopped(lab, datapath) {
   return portCounts(lab, datapath);
 }
 
-if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await main(process.argv[2]);
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await main(...process.argv.slice(2));
