@@ -67,8 +67,6 @@ void PacketObject::Define(Napi::Env env, Napi::Object exports) {
                                           }));
 }
 
-PacketObject::PacketObject(Info info) : Napi::ObjectWrap<PacketObject>(info) {}
-
 Napi::Value PacketObject::Open(Info info) {
   Arguments args(info, "open");
   const Napi::Object object = args.Object(0, "options");
@@ -94,16 +92,6 @@ Napi::Value PacketObject::Counts(Info info) {
   object.Set("drops", static_cast<double>(counts.drops));
   return object;
 }
-
-Napi::Value PacketObject::Close(Info info) {
-  socket_.Close();
-  view_.Reset();
-  return info.Env().Undefined();
-}
-
-Napi::Value PacketObject::Fd(Info info) { return Napi::Number::New(info.Env(), socket_.fd()); }
-
-Napi::Value PacketObject::Operation(Info info) { return Napi::String::New(info.Env(), socket_.operation()); }
 
 Napi::Value PacketObject::FanoutGroup(Info info) { return Napi::Number::New(info.Env(), socket_.FanoutGroup()); }
 
@@ -187,17 +175,7 @@ Napi::Value XdpObject::Ring(Info info) {
 
 Napi::Value XdpObject::Drops(Info info) { return Napi::Number::New(info.Env(), static_cast<double>(socket_.Drops())); }
 
-Napi::Value XdpObject::Close(Info info) {
-  socket_.Close();
-  view_.Reset();
-  return info.Env().Undefined();
-}
-
-Napi::Value XdpObject::Fd(Info info) { return Napi::Number::New(info.Env(), socket_.fd()); }
-
 Napi::Value XdpObject::IsZeroCopy(Info info) { return Napi::Boolean::New(info.Env(), socket_.isZeroCopy()); }
-
-Napi::Value XdpObject::Operation(Info info) { return Napi::String::New(info.Env(), socket_.operation()); }
 
 // ------------------------------------------------------------------------------------------------ XdpProgram
 
@@ -253,19 +231,10 @@ Napi::Value TapObject::Open(Info info) {
   const bool isMany = args.Boolean(1, "isMany");
   if (args.ok() && !info[0].IsString()) Napi::TypeError::New(info.Env(), "open: name must be a string").ThrowAsJavaScriptException();
   if (!args.ok() || !info[0].IsString()) return info.Env().Undefined();
-  return Napi::Number::New(info.Env(), queue_.Open(info[0].As<Napi::String>().Utf8Value(), isMany));
+  return Napi::Number::New(info.Env(), socket_.Open(info[0].As<Napi::String>().Utf8Value(), isMany));
 }
 
-Napi::Value TapObject::Close(Info info) {
-  queue_.Close();
-  return info.Env().Undefined();
-}
-
-Napi::Value TapObject::Fd(Info info) { return Napi::Number::New(info.Env(), queue_.fd()); }
-
-Napi::Value TapObject::Name(Info info) { return Napi::String::New(info.Env(), queue_.name()); }
-
-Napi::Value TapObject::Operation(Info info) { return Napi::String::New(info.Env(), queue_.operation()); }
+Napi::Value TapObject::Name(Info info) { return Napi::String::New(info.Env(), socket_.name()); }
 
 // ------------------------------------------------------------------------------------------------ Pump
 

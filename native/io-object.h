@@ -19,29 +19,42 @@
 
 namespace wdp {
 
-class PacketObject : public Napi::ObjectWrap<PacketObject> {
+/** What objects over a descriptor have in common. `view_` keeps the memory alive that the kernel has a part of. */
+template <typename Self, typename Socket>
+class DescriptorObject : public Napi::ObjectWrap<Self> {
+ public:
+  explicit DescriptorObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Self>(info) {}
+
+  Napi::Value Close(const Napi::CallbackInfo& info) {
+    socket_.Close();
+    view_.Reset();
+    return info.Env().Undefined();
+  }
+  Napi::Value Fd(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), socket_.fd()); }
+  Napi::Value Operation(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), socket_.operation()); }
+
+ protected:
+  Socket socket_;
+  Napi::Reference<Napi::Value> view_;
+};
+
+class PacketObject : public DescriptorObject<PacketObject, PacketSocket> {
  public:
   static void Define(Napi::Env env, Napi::Object exports);
-  explicit PacketObject(const Napi::CallbackInfo& info);
+  using DescriptorObject::DescriptorObject;
 
  private:
   using Info = const Napi::CallbackInfo&;
 
   Napi::Value Open(Info info);
   Napi::Value Counts(Info info);
-  Napi::Value Close(Info info);
-  Napi::Value Fd(Info info);
-  Napi::Value Operation(Info info);
   Napi::Value FanoutGroup(Info info);
-
-  PacketSocket socket_;
-  Napi::Reference<Napi::Value> view_;
 };
 
-class XdpObject : public Napi::ObjectWrap<XdpObject> {
+class XdpObject : public DescriptorObject<XdpObject, XdpSocket> {
  public:
   static void Define(Napi::Env env, Napi::Object exports);
-  explicit XdpObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<XdpObject>(info) {}
+  using DescriptorObject::DescriptorObject;
 
  private:
   using Info = const Napi::CallbackInfo&;
@@ -49,13 +62,7 @@ class XdpObject : public Napi::ObjectWrap<XdpObject> {
   Napi::Value Open(Info info);
   Napi::Value Ring(Info info);
   Napi::Value Drops(Info info);
-  Napi::Value Close(Info info);
-  Napi::Value Fd(Info info);
   Napi::Value IsZeroCopy(Info info);
-  Napi::Value Operation(Info info);
-
-  XdpSocket socket_;
-  Napi::Reference<Napi::Value> view_;
 };
 
 class XdpProgramObject : public Napi::ObjectWrap<XdpProgramObject> {
@@ -74,21 +81,16 @@ class XdpProgramObject : public Napi::ObjectWrap<XdpProgramObject> {
   XdpProgram program_;
 };
 
-class TapObject : public Napi::ObjectWrap<TapObject> {
+class TapObject : public DescriptorObject<TapObject, TapQueue> {
  public:
   static void Define(Napi::Env env, Napi::Object exports);
-  explicit TapObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TapObject>(info) {}
+  using DescriptorObject::DescriptorObject;
 
  private:
   using Info = const Napi::CallbackInfo&;
 
   Napi::Value Open(Info info);
-  Napi::Value Close(Info info);
-  Napi::Value Fd(Info info);
   Napi::Value Name(Info info);
-  Napi::Value Operation(Info info);
-
-  TapQueue queue_;
 };
 
 class PumpObject : public Napi::ObjectWrap<PumpObject> {
