@@ -2,6 +2,7 @@
  * Workers that die: killed from outside at any moment, or trapping in mid-batch. Flows and statistics stay, a replacement polls, the packets in
  * the dead hands are counted, and the equations hold to the packet. SEED sets the seed, KILLS the number of deaths in each run.
  */
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -295,5 +296,13 @@ describe.each(BUILDS)('a trapping worker, %s', (build) => {
     expect(memory.wasm.outstanding(0)).toBe(C.UPCALL_COPY_CHUNKS);
     expect(datapath.stats().drops.upcallRingFull).toBe(3);
     expectAccounted(datapath.stats());
+  });
+});
+
+describe('a thread that ends while it is loading', () => {
+  it('does not take the process with it', () => {
+    const script = path.join(import.meta.dirname, 'support', 'short-lives.mjs');
+    const { status, signal, stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8' });
+    expect({ status, signal, stdout }, stderr).toEqual({ status: 0, signal: null, stdout: 'ok\n' });
   });
 });

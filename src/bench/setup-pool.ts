@@ -8,6 +8,7 @@ import { Piscina } from 'piscina';
 import { DatapathError } from '../errors.ts';
 import { packageRoot } from '../native/package-root.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
+import { THREAD_FLAGS } from '../worker/thread-flags.ts';
 import { HISTOGRAM_LENGTH } from './histogram.ts';
 import {
   SETUP_DONE,
@@ -39,6 +40,7 @@ export class SetupPool {
       maxThreads: 1,
       idleTimeout: Number.POSITIVE_INFINITY,
       atomics: 'disabled',
+      execArgv: THREAD_FLAGS,
       workerData,
     });
   }

@@ -20,6 +20,7 @@ import { packageRoot } from '../native/package-root.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
 import type { PoolData, PoolTask } from './poller.ts';
 import { Pump } from './pump.ts';
+import { THREAD_FLAGS } from './thread-flags.ts';
 import { closeWake, openWake, wakeWorker } from './wake.ts';
 
 export interface PoolOptions {
@@ -55,6 +56,7 @@ export class WorkerPool {
       maxThreads: options.pollers + STANDBY_THREADS,
       idleTimeout: Number.POSITIVE_INFINITY,
       atomics: 'disabled',
+      execArgv: THREAD_FLAGS,
       workerData,
     });
     for (let slot = 1; slot <= options.pollers; slot++) openWake(memory, slot);
