@@ -86,21 +86,23 @@ export function twoHosts(lab) {
   return [a, b];
 }
 
-/** Connects all wires of the lab by a datapath with ports of the type and the options that `spec` names. */
-export async function datapathBetween(lab, spec, options = {}, handler = learning()) {
+/** Connects all wires of the lab by a datapath with ports of the type and the options that `spec` names. `ready` is called before it forwards anything. */
+export async function datapathBetween(lab, spec, options = {}, handler = learning(), ready = () => {}) {
   const datapath = await Datapath.open({ workers: 1, ...options });
   await datapath.onUpcall(handler);
   const [type, ...rest] = spec.split(',');
   for (const { name } of lab.hosts) await datapath.ports.addSpec([name, `type=${type}`, ...rest].join(','));
+  ready();
   await datapath.start();
   return datapath;
 }
 
-/** The same with TAP devices, whose interfaces the hosts get. */
+/** The same with TAP devices, whose interfaces the hosts get: both of them before the first one's neighbour discovery finds the other one down. */
 async function tapsBetween(lab, spec, handler) {
   const hosts = [1, 2].map((n) => lab.hostWithout(`h${n}`, { ipv4: `10.0.0.${n}/24`, ipv6: `fd00::${n}/64` }));
-  const datapath = await datapathBetween(lab, spec, {}, handler);
-  for (const host of hosts) lab.give(host, host.name);
+  const datapath = await datapathBetween(lab, spec, {}, handler, () => {
+    for (const host of hosts) lab.give(host, host.name);
+  });
   return { hosts, datapath };
 }
 
