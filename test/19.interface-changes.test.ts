@@ -45,7 +45,7 @@ describe.skipIf(whyNot)(`interfaces${whyNot ? `: ${whyNot}` : ''}`, () => {
         moved: [true, false],
         movedBack: [true, true],
         namespaceDeleted: true,
-        othersLost: '0',
+        othersLost: 0,
         after: true,
       });
       expect(loadWhileGone).toBeLessThan(IDLE_LOAD_MAX);

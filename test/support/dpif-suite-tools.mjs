@@ -85,9 +85,9 @@ export function closeServers() {
   for (const child of servers.splice(0)) child.kill();
 }
 
-/** Waits until `is` is true; false after ten seconds. */
+/** Waits until `is` is true; false after half a minute, because two emulated machines may share a processor. */
 export async function until(is) {
-  for (let i = 0; i < 100 && !is(); i++) await sleep(100);
+  for (let i = 0; i < 300 && !is(); i++) await sleep(100);
   return is();
 }
 

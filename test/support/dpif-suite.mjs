@@ -365,7 +365,7 @@ const checks = {
         dpif.execute({ packet, key, actions: actions(text), needsHelp });
         const upcalls = [];
         for (let upcall = dpif.recv(0); upcall !== undefined; upcall = dpif.recv(0)) upcalls.push(upcall);
-        return upcalls.map(({ type, packet, key, userdata, size }) => ({ type, packet, key, userdata, size }));
+        return upcalls.filter(({ type }) => type === 'action'); // misses are what the host's interfaces say meanwhile
       });
       assert.ok(seen[0].length > 0);
       assert.equal(seen[0].length, seen[1].length, text);

@@ -59,7 +59,8 @@ function watchOthers() {
   return async () => {
     pinging.child.kill('SIGINT'); // nsenter has become ping
     const { stdout } = await pinging.ended;
-    return / ([\d.]+)% packet loss/.exec(stdout)?.[1];
+    const [, sent, answered] = /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? [];
+    return Math.max(sent - answered - 1, 0); // the last one may be on its way when ping is told to end
   };
 }
 
