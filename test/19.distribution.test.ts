@@ -9,11 +9,11 @@ import type { Datapath, DatapathStats } from '../src/index.ts';
 import type { Receiver } from '../src/ports/distribution.ts';
 import { flowTuple, udpFrame } from '../src/ports/frames.ts';
 import { type PlannedQueue, plan } from '../src/ports/queue-plan.ts';
-import { QueueBlocks, ringGeometry } from '../src/ports/queues.ts';
 import { DatapathMemory } from '../src/wasm/memory.ts';
 import { BUILDS, expectAccounted, openDatapath, SEED } from './support/datapath.ts';
 import { runInLab, whyNoLab } from './support/lab.ts';
 import { type CountedPort, expectCountersAfterDeaths } from './support/lab-counters.ts';
+import { PacketRing, RING_PORT } from './support/packet-rings.ts';
 
 /** What a queue weighs that nobody sends to. */
 const LOOK = 0.001;
@@ -75,40 +75,23 @@ describe('a plan', () => {
 });
 
 const WORKERS = 3;
-const PORT = 7;
-const MAC = 192;
 
 /** Three workers on this thread, and a queue of port 7, filled as the kernel would fill it; numbered frames come out of `out`. */
 async function workersOnThisThread(build: (typeof BUILDS)[number]) {
   const datapath = await openDatapath({ build, workers: WORKERS });
   const { memory } = datapath;
   const out = datapath.ports.add('out', { portNo: 1, frameSize: 128 });
-  await datapath.ports.addType('ring', 'null', {}, { portNo: PORT });
-  const blocks = new QueueBlocks(memory, 'the test');
-  const geometry = ringGeometry(64, MAC + 128);
-  const size = geometry.blockSize * geometry.blockCount;
-  const ring = blocks.allocatePages(size);
-  memory.slice(ring, size).fill(0);
-  const what = { kind: C.QUEUE_KIND_PACKET_RX, fd: 0xffffffff, portNo: PORT, worker: 1, flags: 0 };
-  const queue = blocks.receiveQueue(what, ring, geometry);
-  memory.wasm.closePort(PORT);
-  memory.wasm.openPort(PORT, C.RX_QUEUES, blocks.receiveTable([queue]), C.TX_NULL, 0, 1, 0);
-  datapath.flows.put(`in_port(${PORT})`, '1');
+  await datapath.ports.addType('ring', 'null', {}, { portNo: RING_PORT });
+  const ring = new PacketRing(datapath, { worker: 1, frameSize: 128 });
+  datapath.flows.put(`in_port(${RING_PORT})`, '1');
   const workers = Array.from({ length: WORKERS }, (_, i) => DatapathMemory.attach(memory.module, memory.memory, i + 1));
   let filled = 0;
   /** The kernel receives `count` frames, as far as there is room. */
   const fill = (count: number): void => {
     for (let i = 0; i < count; i++) {
-      const at = ring + (filled % (size / geometry.frameSize)) * geometry.frameSize;
-      if (memory.u32(at + C.TP2_STATUS) !== C.TP_STATUS_KERNEL) return;
       const frame = udpFrame(flowTuple(0), 64);
       frame.set([filled & 255, filled >> 8], 50);
-      memory.setU32(at + C.TP2_LEN, frame.length);
-      memory.setU32(at + C.TP2_SNAPLEN, frame.length);
-      memory.setU32(at + C.TP2_MAC, MAC | (MAC << 16));
-      memory.slice(at + MAC - C.VNET_SIZEOF, C.VNET_SIZEOF).fill(0);
-      memory.bytes.set(frame, at + MAC);
-      memory.setU32(at + C.TP2_STATUS, C.TP_STATUS_USER);
+      if (!ring.receive(frame)) return;
       filled++;
     }
   };
@@ -133,7 +116,7 @@ describe.each(BUILDS)('a queue, %s', (build) => {
     const run = ({ do: what, n }: Step): void => {
       const slot = 1 + (n % WORKERS);
       if (what === 'fill') fill(n);
-      else if (what === 'move') expect(datapath.memory.wasm.moveQueue(PORT, 0, slot)).toBe(0);
+      else if (what === 'move') expect(datapath.memory.wasm.moveQueue(RING_PORT, 0, slot)).toBe(0);
       else if (what === 'poll') workers[slot - 1].wasm.poll(4);
       else workers[slot - 1].wasm.settle();
       take(numbers());

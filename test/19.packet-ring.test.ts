@@ -9,67 +9,24 @@ import * as C from '../assembly/constants.ts';
 import { type Datapath, parseRules, staticRules } from '../src/index.ts';
 import { flowTuple, udpFrame } from '../src/ports/frames.ts';
 import type { MemoryPort } from '../src/ports/memory.ts';
-import { QueueBlocks, ringGeometry } from '../src/ports/queues.ts';
 import { BUILDS, expectAccounted, openDatapath, SEED } from './support/datapath.ts';
+import { MAC, PacketRing, RING_PORT } from './support/packet-rings.ts';
 
-const MAC = 192;
-const PORT = 7;
 const open: Datapath[] = [];
 
 afterEach(async () => {
   for (const datapath of open.splice(0)) await datapath.close();
 });
 
-/** What the kernel writes of a frame. */
-type Header = Record<'status' | 'tci' | 'tpid' | 'size' | 'mac' | 'snapSize', number>;
-
 /** A port of number 7 over a ring in ordinary memory, and a memory port that all its packets go out of. */
-class Ring {
+class Ring extends PacketRing {
   readonly datapath: Datapath;
   readonly out: MemoryPort;
-  readonly frames: number[] = [];
-  readonly queue: number;
-  readonly #memory;
-  #filled = 0;
 
   constructor(datapath: Datapath, frames: number, frameSize: number) {
-    const { memory } = datapath;
+    super(datapath, { frames, frameSize });
     this.datapath = datapath;
-    this.#memory = memory;
     this.out = datapath.ports.add('out', { frameSize: 65_535, slots: 256 });
-    const blocks = new QueueBlocks(memory, 'the test');
-    const geometry = ringGeometry(frames, MAC + frameSize);
-    const size = geometry.blockSize * geometry.blockCount;
-    const ring = blocks.allocatePages(size);
-    memory.slice(ring, size).fill(0);
-    this.queue = blocks.receiveQueue(
-      { kind: C.QUEUE_KIND_PACKET_RX, fd: 0xffffffff, portNo: PORT, worker: 0, flags: 0 },
-      ring,
-      geometry,
-    );
-    for (let at = ring; at < ring + size; at += geometry.frameSize) this.frames.push(at);
-    memory.wasm.closePort(PORT);
-    memory.wasm.openPort(PORT, C.RX_QUEUES, blocks.receiveTable([this.queue]), C.TX_NULL, 0, 0, 0);
-  }
-
-  status(index: number): number {
-    return this.#memory.u32(this.frames[index % this.frames.length] + C.TP2_STATUS);
-  }
-
-  /** What the kernel writes: a frame behind its headers, the status last. */
-  fill(
-    frame: Uint8Array,
-    { status = 0, tci = 0, tpid = 0, size = frame.length, mac = MAC, snapSize = size }: Partial<Header> = {},
-  ): void {
-    const memory = this.#memory;
-    const at = this.frames[this.#filled++ % this.frames.length];
-    memory.setU32(at + C.TP2_LEN, size);
-    memory.setU32(at + C.TP2_SNAPLEN, snapSize);
-    memory.setU32(at + C.TP2_MAC, mac | (mac << 16));
-    memory.setU32(at + C.TP2_VLAN_TCI, tci | (tpid << 16));
-    memory.slice(at + MAC - C.VNET_SIZEOF, C.VNET_SIZEOF).fill(0);
-    memory.bytes.set(frame, at + MAC);
-    memory.setU32(at + C.TP2_STATUS, C.TP_STATUS_USER | status);
   }
 
   poll(): Uint8Array[] {
@@ -83,7 +40,7 @@ async function ringOf(build: (typeof BUILDS)[number], frames = 64, frameSize = 1
   const datapath = await openDatapath({ build });
   open.push(datapath);
   await datapath.onUpcall(() => ({ actions: String(datapath.ports.get('out')!.portNo) }));
-  await datapath.ports.addType('ring', 'null', {}, { portNo: PORT });
+  await datapath.ports.addType('ring', 'null', {}, { portNo: RING_PORT });
   return new Ring(datapath, frames, frameSize);
 }
 
@@ -193,7 +150,7 @@ describe.each(BUILDS)('a ring of the kernel, %s', (build) => {
 });
 
 /** Every flow matches the ports, so that each is one of its own. */
-const RULES = `priority=1 in_port(${PORT}),eth_type(0x0800),ipv4(proto=17),udp(src=9,dst=9) actions:drop\nactions:drop`;
+const RULES = `priority=1 in_port(${RING_PORT}),eth_type(0x0800),ipv4(proto=17),udp(src=9,dst=9) actions:drop\nactions:drop`;
 
 describe.each(BUILDS)('more than a datapath with rules can carry, %s', (build) => {
   async function pressed(): Promise<{ ring: Ring; round: (ms: number) => number }> {

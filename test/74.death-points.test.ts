@@ -125,7 +125,7 @@ const SOURCES: Record<string, (datapath: Datapath) => Source> = {
   },
   'an AF_PACKET ring': (datapath) => {
     datapath.ports.add('in', { portNo: IN });
-    const ring = new PacketRing(datapath, SLOT);
+    const ring = new PacketRing(datapath, { worker: SLOT });
     const out = datapath.ports.add('out', { frameSize: 128 });
     datapath.flows.put(`in_port(${IN}),eth_type(0x0800),ipv4(frag=no)`, String(out.portNo));
     return {

@@ -6,52 +6,63 @@ import type { Datapath } from '../../src/index.ts';
 import { QueueBlocks, ringGeometry } from '../../src/ports/queues.ts';
 
 export const RING_PORT = 7;
-const MAC = 192;
-const FRAMES = 64;
-const FRAME_SIZE = 256;
+/** Where the kernel puts the frame. */
+export const MAC = 192;
+
+/** What the kernel writes of a frame. */
+export type Header = Record<'status' | 'tci' | 'tpid' | 'size' | 'mac' | 'snapSize', number>;
 
 export class PacketRing {
+  readonly queue: number;
+  /** Addresses of the frames. */
+  readonly frames: readonly number[];
   readonly #memory: Datapath['memory'];
-  readonly #ring: number;
-  readonly #stride: number;
   #filled = 0;
 
   /** Takes the place of port 7, which is polled by `worker` from now on. */
-  constructor({ memory }: Datapath, worker: number) {
+  constructor({ memory }: Datapath, { worker = 0, frames = 64, frameSize = 256 } = {}) {
     this.#memory = memory;
     const blocks = new QueueBlocks(memory, 'the test');
-    const geometry = ringGeometry(FRAMES, MAC + FRAME_SIZE);
+    const geometry = ringGeometry(frames, MAC + frameSize);
     const size = geometry.blockSize * geometry.blockCount;
-    this.#stride = geometry.frameSize;
-    this.#ring = blocks.allocatePages(size);
-    memory.slice(this.#ring, size).fill(0);
+    const ring = blocks.allocatePages(size);
+    memory.slice(ring, size).fill(0);
     const what = { kind: C.QUEUE_KIND_PACKET_RX, fd: 0xffffffff, portNo: RING_PORT, worker, flags: 0 };
-    const queue = blocks.receiveQueue(what, this.#ring, geometry);
+    this.queue = blocks.receiveQueue(what, ring, geometry);
+    this.frames = Array.from({ length: size / geometry.frameSize }, (_, i) => ring + i * geometry.frameSize);
     memory.wasm.closePort(RING_PORT);
-    memory.wasm.openPort(RING_PORT, C.RX_QUEUES, blocks.receiveTable([queue]), C.TX_NULL, 0, worker, 0);
+    memory.wasm.openPort(RING_PORT, C.RX_QUEUES, blocks.receiveTable([this.queue]), C.TX_NULL, 0, worker, 0);
+  }
+
+  status(index: number): number {
+    return this.#memory.u32(this.frames[index % this.frames.length] + C.TP2_STATUS);
+  }
+
+  /** What the kernel writes, whoever has the frame: its bytes behind its headers, the status last. */
+  fill(
+    frame: Uint8Array,
+    { status = 0, tci = 0, tpid = 0, size = frame.length, mac = MAC, snapSize = size }: Partial<Header> = {},
+  ): void {
+    const memory = this.#memory;
+    const at = this.frames[this.#filled++ % this.frames.length];
+    memory.setU32(at + C.TP2_LEN, size);
+    memory.setU32(at + C.TP2_SNAPLEN, snapSize);
+    memory.setU32(at + C.TP2_MAC, mac | (mac << 16));
+    memory.setU32(at + C.TP2_VLAN_TCI, tci | (tpid << 16));
+    memory.slice(at + MAC - C.VNET_SIZEOF, C.VNET_SIZEOF).fill(0);
+    memory.bytes.set(frame, at + MAC);
+    memory.setU32(at + C.TP2_STATUS, C.TP_STATUS_USER | status);
   }
 
   /** The kernel receives a frame; a wrong `mac` is a header that it cannot have written. False when there is no room. */
   receive(frame: Uint8Array, mac = MAC): boolean {
-    const memory = this.#memory;
-    const at = this.#ring + (this.#filled % FRAMES) * this.#stride;
-    if (memory.u32(at + C.TP2_STATUS) !== C.TP_STATUS_KERNEL) return false;
-    memory.setU32(at + C.TP2_LEN, frame.length);
-    memory.setU32(at + C.TP2_SNAPLEN, frame.length);
-    memory.setU32(at + C.TP2_MAC, mac | (mac << 16));
-    memory.slice(at + MAC - C.VNET_SIZEOF, C.VNET_SIZEOF).fill(0);
-    memory.bytes.set(frame, at + MAC);
-    memory.setU32(at + C.TP2_STATUS, C.TP_STATUS_USER);
-    this.#filled++;
+    if (this.status(this.#filled) !== C.TP_STATUS_KERNEL) return false;
+    this.fill(frame, { mac });
     return true;
   }
 
   /** Frames that the kernel has not been given back. */
   get held(): number {
-    let held = 0;
-    for (let i = 0; i < FRAMES; i++) {
-      if (this.#memory.u32(this.#ring + i * this.#stride + C.TP2_STATUS) !== C.TP_STATUS_KERNEL) held++;
-    }
-    return held;
+    return this.frames.filter((_, i) => this.status(i) !== C.TP_STATUS_KERNEL).length;
   }
 }
