@@ -5,6 +5,7 @@
 import * as C from '../../assembly/constants.ts';
 import { errnoError } from '../errors.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
+import { integer } from './options.ts';
 
 const U32_MAX = 4294967295;
 
@@ -23,12 +24,12 @@ export class Bonds {
    * more than 64 bonds.
    */
   set(id: number, ports: readonly number[]): void {
-    inRange('id', id, U32_MAX);
+    integer('id of a bond', id, 0, U32_MAX);
     if (ports.length !== C.BOND_BUCKETS) {
       throw new RangeError(`a bond must have ${C.BOND_BUCKETS} ports, not ${ports.length}`);
     }
     for (const [bucket, port] of ports.entries()) {
-      inRange('port', port, C.PORTS_MAX - 1);
+      integer('port of a bond', port, 0, C.PORTS_MAX - 1);
       this.#memory.setU32(this.#scratch + bucket * 4, port);
     }
     const errno = this.#memory.wasm.setBond(id, this.#scratch);
@@ -45,11 +46,5 @@ export class Bonds {
   /** False when there was none. Packets of flows that name it are dropped from now on, as `noPort`. */
   delete(id: number): boolean {
     return this.#memory.wasm.deleteBond(id) === 0;
-  }
-}
-
-function inRange(what: string, value: number, high: number): void {
-  if (!Number.isInteger(value) || value < 0 || value > high) {
-    throw new RangeError(`${what} of a bond must be an integer from 0 to ${high}, not ${value}`);
   }
 }

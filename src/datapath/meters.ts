@@ -5,6 +5,7 @@
 import * as C from '../../assembly/constants.ts';
 import { errnoError } from '../errors.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
+import { integer } from './options.ts';
 
 export interface MeterBand {
   /** What passes, kbit/s or packets/s; at least 1. */
@@ -45,11 +46,11 @@ export class Meters {
    * rate or burst; DatapathError ERR_OUT_OF_MEMORY, also for more than 262,144 meters.
    */
   set(id: number, { unit, bands }: MeterConfig): void {
-    inRange('id', id, 0, U32_MAX);
-    inRange('the number of bands', bands.length, 0, C.METER_BANDS_MAX);
+    integer('id of a meter', id, 0, U32_MAX);
+    integer('the number of bands of a meter', bands.length, 0, C.METER_BANDS_MAX);
     for (const [i, { rate, burst = rate }] of bands.entries()) {
-      inRange('rate', rate, 1, U32_MAX);
-      inRange('burst', burst, 0, U32_MAX);
+      integer('rate of a meter', rate, 1, U32_MAX);
+      integer('burst of a meter', burst, 0, U32_MAX);
       this.#memory.setU32(this.#scratch + i * 8, rate);
       this.#memory.setU32(this.#scratch + i * 8 + 4, burst);
     }
@@ -83,11 +84,5 @@ export class Meters {
   /** False when there was none. Packets of flows that name it pass from now on. */
   delete(id: number): boolean {
     return this.#memory.wasm.deleteMeter(id) === 0;
-  }
-}
-
-function inRange(what: string, value: number, low: number, high: number): void {
-  if (!Number.isInteger(value) || value < low || value > high) {
-    throw new RangeError(`${what} of a meter must be an integer from ${low} to ${high}, not ${value}`);
   }
 }

@@ -102,7 +102,8 @@ function deviceName(name: string): string {
   throw new RangeError(`a datapath's name has 1 to 15 characters, no blank, /, : or %, not "${name}"`);
 }
 
-function integer(name: string, value: number, low: number, high: number): number {
+/** `value`, if it is an integer in the range. Throws RangeError, which begins with `name`. */
+export function integer(name: string, value: number, low: number, high: number): number {
   if (!Number.isInteger(value) || value < low || value > high) {
     throw new RangeError(`${name} must be an integer from ${low} to ${high}, not ${value}`);
   }

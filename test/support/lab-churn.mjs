@@ -5,8 +5,8 @@
  *     unshare -n node lab-churn.mjs afpacket[,OPTION...] | afxdp[,OPTION...] ROUNDS
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Datapath } from '../../dist/src/index.js';
 import { ip, Lab } from './lab.mjs';
+import { datapathByFlows } from './lab-exercise.mjs';
 
 const LOAD = new URL('./lab-load.mjs', import.meta.url).pathname;
 const PAUSE_MS = 50;
@@ -14,15 +14,7 @@ const PAUSE_MS = 50;
 const [, , backend, rounds] = process.argv;
 const lab = new Lab();
 const hosts = [1, 2].map((n) => lab.host(`h${n}`, { ipv4: `10.0.0.${n}/24` }));
-const datapath = await Datapath.open({ workers: 1, idleTimeoutMs: 0 });
-const [type, ...options] = backend.split(',');
-for (const n of [1, 2])
-  await datapath.ports.addType(`h${n}`, type, Object.fromEntries(options.map((text) => text.split('='))), {
-    portNo: n,
-  });
-datapath.flows.put('in_port(1)', '2');
-datapath.flows.put('in_port(2)', '1');
-await datapath.start();
+const datapath = await datapathByFlows(lab, backend);
 
 const link = (...args) => ip('link', ...args);
 const pause = () => sleep(PAUSE_MS);

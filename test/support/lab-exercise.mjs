@@ -90,11 +90,25 @@ export function twoHosts(lab) {
 export async function datapathBetween(lab, spec, options = {}, handler = learning(), ready = () => {}) {
   const datapath = await Datapath.open({ workers: 1, ...options });
   await datapath.onUpcall(handler);
-  const [type, ...rest] = spec.split(',');
-  for (const { name } of lab.hosts) await datapath.ports.addSpec([name, `type=${type}`, ...rest].join(','));
+  await addPorts(datapath, lab.hosts, spec);
   ready();
   await datapath.start();
   return datapath;
+}
+
+/** The same of two hosts without a handler: whatever comes from either goes to the other. */
+export async function datapathByFlows(lab, spec, options = {}) {
+  const datapath = await Datapath.open({ workers: 1, idleTimeoutMs: 0, ...options });
+  await addPorts(datapath, lab.hosts, spec);
+  datapath.flows.put('in_port(1)', '2');
+  datapath.flows.put('in_port(2)', '1');
+  await datapath.start();
+  return datapath;
+}
+
+async function addPorts(datapath, hosts, spec) {
+  const [type, ...rest] = spec.split(',');
+  for (const { name } of hosts) await datapath.ports.addSpec([name, `type=${type}`, ...rest].join(','));
 }
 
 /** The same with TAP devices, whose interfaces the hosts get: both of them before the first one's neighbour discovery finds the other one down. */

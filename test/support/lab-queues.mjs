@@ -5,9 +5,8 @@
  *     unshare -n node lab-queues.mjs afpacket[,OPTION...] | afxdp[,OPTION...] SECONDS
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Datapath } from '../../dist/src/index.js';
 import { ip, Lab } from './lab.mjs';
-import { portCounts } from './lab-exercise.mjs';
+import { datapathByFlows, portCounts } from './lab-exercise.mjs';
 
 const WORKERS = 3;
 const QUEUES = 4;
@@ -42,15 +41,7 @@ const lost = [];
 const onEvent = (event) => {
   if (event.type === 'worker-lost') lost.push(event.packetsLost);
 };
-const datapath = await Datapath.open({ workers: WORKERS, idleTimeoutMs: 0, onEvent });
-const [type, ...options] = backend.split(',');
-for (const n of [1, 2])
-  await datapath.ports.addType(`h${n}`, type, Object.fromEntries(options.map((text) => text.split('='))), {
-    portNo: n,
-  });
-datapath.flows.put('in_port(1)', '2');
-datapath.flows.put('in_port(2)', '1');
-await datapath.start();
+const datapath = await datapathByFlows(lab, backend, { workers: WORKERS, onEvent });
 
 const random = (count) => Math.floor(Math.random() * count);
 const outcome = async (work) => {

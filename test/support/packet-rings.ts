@@ -10,7 +10,7 @@ export const RING_PORT = 7;
 export const MAC = 192;
 
 /** What the kernel writes of a frame. */
-export type Header = Record<'status' | 'tci' | 'tpid' | 'size' | 'mac' | 'snapSize', number>;
+type Header = Record<'status' | 'tci' | 'tpid' | 'size' | 'mac' | 'snapSize', number>;
 
 export class PacketRing {
   readonly queue: number;
