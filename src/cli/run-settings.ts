@@ -89,8 +89,9 @@ export async function runSettings(options: Settings, configFile: string | undefi
 }
 
 function checkCpus(cpus: Settings['cpus']): void {
+  if (cpus === undefined) return;
   const reason = nativeUnavailableReason();
-  if (cpus === undefined || reason === undefined) return;
+  if (reason === undefined) return;
   throw new DatapathError('ERR_NATIVE_UNAVAILABLE', `cpus needs the native addon: ${reason} (npm run doctor)`);
 }
 

@@ -6,6 +6,7 @@
  */
 import * as C from '../../assembly/constants.ts';
 import type { Datapath } from '../datapath/datapath.ts';
+import { cpuOf } from '../worker/affinity.ts';
 
 /** Upcalls that the thread itself could not queue; what handlers lose later is not the thread's. */
 const FAILED_UPCALLS = [
@@ -55,16 +56,12 @@ export class WorkerStatsReader {
     const since = Object.fromEntries(
       Object.entries(now).map(([name, count]) => [name, count - counters[name as keyof Counters]]),
     ) as unknown as Counters;
-    return { worker, cpu: this.#cpu(worker), seconds: (performance.now() - timeMs) / 1000, ...since };
+    const cpu = cpuOf(this.datapath.options.affinity, worker);
+    return { worker, cpu, seconds: (performance.now() - timeMs) / 1000, ...since };
   }
 
   clear(worker: number): void {
     this.#cleared[worker] = { counters: this.#counters(worker), timeMs: performance.now() };
-  }
-
-  #cpu(worker: number): number | undefined {
-    const { affinity } = this.datapath.options;
-    return worker === 0 || affinity.length === 0 ? undefined : affinity[(worker - 1) % affinity.length];
   }
 
   #counters(worker: number): Counters {

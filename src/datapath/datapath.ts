@@ -270,7 +270,7 @@ export class Datapath implements AsyncDisposable {
   #makePool(): WorkerPool {
     this.#pool ??= new WorkerPool(this.#memory, {
       pollers: this.options.workers,
-      affinity: this.options.affinity,
+      affinity: () => this.options.affinity,
       onEvent: (event) => this.options.onEvent?.(event),
     });
     return this.#pool;
@@ -323,7 +323,7 @@ export class Datapath implements AsyncDisposable {
   async setAffinity(cpus: readonly number[]): Promise<void> {
     const wasRunning = this.#started;
     await this.stop();
-    this.#makePool().affinity = this.options.affinity = cpus;
+    this.options.affinity = cpus;
     if (wasRunning) await this.start();
   }
 

@@ -3,9 +3,10 @@
  * it: the registry. After it: assembly/io/afxdp.ts, native/xdp-socket.cc, native/xdp-program.cc.
  *
  * Concepts. An XDP program hands every frame to the socket of the queue that it came by; each queue of the interface has one, each socket a worker,
- * and that worker sends by it; when the queue moves to another worker, both sides do. The other workers, and whatever is not plain (super-frames, checksums still to be made), send by a packet
- * socket. Where frames are copied depends on the mode: `zerocopy`, nowhere, if driver and hardware can; `native`, by the driver; `generic`, by the
- * kernel, which every interface can. The program goes with the process. Frames are of one page half: the MTU must fit.
+ * and that worker sends by it; when the queue moves to another worker, both sides do. The other workers, and whatever is not plain (super-frames,
+ * checksums still to be made), send by a packet socket. Where frames are copied depends on the mode: `zerocopy`, nowhere, if driver and hardware can;
+ * `native`, by the driver; `generic`, by the kernel, which every interface can. The program goes with the process. Frames are of one page half: the MTU
+ * must fit.
  * What the kernel does not tell by AF_XDP: that a checksum is still to be made, as on veth; it is seen from the checksum, which then is that of the
  * pseudo header (io/offload.ts).
  * Threads: the owner thread.

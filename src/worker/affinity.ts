@@ -21,6 +21,11 @@ function range(text: string): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => first + i);
 }
 
+/** The CPU that worker `slot`, from 1 on, stays on: `cpus` are dealt out in turn. undefined: wherever the scheduler puts it. */
+export function cpuOf(cpus: readonly number[], slot: number): number | undefined {
+  return slot === 0 || cpus.length === 0 ? undefined : cpus[(slot - 1) % cpus.length];
+}
+
 /** Where this thread may run when it does not stay on a CPU; undefined: it does not. */
 let before: number[] | undefined;
 

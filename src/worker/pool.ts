@@ -1,10 +1,10 @@
 /*
  * The worker pool: a piscina pool whose threads share the datapath's memory. Before it: Datapath.start. After it: worker/poller.ts.
  *
- * Concepts. One poller a slot, each one long task, in as many slots, from 1 on, as are to poll; batches from the embedding program are short tasks on a slot of their own. A poller that traps or
- * whose thread is killed has its slot repaired (its epoch withdrawn, its packets accounted for, its lock freed) and is started
- * again; flows, statistics and queued upcalls are all in the shared memory and stay. One thread more than there are slots stands by with its modules
- * loaded, because a thread takes longer to start than a ring takes to overflow.
+ * Concepts. One poller a slot, each one long task, in as many slots, from 1 on, as are to poll; batches from the embedding program are short tasks on a
+ * slot of their own. A poller that traps or whose thread is killed has its slot repaired (its epoch withdrawn, its packets accounted for, its lock freed)
+ * and is started again; flows, statistics and queued upcalls are all in the shared memory and stay. One thread more than there are slots stands by with
+ * its modules loaded, because a thread takes longer to start than a ring takes to overflow.
  *
  * Threads: the owner thread. `atomics: 'disabled'` because a poller never returns to piscina's own waiting; `stop` is a word in memory,
  * because aborting a running task would kill its thread.
@@ -18,6 +18,7 @@ import type { DatapathEvent } from '../datapath/options.ts';
 import { DatapathError } from '../errors.ts';
 import { packageRoot } from '../native/package-root.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
+import { cpuOf } from './affinity.ts';
 import type { PoolData, PoolTask } from './poller.ts';
 import { Pump } from './pump.ts';
 import { THREAD_FLAGS } from './thread-flags.ts';
@@ -26,7 +27,8 @@ import { closeWake, openWake, wakeWorker } from './wake.ts';
 export interface PoolOptions {
   /** Worker slots that pollers take: 1 .. pollers. */
   pollers: number;
-  affinity: readonly number[];
+  /** CPUs that pollers stay on, in turn: asked when one is started. */
+  affinity: () => readonly number[];
   onEvent: (event: DatapathEvent) => void;
 }
 
@@ -39,15 +41,12 @@ export class WorkerPool {
   readonly #piscina: Piscina<PoolTask, number>;
   readonly #pollers = new Map<number, Promise<void>>();
   readonly #batches = new Map<number, Promise<number>>();
-  /** CPUs that pollers started from now on stay on, in turn. */
-  affinity: readonly number[];
   #active: number;
   #isRunning = false;
 
   constructor(memory: DatapathMemory, options: PoolOptions) {
     this.#memory = memory;
     this.#options = options;
-    this.affinity = options.affinity;
     this.#active = options.pollers;
     const workerData: PoolData = { module: memory.module, memory: memory.memory };
     this.#piscina = new Piscina<PoolTask, number>({
@@ -113,8 +112,7 @@ export class WorkerPool {
   }
 
   #cpuOf(slot: number): number {
-    const { affinity } = this;
-    return affinity.length === 0 ? -1 : affinity[(slot - 1) % affinity.length];
+    return cpuOf(this.#options.affinity(), slot) ?? -1;
   }
 
   async #waitUntilPolling(slot: number): Promise<void> {
