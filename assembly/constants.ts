@@ -222,7 +222,7 @@ export const DROP_NO_ETHERNET = 20; // output of a packet without an Ethernet he
 export const DROP_RX_DESCRIPTOR = 21; // a receive ring's descriptor points outside of its frame
 export const DROP_RX_TRUNCATED = 22; // longer than the frames of its ring, and the kernel had no room for the whole of it either
 export const DROP_TX_DOWN = 23; // the output port's interface is down or gone
-export const DROP_UPCALL_NO_PORT_ID = 24; // upcall of a port, or on a worker, whose Netlink port id for upcalls is 0
+export const DROP_UPCALL_NO_PORT_ID = 24; // upcall for Netlink port id 0, or for one that no socket has
 export const DROP_REASONS = 25;
 
 // ---------------------------------------------------------------------------------------------------- statuses
@@ -312,6 +312,7 @@ export const SB_UFID_TABLE = 468; // u32 (live), the index of UFIDs (flow/bucket
 export const SB_UFID_COUNT = 472; // u32 (live), flows in it
 export const SB_SAMPLE_RINGS = 476; // u32 (live), address of u32[workers]: each worker's ring for what PSAMPLE sends, 0 nobody listens
 export const SB_BONDS = 480; // u32 (live), address of the first bond, 0 none
+export const SB_SOCKETS = 484; // u32 (live), address of the first socket (kernel/socket.ts), 0 none
 export const SB_FREE_LISTS = 512; // u32[104] (live), heads by size class, up to the largest block of 2 GiB
 // the datapath as messages know it (assembly/kernel/datapath.ts)
 export const SB_DP_EXISTS = 960; // u32 (live), 1: OVS_DP_CMD_NEW made it
@@ -506,6 +507,7 @@ export const SOCKET_DUMP = 12; // u32, id of the family of the running dump, 0 n
 export const SOCKET_DUMP_SEQ = 16; // u32, nlmsg_seq of its request
 export const SOCKET_DUMP_IFINDEX = 20; // u32, dp_ifindex of its request
 export const SOCKET_DUMP_ARGS = 24; // u32[4], where the family's dump stands
+export const SOCKET_LINK = 40; // u32 (live), address of the next socket, 0 the last
 export const SOCKET_ATTRS = 64; // u32[32], address of the attribute of each type of the request, 0 none
 export const SOCKET_SCRATCH = 256; // the family's, while it handles a request or a part of a dump
 export const SOCKET_SCRATCH_SIZE = 3840;

@@ -1,6 +1,6 @@
 /*
  * EXECUTE and the port ids of upcalls, case by case: what is refused, what passes on from message to upcall, and which Netlink port id an upcall
- * is for. A port id of 0 is nobody: the upcall is lost, and counted.
+ * is for. A port id of 0, and one that no socket has, is nobody: the upcall is lost, and counted.
  */
 import { describe, expect, it } from 'vitest';
 import { FAMILY_DATAPATH } from '../assembly/kernel/families.ts';
@@ -112,6 +112,7 @@ describe.each(BUILDS)('port ids of upcalls, %s', (build) => {
       build,
       (socket) => {
         expect(misses(socket, 3)).toEqual([UPCALL_PID, UPCALL_PID, UPCALL_PID]);
+        socket.hold(11, 12, 13, 14);
         expect(socket.setPortIds(1, 11, 12, 13)).toBe(0);
         const first = misses(socket, 50);
         expect(new Set(first)).toEqual(new Set([11, 12, 13]));
@@ -127,12 +128,14 @@ describe.each(BUILDS)('port ids of upcalls, %s', (build) => {
 
   it('are those of the actions', () =>
     world(build, (socket) => {
+      socket.hold(5, 6);
       const actions = concat(userspace(5), userspace(6, attribute(2, [1, 2])));
       expect(socket.execute(request({ actions })).portIds).toEqual([5, 6]);
     }));
 
   it('are those of the workers with DISPATCH_UPCALL_PER_CPU, whatever ports and actions say', () =>
     world(build, (socket) => {
+      socket.hold(21);
       expect(socket.changeDatapath(UNALIGNED | PER_CPU, [21, 22])).toBe(0);
       expect(misses(socket, 2)).toEqual([21, 21]);
       expect(socket.execute(request({ actions: userspace(5) })).portIds).toEqual([21]);
@@ -140,14 +143,16 @@ describe.each(BUILDS)('port ids of upcalls, %s', (build) => {
       expect(misses(socket, 1)).toEqual([UPCALL_PID]);
     }));
 
+  /** n_lost of the datapath. */
+  const lost = (socket: PacketSocket): number => {
+    const command = OVS.OVS_DP_CMD_GET;
+    const { frames } = socket.socket.ask({ family: FAMILY_DATAPATH, version: 2, command, ifindex: socket.ifindex });
+    const stats = parseAttributes(messagesOf(frames[0]!)[0]!.subarray(24)).find(({ type }) => type === 3)!.payload;
+    return Number(new DataView(stats.buffer, stats.byteOffset).getBigUint64(16, true));
+  };
+
   it('are nobody when they are 0: the upcall is lost', () =>
     world(build, (socket) => {
-      const lost = () => {
-        const command = OVS.OVS_DP_CMD_GET;
-        const { frames } = socket.socket.ask({ family: FAMILY_DATAPATH, version: 2, command, ifindex: socket.ifindex });
-        const stats = parseAttributes(messagesOf(frames[0]!)[0]!.subarray(24)).find(({ type }) => type === 3)!.payload;
-        return Number(new DataView(stats.buffer, stats.byteOffset).getBigUint64(16, true));
-      };
       expect(socket.setPortIds(1, 0)).toBe(0);
       expect(misses(socket, 4)).toEqual([]);
       expect(socket.execute(request({ actions: userspace(0) })).errno).toBe(EINVAL);
@@ -158,7 +163,28 @@ describe.each(BUILDS)('port ids of upcalls, %s', (build) => {
       const stats = socket.datapath.stats();
       expect(stats.drops.upcallNoPortId).toBe(5);
       expect(stats.upcalls.actionLost).toBe(1);
-      expect(lost()).toBe(6);
+      expect(lost(socket)).toBe(6);
+    }));
+
+  it('are nobody while no socket has them: lost before it is opened and after it is closed', () =>
+    world(build, (socket) => {
+      const actions = concat(userspace(5), output(2), userspace(UPCALL_PID));
+      const outcome = () => {
+        const before = lost(socket);
+        const { errno, frames, portIds } = socket.execute(request({ actions }));
+        expect([errno, frames.length]).toEqual([0, 1]);
+        return [...misses(socket, 2), ...portIds, lost(socket) - before];
+      };
+      expect(socket.setPortIds(1, 5)).toBe(0);
+      expect(outcome()).toEqual([UPCALL_PID, 3]);
+      const close = socket.hold(5, 6);
+      expect(outcome()).toEqual([5, 5, 5, UPCALL_PID, 0]);
+      close();
+      expect(outcome()).toEqual([UPCALL_PID, 3]);
+      socket.hold(7);
+      expect(outcome()).toEqual([UPCALL_PID, 3]);
+      const { drops, upcalls } = socket.datapath.stats();
+      expect([drops.upcallNoPortId, upcalls.actionLost]).toEqual([6, 3]);
     }));
 
   it('leave the flows of messages alone', () =>

@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import * as C from '../assembly/constants.ts';
 import { type Datapath, formatActions, type MemoryPort } from '../src/index.ts';
+import { OWN_PORT_ID } from '../src/kernel/client.ts';
 import { referenceExtract } from './reference/extract.ts';
 import { decodeKey } from './reference/flow-attributes.ts';
 import { readUpcall } from './reference/upcall-message.ts';
@@ -82,9 +83,12 @@ describe.each(BUILDS)('upcall messages, %s', (build) => {
     await using datapath = await openForUpcalls({ build });
     const port = datapath.ports.add('a');
     const packet = udp(100);
-    const plain = attribute(2, attribute(1, le32(9)));
-    const cookie = attribute(2, concat(attribute(1, le32(9)), attribute(2, [1, 2, 3, 4, 5])));
-    const wanting = attribute(2, concat(attribute(1, le32(9)), attribute(2, L.filler(200)), attribute(4, [])));
+    const plain = attribute(2, attribute(1, le32(OWN_PORT_ID)));
+    const cookie = attribute(2, concat(attribute(1, le32(OWN_PORT_ID)), attribute(2, [1, 2, 3, 4, 5])));
+    const wanting = attribute(
+      2,
+      concat(attribute(1, le32(OWN_PORT_ID)), attribute(2, L.filler(200)), attribute(4, [])),
+    );
     for (const [list, userdata, actions] of [
       [plain, undefined, undefined],
       [cookie, L.bytes(1, 2, 3, 4, 5), undefined],
@@ -117,7 +121,7 @@ describe.each(BUILDS)('upcall messages, %s', (build) => {
     await using datapath = await openForUpcalls({ build });
     const port = datapath.ports.add('a');
     const packet = udp(500);
-    datapath.flows.put('in_port(1)', concat(attribute(13, le32(60)), attribute(2, attribute(1, le32(9)))));
+    datapath.flows.put('in_port(1)', concat(attribute(13, le32(60)), attribute(2, attribute(1, le32(OWN_PORT_ID)))));
     port.send(packet);
     datapath.memory.wasm.poll(4);
     const [frame] = take(datapath);
@@ -208,7 +212,7 @@ describe.each(BUILDS)('upcall frames, %s', (build) => {
   it('of userspace actions that are lost are no misses', async () => {
     await using datapath = await openForUpcalls({ build, upcallFrames: 64 });
     const port = datapath.ports.add('a');
-    datapath.flows.put('in_port(1)', attribute(2, attribute(1, le32(9))));
+    datapath.flows.put('in_port(1)', attribute(2, attribute(1, le32(OWN_PORT_ID))));
     for (let i = 0; i < 100; i++) port.send(udp(60, i));
     datapath.memory.wasm.poll(64);
     expect(datapath.stats().upcalls).toMatchObject({ miss: 0, action: 64, actionLost: 36 });

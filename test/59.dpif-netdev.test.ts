@@ -152,6 +152,27 @@ describe('netdev', () => {
     await until(() => datapath.handler !== undefined, 'another one is');
   });
 
+  it('calls back for actions that name its port id; what they send to ids that nobody has is lost', async () => {
+    await using datapath = await openDatapath({ name: 'ids', dpIfindex: 90 });
+    const [left] = [datapath.ports.add('left')] as MemoryPort[];
+    using dpif = Dpif.open('netdev@ids');
+    expect([dpif.portGetPid(1), dpif.portGetPid(undefined)]).toEqual([datapath.portId, datapath.portId]);
+    const seen: (number[] | undefined)[] = [];
+    dpif.registerUpcallCb(({ userdata }) => void seen.push(userdata && [...userdata]));
+    dpif.enableUpcall();
+    await until(() => datapath.handler !== undefined, 'the function is the handler');
+    const list = `userspace(pid=${dpif.portGetPid(1)},userdata(01)),userspace(pid=4242,userdata(02))`;
+    dpif.flowPut({
+      flags: DPIF_FP_CREATE,
+      ...matchAttributes('in_port(1),eth(),eth_type(0x0800),ipv4()'),
+      actions: actions(list),
+    });
+    datapath.process(left!, [frame, frame, frame]);
+    expect(seen).toEqual([[1], [1], [1]]);
+    expect(dpif.stats()).toMatchObject({ hits: 3n, missed: 0n, lost: 3n });
+    expect(datapath.stats().upcalls).toMatchObject({ action: 3, actionLost: 3 });
+  });
+
   it('does not replace a handler of the program, nor remove it', async () => {
     await using datapath = await openDatapath({ name: 'taken', dpIfindex: 85 });
     using dpif = Dpif.open('netdev@taken');

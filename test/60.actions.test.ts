@@ -6,11 +6,12 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as K from '../assembly/constants.ts';
+import { OWN_PORT_ID } from '../src/kernel/client.ts';
 import type { WasmBuild } from '../src/wasm/load.ts';
 import { type Action, applyActions, layoutOf, type ModelEvent, type ModelResult } from './reference/actions.ts';
 import { referenceExtractAll } from './reference/extract.ts';
 import { readUpcall } from './reference/upcall-message.ts';
-import { cases } from './support/action-cases.ts';
+import { cases, HELD_PIDS } from './support/action-cases.ts';
 import { encodeActions } from './support/action-list.ts';
 import { BUILDS } from './support/datapath.ts';
 import { Executor, type Outcome, PORTS } from './support/executor.ts';
@@ -81,7 +82,7 @@ describe.each(BUILDS)('action interpreter, %s build', (build) => {
   it(`does what the model does, ${caseCount(build)} random packets and lists, SEED=${SEED}`, () => {
     const seen = new Map<string, number>();
     const property = fc.property(cases, ({ frame, cut, headroom, actions }) => {
-      compare(execute(frame, actions, headroom), applyActions(frame, actions, headroom), cut);
+      compare(execute(frame, actions, headroom), applyActions(frame, actions, headroom, HELD_PIDS), cut);
       for (const action of actions) {
         const name = action.kind === 'set' ? `set ${action.field}` : action.kind;
         seen.set(name, (seen.get(name) ?? 0) + 1);
@@ -139,7 +140,7 @@ describe.each(BUILDS)('action interpreter, %s build', (build) => {
     const frame = new Uint8Array(60);
     const userdata = Uint8Array.of(1, 2, 3);
     const push: Action = { kind: 'pushVlan', tpid: 0x88a8, tci: 0x1005 };
-    const got = execute(frame, [push, { kind: 'userspace', pid: 77, userdata }], 4);
+    const got = execute(frame, [push, { kind: 'userspace', pid: OWN_PORT_ID, userdata }], 4);
     expect(got.upcalls.map((message) => [...readUpcall(message).userdata!])).toEqual([[1, 2, 3]]);
     expect(got.wireSize).toBe(64);
     expect(layoutOf(got.frame).l3).toBe(18);

@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import * as C from '../assembly/constants.ts';
 import type { UpcallBatch } from '../src/index.ts';
+import { OWN_PORT_ID } from '../src/kernel/client.ts';
 import { attribute, concat, le32 } from './support/action-list.ts';
 import { BUILDS, openDatapath } from './support/datapath.ts';
 import * as L from './support/frames.ts';
@@ -49,7 +50,7 @@ describe.each(BUILDS)('views, %s', (build) => {
   it('of a batch are refused afterwards, and poisoned when kept', async () => {
     await using datapath = await openDatapath({ build, upcallFrames: 64 });
     const port = datapath.ports.add('a');
-    const userspace = attribute(2, concat(attribute(1, le32(7)), attribute(2, L.filler(24, 1))));
+    const userspace = attribute(2, concat(attribute(1, le32(OWN_PORT_ID)), attribute(2, L.filler(24, 1))));
     datapath.flows.put('in_port(1)', userspace);
     const kept: Kept[] = [];
     let old: UpcallBatch | undefined;
@@ -65,7 +66,10 @@ describe.each(BUILDS)('views, %s', (build) => {
     datapath.process(port, [frame(1)]);
     expect(() => old!.packet(0)).toThrow(RangeError);
     datapath.flows.flush();
-    datapath.flows.put('in_port(1)', attribute(2, concat(attribute(1, le32(7)), attribute(2, L.filler(24, 99)))));
+    datapath.flows.put(
+      'in_port(1)',
+      attribute(2, concat(attribute(1, le32(OWN_PORT_ID)), attribute(2, L.filler(24, 99)))),
+    );
     for (let i = 0; i < 10; i++)
       datapath.process(
         port,

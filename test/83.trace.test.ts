@@ -161,6 +161,23 @@ result:
   });
 });
 
+test('upcalls go to port ids that somebody has', async () => {
+  const text = await textOf('in_port(1) actions:userspace(pid=1),userspace(pid=4242),2', UDP);
+  const steps = text.split('\n').map((line) => line.trim());
+  expect(steps.slice(steps.indexOf('1. userspace(pid=1)'), -1)).toEqual([
+    '1. userspace(pid=1)',
+    'to the handler: 42 bytes',
+    '2. userspace(pid=4242)',
+    "lost: nobody has that port id (the datapath's own handler has 1)",
+    '3. 2',
+    'port 2: 42 bytes',
+    'result:',
+    'port 2: 42 bytes',
+    'to the handler: 42 bytes',
+    'lost: 1 upcall for port ids that nobody has',
+  ]);
+});
+
 describe('what the steps come to', () => {
   /** What a running datapath with these rules sends out of each port for the packet, when the first of its kind has installed the flows. */
   async function forwarded(rules: string, packet: Uint8Array): Promise<string[]> {

@@ -2,7 +2,8 @@
  * Which Netlink port id an upcall is for, as in the kernel. Before it: produce.ts and action.ts. After it: whoever hands the frame on.
  *
  * With OVS_DP_F_DISPATCH_UPCALL_PER_CPU each worker has a port id, in the datapath's list (a worker beyond its end begins again); else a port has one or several, and a packet's hash
- * chooses, so that the packets of one connection go to one handler; a USERSPACE action names its own. Port id 0 is nobody: the upcall is lost.
+ * chooses, so that the packets of one connection go to one handler; a USERSPACE action names its own. A port id that no
+ * socket has, as 0, is nobody: the upcall is lost (kernel/socket.ts).
  *
  * Threads: the worker that owns the packet, inside an epoch: lists are replaced as a whole and the old ones retired (kernel/port-ids.ts).
  */

@@ -13,7 +13,7 @@
  * never takes the last frame from them.
  *
  * Ownership. The ring belongs to the worker's area. Threads: one producer (the worker); one consumer, anywhere.
- * What can be lost. A message that is for nobody (port id 0) or finds no frame: counted as DROP_UPCALL_NO_PORT_ID, DROP_UPCALL_RING_FULL or
+ * What can be lost. A message that is for nobody (port id 0, or one that no socket has) or finds no frame: counted as DROP_UPCALL_NO_PORT_ID, DROP_UPCALL_RING_FULL or
  * DROP_UPCALL_PORT_SHARE and in the port's row. Never one that was queued.
  */
 import {
@@ -81,6 +81,7 @@ import {
 import { count, countDrop, countPort } from '../flow/counters';
 import { complete, isOffloaded, isSuperFrame } from '../io/offload';
 import { beginSegments, segment } from '../io/segment';
+import { isPortIdHeld } from '../kernel/socket';
 import { AREA_UPCALL_PORTS, area, sb, upcallFrames, upcallOrder, upcallRing, worker } from '../memory/layout';
 import { endMessage } from '../netlink/header';
 import { OVS_PACKET_CMD_ACTION, OVS_PACKET_CMD_MISS } from '../netlink/openvswitch';
@@ -131,7 +132,7 @@ export function produce(
   actions: usize,
   actionsSize: u32,
 ): void {
-  if (portId == 0) return lose(load<u32>(packet, PACKET_IN_PORT), command, DROP_UPCALL_NO_PORT_ID);
+  if (!isPortIdHeld(portId)) return lose(load<u32>(packet, PACKET_IN_PORT), command, DROP_UPCALL_NO_PORT_ID);
   if (!isOffloaded(packet)) return queue(packet, command, portId, userdata, actions, actionsSize);
   const n = isSuperFrame(packet) ? beginSegments(packet, load<u32>(packet, PACKET_SIZE)) : 0;
   if (n == 0) {

@@ -11,7 +11,7 @@
 import * as C from '../../assembly/constants.ts';
 import { GROUP_VPORT } from '../../assembly/kernel/families.ts';
 import { DatapathError } from '../errors.ts';
-import { KernelClient } from '../kernel/client.ts';
+import { KernelClient, OWN_PORT_ID } from '../kernel/client.ts';
 import { FrontDoor } from '../kernel/front-door.ts';
 import { publish, watchGroups } from '../kernel/notifications.ts';
 import { registerDatapath, unregisterDatapath } from '../kernel/registry.ts';
@@ -50,6 +50,8 @@ export class Datapath implements AsyncDisposable {
   /** Where messages go in: for the wasm transport. */
   readonly door: FrontDoor;
   readonly options: OpenOptions;
+  /** Netlink port id of the handler, for USERSPACE actions. Upcalls for port ids that nobody has are lost, as in the kernel. */
+  readonly portId = OWN_PORT_ID;
   readonly ports: Ports;
   /** Which worker polls which queue. */
   readonly queues: Distribution;

@@ -17,7 +17,7 @@ const SEGMENT_SIZE_MAX = 32_768;
 /** Userdata of the action that ends a segment which another one follows. */
 export const CONTINUE = 0xffffffff;
 /** Port id of the executor's own handler. */
-const OWN_PORT_ID = 1;
+export const OWN_PORT_ID = 1;
 
 export interface Segment {
   /** For the executor; its USERSPACE actions carry the index of their step, or CONTINUE. */

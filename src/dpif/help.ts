@@ -18,7 +18,7 @@ import { decodeActions, encodeActions } from '../odp/actions.ts';
 import { loadModule } from '../wasm/load.ts';
 import { DatapathMemory } from '../wasm/memory.ts';
 import { dpifError, EINVAL, ENOBUFS } from './errors.ts';
-import { CONTINUE, planSegments, type Segment } from './help-plan.ts';
+import { CONTINUE, OWN_PORT_ID, planSegments, type Segment } from './help-plan.ts';
 import { putKeyList } from './messages/key.ts';
 import { putRequest } from './messages/request.ts';
 import type { Execute } from './types.ts';
@@ -70,6 +70,7 @@ class Executor {
       pagesMax: (64 * MIB) / PAGE,
     });
     this.#memory.setOption(C.OPTION_HANDLER, true);
+    this.#memory.wasm.openSocket(OWN_PORT_ID, 0);
     this.#slots = this.#memory.allocate(C.IMPORT_SLOT_SIZEOF, 'the executor');
     this.#rows = this.#memory.allocate(C.IMPORT_ROW_SIZEOF, 'the executor');
     this.#work = this.#memory.allocate(C.KEY_SIZE + C.MATCH_SIZEOF, 'the executor');

@@ -17,6 +17,8 @@ export interface Effects {
   outputs: Output[];
   /** Packets of USERSPACE actions. */
   upcalls: Uint8Array[];
+  /** Those that were for a port id that nobody has. */
+  lostCount: number;
   /** Lookups that found no flow. */
   missCount: number;
   /** Packets given to PSAMPLE actions. */
@@ -157,6 +159,7 @@ export class Executor implements AsyncDisposable {
         port.receive().map((packet) => ({ port: port.portNo, packet })),
       ),
       ...this.#takeUpcalls(),
+      lostCount: after.upcalls.actionLost - before.upcalls.actionLost,
       psampleCount: after.psampled - before.psampled,
       drops: Object.fromEntries(counts.filter(([, count]) => count > 0)),
       ...(explicit < 0 ? {} : { explicit }),

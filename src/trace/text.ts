@@ -145,6 +145,7 @@ function stepLines(step: Step, number: string, passes: Pass[]): string[] {
   for (const text of step.metadata ?? []) lines.push(`now ${text}`);
   for (const { port, packet } of step.outputs ?? []) lines.push(`port ${port}: ${count(packet.length, 'byte')}`);
   for (const packet of step.upcalls ?? []) lines.push(`to the handler: ${count(packet.length, 'byte')}`);
+  if (step.lostCount !== undefined) lines.push(`lost: ${NOBODY}`);
   if (step.branch !== undefined) lines.push(step.branch);
   for (const [index, inner] of (step.steps ?? []).entries())
     lines.push(...stepLines(inner, `${number}.${index + 1}`, passes));
@@ -157,9 +158,13 @@ function stepLines(step: Step, number: string, passes: Pass[]): string[] {
   return [`${number}. ${step.action}`, ...indent(lines)];
 }
 
-function resultLines({ outputs, upcalls, missCount, psampleCount, drops }: TraceResult): string[] {
+/** Why an upcall is lost that a flow sends. */
+const NOBODY = "nobody has that port id (the datapath's own handler has 1)";
+
+function resultLines({ outputs, upcalls, lostCount, missCount, psampleCount, drops }: TraceResult): string[] {
   const lines = outputs.map(({ port, packet }) => `port ${port}: ${count(packet.length, 'byte')} ${hexBytes(packet)}`);
   lines.push(...upcalls.map((packet) => `to the handler: ${count(packet.length, 'byte')}`));
+  if (lostCount > 0) lines.push(`lost: ${count(lostCount, 'upcall')} for port ids that nobody has`);
   if (psampleCount > 0) lines.push(`psample: ${count(psampleCount, 'packet')}`);
   if (missCount > 0) lines.push(`looked up further than this trace goes: ${count(missCount, 'packet')}`);
   for (const [name, n] of Object.entries(drops)) lines.push(`drop: ${name}${n === 1 ? '' : ` ${n} times`}`);

@@ -57,7 +57,7 @@ async function trace(rules: readonly Rule[], packet: Uint8Array, inPort: number,
     const notComposed = take(full, packet, inPort, key);
     if (notComposed === undefined || take(single, packet, inPort, key) === undefined) {
       const drop = packet.length > C.FRAME_SIZE_MAX ? 'rxLong' : 'rxShort';
-      const result = { outputs: [], upcalls: [], missCount: 0, psampleCount: 0, drops: { [drop]: 1 } };
+      const result = { outputs: [], upcalls: [], lostCount: 0, missCount: 0, psampleCount: 0, drops: { [drop]: 1 } };
       return { packet: { bytes: packet, layers: describeLayers(packet) }, from, notComposed: [], result };
     }
     const start = full.save();
@@ -128,10 +128,10 @@ function resultOf({ explicit: _, ...effects }: Effects): TraceResult {
 
 /** The same packets to the same places, in any order, and the same drops. */
 function isSame(a: TraceResult, b: TraceResult): boolean {
-  const textOf = ({ outputs, upcalls, missCount, psampleCount, drops }: TraceResult): string => {
+  const textOf = ({ outputs, upcalls, lostCount, missCount, psampleCount, drops }: TraceResult): string => {
     const sent = outputs.map(({ port, packet }) => `${port} ${hexBytes(packet)}`);
     const up = upcalls.map((packet) => hexBytes(packet));
-    return JSON.stringify([sent.sort(), up.sort(), missCount, psampleCount, Object.entries(drops).sort()]);
+    return JSON.stringify([sent.sort(), up.sort(), lostCount, missCount, psampleCount, Object.entries(drops).sort()]);
   };
   return textOf(a) === textOf(b);
 }

@@ -43,7 +43,7 @@ interface Done {
 
 export class Tracer {
   /** What the steps came to, together. */
-  readonly tally: TraceResult = { outputs: [], upcalls: [], missCount: 0, psampleCount: 0, drops: {} };
+  readonly tally: TraceResult = { outputs: [], upcalls: [], lostCount: 0, missCount: 0, psampleCount: 0, drops: {} };
   readonly #full: Executor;
   readonly #single: Executor;
   readonly #table: RuleTable;
@@ -141,12 +141,14 @@ export class Tracer {
   }
 
   /** What an action did and what it changed. */
-  #note(step: Step, { outputs, upcalls, psampleCount }: Effects, before: Saved): void {
+  #note(step: Step, { outputs, upcalls, lostCount, psampleCount }: Effects, before: Saved): void {
     this.tally.outputs.push(...outputs);
     this.tally.upcalls.push(...upcalls);
+    this.tally.lostCount += lostCount;
     this.tally.psampleCount += psampleCount;
     if (outputs.length > 0) step.outputs = outputs;
     if (upcalls.length > 0) step.upcalls = upcalls;
+    if (lostCount > 0) step.lostCount = lostCount;
     const metadata = metadataChanges(before.key, this.#single.key);
     if (metadata.length > 0) step.metadata = metadata;
     this.#notePacket(step, before);

@@ -29,6 +29,8 @@ export interface Step {
   outputs?: Output[];
   /** Packets sent to handlers by USERSPACE. */
   upcalls?: Uint8Array[];
+  /** How many more were for a port id that nobody has: lost. */
+  lostCount?: number;
   /** Which list of the action was executed, or why none was. */
   branch?: string;
   /** The actions of that list, on the packet as it was before this action. */

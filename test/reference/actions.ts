@@ -18,6 +18,7 @@ export type Action =
 export type ModelEvent =
   | { kind: 'output'; port: number; frame: Uint8Array }
   | { kind: 'userspace'; frame: Uint8Array }
+  | { kind: 'lost' }
   | { kind: 'drop'; reason: 'action' | 'explicit' | 'flow' };
 
 export interface ModelResult {
@@ -260,7 +261,13 @@ function tagSize(frame: Uint8Array): number {
   return frame.length >= 18 && isTag((frame[12]! << 8) | frame[13]!) ? 4 : 0;
 }
 
-export function applyActions(start: Uint8Array, actions: readonly Action[], headroom: number): ModelResult {
+/** `heldPids`: port ids that somebody has; upcalls for others are lost. */
+export function applyActions(
+  start: Uint8Array,
+  actions: readonly Action[],
+  headroom: number,
+  heldPids: readonly number[] = [],
+): ModelResult {
   const result: ModelResult = { events: [], frame: start, priority: 0, mark: 0 };
   let room = headroom;
   let limit = Number.POSITIVE_INFINITY;
@@ -275,8 +282,10 @@ export function applyActions(start: Uint8Array, actions: readonly Action[], head
     const { frame } = result;
     if (action.kind === 'output')
       result.events.push({ kind: 'output', port: action.port, frame: leave(tagSize(frame)) });
-    else if (action.kind === 'userspace') result.events.push({ kind: 'userspace', frame: leave(0) });
-    else if (action.kind === 'trunc') limit = action.size;
+    else if (action.kind === 'userspace') {
+      const cut = leave(0);
+      result.events.push(heldPids.includes(action.pid) ? { kind: 'userspace', frame: cut } : { kind: 'lost' });
+    } else if (action.kind === 'trunc') limit = action.size;
     else if (action.kind === 'drop') {
       result.events.push({ kind: 'drop', reason: 'explicit' });
       return result;

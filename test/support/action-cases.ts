@@ -5,7 +5,9 @@
  * that a checksum covers, padding behind) except for those that are cut short, which say so.
  */
 import fc from 'fast-check';
+import { OWN_PORT_ID } from '../../src/kernel/client.ts';
 import { type Action, type SetField, withRightChecksums } from '../reference/actions.ts';
+import { UPCALL_PID } from './execute-cases.ts';
 import {
   arp,
   bytes,
@@ -156,9 +158,14 @@ const set: fc.Arbitrary<Action> = fc
     return { kind: 'set', field, value: value.map((bits, at) => bits & mask[at]!), mask };
   });
 
+/** Port ids that somebody has in the executor: its own handler, and the test. */
+export const HELD_PIDS = [OWN_PORT_ID, UPCALL_PID];
+
 const plain: fc.Arbitrary<Action> = fc.oneof(
   fc.integer({ min: 1, max: 4 }).map((port) => ({ kind: 'output', port }) as const),
-  fc.tuple(fc.integer({ min: 1 }), payload).map(([pid, userdata]) => ({ kind: 'userspace', pid, userdata }) as const),
+  fc
+    .tuple(fc.oneof(fc.constantFrom(...HELD_PIDS), fc.integer({ min: 1 })), payload)
+    .map(([pid, userdata]) => ({ kind: 'userspace', pid, userdata }) as const),
   tag.map(([tpid, tci]) => ({ kind: 'pushVlan', tpid, tci: tci | 0x1000 }) as const),
   fc.constant({ kind: 'popVlan' } as const),
   fc.integer({ min: 14, max: 200 }).map((size) => ({ kind: 'trunc', size }) as const),

@@ -12,6 +12,8 @@ export interface ExecuteCase {
 }
 
 export const UPCALL_PID = 4242;
+/** Nobody has it: what is sent there is lost. */
+const LOST_PID = 4243;
 /** enum ovs_action_attr */
 const ACTION = {
   ...{ output: 1, userspace: 2, set: 3, pushVlan: 4, popVlan: 5, sample: 6, recirc: 7, pushMpls: 9, popMpls: 10 },
@@ -103,7 +105,7 @@ function randomAction(random: Random, state: State, depth: number): Uint8Array {
 }
 
 function userspace(random: Random): Uint8Array {
-  const parts = [attribute(1, le32(UPCALL_PID))];
+  const parts = [attribute(1, le32(random.oneIn(8) ? LOST_PID : UPCALL_PID))];
   if (random.oneIn(2)) parts.push(attribute(2, random.bytes(random.below(40))));
   if (random.oneIn(4)) parts.push(attribute(3, le32(1 + random.below(4))));
   if (random.oneIn(3)) parts.push(attribute(4, []));

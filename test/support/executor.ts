@@ -6,6 +6,7 @@
 import * as C from '../../assembly/constants.ts';
 import type { Datapath, DatapathOptions, DropName, MemoryPort } from '../../src/index.ts';
 import { expectAccounted, openDatapath } from './datapath.ts';
+import { UPCALL_PID } from './execute-cases.ts';
 import { refuse, take } from './upcall-frames.ts';
 
 export const PORTS = [1, 2, 3, 4] as const;
@@ -56,6 +57,7 @@ export class Executor implements AsyncDisposable {
     this.#buffer = datapath.memory.allocate(BUFFER_SIZE, 'a frame');
     this.#list = datapath.memory.allocate(C.ACTIONS_SIZE_MAX + 1, 'a list');
     datapath.memory.setOption(C.OPTION_HANDLER, true);
+    datapath.memory.wasm.openSocket(UPCALL_PID, 0);
   }
 
   execute(frame: Uint8Array, list: Uint8Array, room: Room = {}): Outcome {

@@ -85,6 +85,15 @@ export class PacketSocket implements AsyncDisposable {
     return this.socket.ask({ ...request, attributes }).errno;
   }
 
+  /** Somebody has these port ids. Returns how to close the sockets. */
+  hold(...ids: number[]): () => void {
+    const { wasm } = this.datapath.memory;
+    const sockets = ids.map((id) => wasm.openSocket(id, 0) >>> 0);
+    return () => {
+      for (const socket of sockets) wasm.closeSocket(socket);
+    };
+  }
+
   /** Sends EXECUTE with these attributes. */
   execute(attributes: Uint8Array, ifindex = this.ifindex): Executed {
     const command = OVS.OVS_PACKET_CMD_EXECUTE;

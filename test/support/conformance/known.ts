@@ -28,8 +28,7 @@ const EOPNOTSUPP = 95;
 const SYMMETRIC_HASH = 1;
 /** From here on the kernel knows no port numbers either. */
 const KERNEL_PORTS_MAX = 65535;
-/** Where they stand in struct ovs_dp_stats and struct ovs_dp_megaflow_stats. */
-const N_LOST = [16, 22] as const;
+/** Where it stands in struct ovs_dp_megaflow_stats. */
 const N_MASKS = [8, 12] as const;
 
 interface Message {
@@ -215,10 +214,6 @@ export const KNOWN: readonly KnownDifference[] = [
     applies: (difference) => isOnlyIn(difference, 'meter MAX_BANDS') || isOfRichMeter(difference),
   },
   { why: 'what a device counted in another datapath, or before, is not counted again', applies: isDeviceAgain },
-  {
-    why: 'an upcall of an action to a port id that nobody has is not counted as lost',
-    applies: (difference) => isMoreIn(difference, 'datapath STATS', DP_ATTR.STATS, ...N_LOST),
-  },
   {
     why: 'masks of the same bits are one',
     applies: (difference) => isMoreIn(difference, 'datapath MEGAFLOW_STATS', DP_ATTR.MEGAFLOW_STATS, ...N_MASKS),

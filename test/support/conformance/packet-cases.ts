@@ -8,6 +8,7 @@ import {
   DP,
   DP_ATTR,
   DP_F,
+  FLOW,
   KEY,
   PACKET,
   PACKET_ATTR,
@@ -151,6 +152,43 @@ function lostUpcalls(): Scenario {
   return script.scenario;
 }
 
+/** Flows that name port ids that nobody has, before and after one that somebody has; ids of CPUs that nobody has; the socket of a vport closes. */
+function lostByFlows(): Scenario {
+  const script = withDevices('upcalls of flows that are lost', DP_F.UNALIGNED | DP_F.VPORT_PIDS);
+  const nobody = userspace(4242, [attr(USERSPACE_ATTR.USERDATA, [1, 2, 3, 4])]);
+  const lists = [
+    [nobody],
+    [nobody, output(2)],
+    [userspace(PIDS.first), nobody, userspace(PIDS.third), nobody],
+    [nest(ACTION.CLONE, [nobody, output(2)]), userspace(PIDS.first)],
+    [attr(ACTION.TRUNC, u32(20)), nobody, output(2)],
+    [attr(ACTION.RECIRC, u32(7)), nobody],
+  ];
+  for (const actions of lists) {
+    script.putFlow({ key: etherKey(1), actions });
+    script.frame('tap0', etherFrame());
+    script.execute(etherFrame(), actions, [attr(KEY.IN_PORT, u32(1))]);
+    script.flow(FLOW.DEL, { key: etherKey(1) });
+    showCounters(script);
+  }
+  const pids = attr(VPORT_ATTR.UPCALL_PID, u32(4242, PIDS.third, 4243));
+  script.send('vport', VPORT.SET, [attr(VPORT_ATTR.PORT_NO, u32(1)), pids], { flags: ECHO });
+  for (let size = 0; size < 8; size++) script.frame('tap0', etherFrame());
+  showCounters(script);
+  const perCpu = attr(DP_ATTR.USER_FEATURES, u32(DP_F.DISPATCH_UPCALL_PER_CPU));
+  for (const id of [4242, PIDS.third]) {
+    script.send('datapath', DP.SET, [perCpu, attr(DP_ATTR.PER_CPU_PIDS, u32(id))], { flags: ECHO });
+    script.frame('tap0', etherFrame());
+    script.execute(etherFrame(), [userspace(PIDS.first)]);
+    showCounters(script);
+  }
+  script.steps.push({ do: 'close', socket: 'upcalls3' });
+  script.frame('tap0', etherFrame());
+  script.execute(etherFrame(), [userspace(PIDS.first)]);
+  showCounters(script);
+  return script.scenario;
+}
+
 /** Whom a packet goes to that no flow is there for. */
 function dispatch(): Scenario {
   const script = withDevices('whom upcalls go to');
@@ -217,5 +255,14 @@ function recirculation(): Scenario {
 }
 
 export function packetScenarios(): Scenario[] {
-  return [executeKeys(), executeSizes(), ...actionUpcalls(), lostUpcalls(), dispatch(), traffic(), recirculation()];
+  return [
+    executeKeys(),
+    executeSizes(),
+    ...actionUpcalls(),
+    lostUpcalls(),
+    lostByFlows(),
+    dispatch(),
+    traffic(),
+    recirculation(),
+  ];
 }

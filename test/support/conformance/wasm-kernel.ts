@@ -77,9 +77,13 @@ export class WasmKernel {
   private newMemory(): WasmMemory {
     this.made++;
     const first = this.made * IFINDEX_STEP;
-    const memory = new WasmMemory(this.build, first, first + 1);
+    const memory = new WasmMemory(this.build, first, first + 1, this.open);
     for (const [name, device] of this.devices) memory.addDevice(name, device.ifindex, kindFor(name, device));
     return memory;
+  }
+
+  private get open(): SocketName[] {
+    return SOCKET_NAMES.filter((name) => !this.closed.has(name));
   }
 
   private get memories(): WasmMemory[] {
@@ -121,9 +125,7 @@ export class WasmKernel {
 
   /** What came to the sockets, but for those that are held; dumps go on as they are received. */
   received(): Delivered[] {
-    const isThere = (portId: number) =>
-      SOCKET_NAMES.some((name) => SOCKETS[name].portId === portId && !this.closed.has(name));
-    for (const memory of this.datapaths) for (const sent of memory.upcalls(isThere)) this.deliver(memory, sent);
+    for (const memory of this.datapaths) for (const sent of memory.upcalls()) this.deliver(memory, sent);
     for (const socket of SOCKET_NAMES) while (!this.held.has(socket) && this.continueDump(socket)) {}
     const received = this.delivered.filter(({ socket }) => !this.held.has(socket));
     this.delivered = this.delivered.filter(({ socket }) => this.held.has(socket));
@@ -205,6 +207,7 @@ export class WasmKernel {
   }
 
   close(socket: SocketName): void {
+    for (const memory of this.memories) memory.close(socket);
     this.closed.add(socket);
   }
 

@@ -9,7 +9,7 @@ import { MemoryPort } from '../../../src/ports/memory.ts';
 import { tellTime } from '../../../src/wasm/clock.ts';
 import { loadModule, type WasmBuild } from '../../../src/wasm/load.ts';
 import { DatapathMemory } from '../../../src/wasm/memory.ts';
-import { SOCKET_NAMES, SOCKETS, type SocketName } from './scenario.ts';
+import { SOCKETS, type SocketName } from './scenario.ts';
 
 const MIB = 1048576;
 const ROOM = MIB;
@@ -33,7 +33,7 @@ export class WasmMemory {
   private readonly out: number;
   private readonly ports = new Map<string, MemoryPort>();
 
-  constructor(build: WasmBuild, dpIfindex: number, firstIfindex: number) {
+  constructor(build: WasmBuild, dpIfindex: number, firstIfindex: number, sockets: readonly SocketName[]) {
     const capacity = { flows: 8192, workers: 1, emcEntries: 8192, upcallFrames: 256, arenaSize: 64 * MIB };
     const seed = 5n;
     this.memory = DatapathMemory.create(loadModule(build), { ...capacity, seed, dpIfindex, pagesMax: 8192 });
@@ -42,7 +42,7 @@ export class WasmMemory {
     this.memory.setU32(C.SUPERBLOCK + C.SB_IFINDEX_NEXT, firstIfindex);
     this.datagram = this.memory.allocate(ROOM, 'a datagram');
     this.out = this.memory.allocate(ROOM, 'frames');
-    for (const name of SOCKET_NAMES) {
+    for (const name of sockets) {
       const { portId, isAdmin } = SOCKETS[name];
       this.sockets.set(name, this.memory.wasm.openSocket(portId, isAdmin ? C.SOCKET_ADMIN : 0) >>> 0);
     }
@@ -62,8 +62,14 @@ export class WasmMemory {
     return sent;
   }
 
-  isDumping(socket: SocketName): boolean {
-    return this.memory.u32(this.sockets.get(socket)! + C.SOCKET_DUMP) !== 0;
+  isDumping(name: SocketName): boolean {
+    const socket = this.sockets.get(name);
+    return socket !== undefined && this.memory.u32(socket + C.SOCKET_DUMP) !== 0;
+  }
+
+  close(name: SocketName): void {
+    this.memory.wasm.closeSocket(this.sockets.get(name)!);
+    this.sockets.delete(name);
   }
 
   continueDump(socket: SocketName): Sent[] {
@@ -138,20 +144,16 @@ export class WasmMemory {
     return [...this.ports].flatMap(([device, port]) => port.receive().map((data) => ({ device, data })));
   }
 
-  /** What waits in the upcall ring. What is for nobody is lost, as in the kernel, where the socket refuses it. */
-  upcalls(isThere: (portId: number) => boolean): Sent[] {
+  /** What waits in the upcall ring. */
+  upcalls(): Sent[] {
     const { memory } = this;
     const sent: Sent[] = [];
     while (memory.wasm.take(0, 1) > 0) {
       const frame = memory.u32(memory.upcallRing(0) + C.UPCALL_LIST);
       const portId = memory.u32(frame + C.UPCALL_PORT_ID);
-      if (isThere(portId)) {
-        const bytes = memory.copy(memory.u32(frame + C.UPCALL_MESSAGE), memory.u32(frame + C.NL_MMAP_LEN));
-        sent.push({ group: 0, portId, bytes });
-        memory.wasm.give(0, frame);
-      } else {
-        memory.wasm.dropTaken(0, 1, C.DROP_UPCALL_NO_HANDLER);
-      }
+      const bytes = memory.copy(memory.u32(frame + C.UPCALL_MESSAGE), memory.u32(frame + C.NL_MMAP_LEN));
+      sent.push({ group: 0, portId, bytes });
+      memory.wasm.give(0, frame);
     }
     return sent;
   }
