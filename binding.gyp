@@ -8,6 +8,7 @@
         "native/arguments.cc",
         "native/capabilities.cc",
         "native/io-object.cc",
+        "native/lifeline.cc",
         "native/netlink-object.cc",
         "native/netlink-receive.cc",
         "native/netlink-replies.cc",

@@ -344,7 +344,7 @@ export const WORKER_POLL_COUNT = 36; // u32, descriptors that the worker waits f
 export const WORKER_POLL_SET = 40; // u32, address of them
 export const WORKER_TOUCHED_LIST = 44; // u32, address of the queues to be kicked
 export const WORKER_BUSY_NS = 48; // u64 (live), time spent in rounds that received something
-export const WORKER_THREAD = 56; // u32, Node's number of the thread that has the slot
+export const WORKER_THREAD = 56; // u32 (live), Node's number of the thread that has the slot, 0 nobody
 export const WORKER_RECEIVER = 60; // u32, port and queue that the batch at hand came from
 export const WORKER_EPOCH = 64; // u32, epoch seen at the last batch boundary, 0 = not reading
 export const WORKER_TIME_NS = 72; // u64, CLOCK_REALTIME at the last poll
@@ -363,7 +363,8 @@ export const WORKER_CONTROL_SIZE = 1024;
 export const WORKER_FREE = 0;
 export const WORKER_ATTACHED = 1;
 export const WORKER_POLLING = 2;
-export const WORKER_TRAPPED = 3;
+export const WORKER_TRAPPED = 3; // the owner thread is to repair the slot
+export const WORKER_ORPHANED = 4; // its thread is gone, and whoever takes the slot repairs it first
 
 // counters of a worker, u64 each
 export const COUNTER_RECEIVED = 0;

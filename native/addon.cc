@@ -3,6 +3,7 @@
  */
 #include "addon.h"
 #include "io-object.h"
+#include "lifeline.h"
 #include "netlink-object.h"
 #include "poll-set-object.h"
 
@@ -20,6 +21,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   TapObject::Define(env, exports);
   PumpObject::Define(env, exports);
   PollSetObject::Define(env, exports);
+  LifelineObject::Define(env, exports);
   return exports;
 }
 

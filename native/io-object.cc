@@ -24,6 +24,14 @@ Napi::Value Wake(const Napi::CallbackInfo& info) {
   return args.ok() ? Napi::Number::New(info.Env(), Pump::Wake(static_cast<int>(fd))) : info.Env().Undefined();
 }
 
+Napi::Value AwaitWake(const Napi::CallbackInfo& info) {
+  Arguments args(info, "awaitWake");
+  const int64_t fd = args.Integer(info[0], "fd", 0, INT32_MAX);
+  const int64_t timeoutMs = args.Integer(info[1], "timeoutMs", 0, INT32_MAX);
+  if (!args.ok()) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), Pump::AwaitCounter(static_cast<int>(fd), static_cast<int>(timeoutMs)));
+}
+
 Napi::Value CloseWake(const Napi::CallbackInfo& info) {
   Arguments args(info, "closeWake");
   const int64_t fd = args.Integer(info[0], "fd", 0, INT32_MAX);
@@ -246,6 +254,7 @@ void PumpObject::Define(Napi::Env env, Napi::Object exports) {
                                   }));
   exports.Set("openWake", Napi::Function::New(env, OpenWake, "openWake"));
   exports.Set("wake", Napi::Function::New(env, Wake, "wake"));
+  exports.Set("awaitWake", Napi::Function::New(env, AwaitWake, "awaitWake"));
   exports.Set("closeWake", Napi::Function::New(env, CloseWake, "closeWake"));
 }
 

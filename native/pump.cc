@@ -280,6 +280,15 @@ int Pump::OpenCounter() {
   return fd < 0 ? -errno : fd;
 }
 
+int Pump::AwaitCounter(int fd, int timeoutMs) {
+  pollfd one = {fd, POLLIN, 0};
+  const int ready = poll(&one, 1, timeoutMs);
+  if (ready <= 0) return ready < 0 ? -errno : 0;
+  uint64_t events;
+  // EAGAIN: another thread that waits for it was faster
+  return read(fd, &events, sizeof(events)) < 0 && errno != EAGAIN ? -errno : 1;
+}
+
 int Pump::Wake(int fd) {
   const uint64_t one = 1;
   // EAGAIN: the counter is as high as it goes, so somebody is awake already

@@ -29,6 +29,8 @@ class Pump {
 
   /** An event counter for a thread that sleeps: its descriptor, or -errno. */
   static int OpenCounter();
+  /** Waits until it is written to, and takes that away. 1, 0 when `timeoutMs` are over, -errno. */
+  static int AwaitCounter(int fd, int timeoutMs);
   /** Wakes whoever sleeps on it. 0 or -errno. */
   static int Wake(int fd);
 

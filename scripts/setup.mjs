@@ -126,7 +126,7 @@ function typeScriptInputs() {
 function typeScriptOutputs() {
   const compiled = ['src', 'examples'].flatMap((folder) => listFiles(folder, isTypeScript));
   const sources = [...compiled, 'assembly/constants.ts'].filter((file) => !file.endsWith('.d.ts'));
-  return sources.map((file) => `dist/${file.slice(0, -'.ts'.length)}.js`);
+  return [...sources.map((file) => `dist/${file.slice(0, -'.ts'.length)}.js`), 'dist/src/worker/poller.cjs'];
 }
 
 async function buildTypeScript() {

@@ -238,6 +238,7 @@ describe.each(BUILDS)('readers and writers at once, %s', (build) => {
     await arena.setUp();
     const pool = new WorkerPool(datapath.memory, {
       pollers: POLLERS.length,
+      standby: 1,
       affinity: () => [],
       onEvent: (event) => expect(event).toBeUndefined(),
     });

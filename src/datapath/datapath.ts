@@ -272,6 +272,7 @@ export class Datapath implements AsyncDisposable {
   #makePool(): WorkerPool {
     this.#pool ??= new WorkerPool(this.#memory, {
       pollers: this.options.workers,
+      standby: this.options.standby,
       affinity: () => this.options.affinity,
       onEvent: (event) => this.options.onEvent?.(event),
     });

@@ -14,6 +14,11 @@ export interface DatapathOptions {
   flows?: number;
   /** Threads that poll ports, 0 to 15. Default 0: the calling thread does everything when it calls `poll`. */
   workers?: number;
+  /**
+   * Threads that stand by for a worker whose thread dies, with everything loaded, so that it is replaced at once, 0 to 15: one more for each further worker
+   * that may die within half a second. Each takes 8 MiB. 0: a new thread is started then. Default 1.
+   */
+  standby?: number;
   /** Entries of each worker's exact-match cache, a power of two from 8,192 to 1,048,576. Default 16,384. */
   emcEntries?: number;
   /** Use the exact-match cache. Default true. */
@@ -73,6 +78,7 @@ export function resolveOptions(options: DatapathOptions): ResolvedOptions {
     name: deviceName(options.name ?? 'dp0'),
     flows,
     workers: integer('workers', options.workers ?? 0, 0, C.WORKERS_MAX - 1),
+    standby: integer('standby', options.standby ?? 1, 0, C.WORKERS_MAX - 1),
     emcEntries: powerOfTwo('emcEntries', options.emcEntries ?? 16384, C.EMC_ENTRIES_MIN, C.EMC_ENTRIES_MAX),
     emc: options.emc ?? true,
     upcallFrames: powerOfTwo('upcallFrames', options.upcallFrames ?? 4096, 64, 65536),

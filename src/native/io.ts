@@ -106,14 +106,34 @@ export interface NativePump {
   sleep(set: number, count: number, timeoutUs: number): number;
 }
 
+/** While it is open: when the thread that made it ends, in whatever way, others are told. */
+export interface NativeLifeline {
+  /** Nobody is told any more. */
+  close(): void;
+}
+
 export interface NativeIo {
   readonly PacketSocket: new () => NativePacketSocket;
   readonly XdpSocket: new () => NativeXdpSocket;
   readonly XdpProgram: new () => NativeXdpProgram;
   readonly TapQueue: new () => NativeTapQueue;
   readonly Pump: new (memory: ByteView) => NativePump;
+  /**
+   * At the end of the thread, if the word of `memory` at address `holder` is `id` then: the one at `state` becomes `orphaned`, that at `holder` 0, and the
+   * event counter `counter` is written to.
+   */
+  readonly Lifeline: new (
+    memory: ByteView,
+    holder: number,
+    id: number,
+    state: number,
+    orphaned: number,
+    counter: number,
+  ) => NativeLifeline;
   /** An event counter that wakes a sleeping thread: its descriptor, or -errno. */
   openWake(): number;
   wake(fd: number): number;
+  /** Waits until it is written to, `timeoutMs` at most, and takes that away. 1, 0 when the time is over, or -errno. */
+  awaitWake(fd: number, timeoutMs: number): number;
   closeWake(fd: number): number;
 }

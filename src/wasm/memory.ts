@@ -75,12 +75,21 @@ export class DatapathMemory {
     return new DatapathMemory(module, memory, wasm);
   }
 
-  /** Attaches the calling thread as worker `slot` of an existing datapath. */
+  /** The memory of an existing datapath; the calling thread is none of its workers yet. */
+  static over(module: WebAssembly.Module, memory: WebAssembly.Memory): DatapathMemory {
+    return new DatapathMemory(module, memory, instantiate(module, memory));
+  }
+
+  /** The same, as worker `slot`. */
   static attach(module: WebAssembly.Module, memory: WebAssembly.Memory, slot: number): DatapathMemory {
-    const wasm = instantiate(module, memory);
-    const status = wasm.attach(slot);
-    if (status !== 0) throw new RangeError(`no worker slot ${slot} in this datapath`);
-    return new DatapathMemory(module, memory, wasm);
+    const datapath = DatapathMemory.over(module, memory);
+    datapath.attach(slot);
+    return datapath;
+  }
+
+  /** The calling thread is worker `slot` from now on. Throws RangeError when there is no such slot. */
+  attach(slot: number): void {
+    if (this.wasm.attach(slot) !== 0) throw new RangeError(`no worker slot ${slot} in this datapath`);
   }
 
   u32(address: number): number {

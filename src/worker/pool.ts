@@ -1,10 +1,11 @@
 /*
- * The worker pool: a piscina pool whose threads share the datapath's memory. Before it: Datapath.start. After it: worker/poller.ts.
+ * The worker pool: piscina pools whose threads share the datapath's memory. Before it: Datapath.start. After it: worker/poller.ts.
  *
  * Concepts. One poller a slot, each one long task, in as many slots, from 1 on, as are to poll; batches from the embedding program are short tasks on a
- * slot of their own. A poller that traps or whose thread is killed has its slot repaired (its epoch withdrawn, its packets accounted for, its lock freed)
- * and is started again; flows, statistics and queued upcalls are all in the shared memory and stay. One thread more than there are slots stands by with
- * its modules loaded, because a thread takes longer to start than a ring takes to overflow.
+ * slot of their own, in threads of their own. A poller that traps or whose thread is killed has its slot repaired (its epoch withdrawn, its packets
+ * accounted for, its lock freed) and is followed by another; flows, statistics and queued upcalls are all in the shared memory and stay. Who repairs and
+ * goes on is a thread that stands by (heirs.ts), because a thread takes longer to start than a ring takes to overflow; without the addon, or when none are
+ * wanted, it is the owner thread that repairs, and a new task that goes on.
  *
  * Threads: the owner thread. `atomics: 'disabled'` because a poller never returns to piscina's own waiting; `stop` is a word in memory,
  * because aborting a running task would kill its thread.
@@ -19,26 +20,33 @@ import { DatapathError } from '../errors.ts';
 import { packageRoot } from '../native/package-root.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
 import { cpuOf } from './affinity.ts';
+import { type Heir, Heirs, type Standing, type Succession } from './heirs.ts';
+import { disown } from './hold.ts';
 import type { PoolData, PoolTask } from './poller.ts';
 import { Pump } from './pump.ts';
-import { THREAD_FLAGS } from './thread-flags.ts';
 import { closeWake, openWake, wakeWorker } from './wake.ts';
 
 export interface PoolOptions {
   /** Worker slots that pollers take: 1 .. pollers. */
   pollers: number;
+  /** Threads that wait for another one to die. */
+  standby: number;
   /** CPUs that pollers stay on, in turn: asked when one is started. */
   affinity: () => readonly number[];
   onEvent: (event: DatapathEvent) => void;
 }
 
-/** Threads that wait for another one to die. */
-const STANDBY_THREADS = 1;
+type Threads = Piscina<PoolTask, number>;
 
 export class WorkerPool {
   readonly #memory: DatapathMemory;
   readonly #options: PoolOptions;
-  readonly #piscina: Piscina<PoolTask, number>;
+  /** Threads of pollers and of those that stand by; made when the first poller is started. */
+  #threads: Threads | undefined;
+  /** Those of batches. */
+  #batchThreads: Threads | undefined;
+  readonly #ending = new Int32Array(new SharedArrayBuffer(4));
+  readonly #heirs: Heirs;
   readonly #pollers = new Map<number, Promise<void>>();
   readonly #batches = new Map<number, Promise<number>>();
   #active: number;
@@ -48,19 +56,33 @@ export class WorkerPool {
     this.#memory = memory;
     this.#options = options;
     this.#active = options.pollers;
-    const workerData: PoolData = { module: memory.module, memory: memory.memory };
-    this.#piscina = new Piscina<PoolTask, number>({
+    const standBy = (heir: number): Promise<number> => this.#standBy(heir);
+    this.#heirs = new Heirs({ memory, standBy }, options.standby, this.#ending);
+    for (let slot = 1; slot <= options.pollers; slot++) openWake(memory, slot);
+  }
+
+  #makeThreads(min: number, max: number): Threads {
+    const { module, memory } = this.#memory;
+    const workerData: PoolData = { module, memory, ending: this.#ending };
+    const threads = new Piscina<PoolTask, number>({
       filename: workerFile(),
-      minThreads: options.pollers + STANDBY_THREADS,
-      maxThreads: options.pollers + STANDBY_THREADS,
+      minThreads: min,
+      maxThreads: max,
       idleTimeout: Number.POSITIVE_INFINITY,
       atomics: 'disabled',
-      execArgv: THREAD_FLAGS,
+      execArgv: [],
       workerData,
     });
-    for (let slot = 1; slot <= options.pollers; slot++) openWake(memory, slot);
     // a killed thread rejects its task, where it is dealt with
-    this.#piscina.on('error', () => {});
+    threads.on('error', () => {});
+    threads.on('message', (message: Standing | Succession) => this.#heirs.heard(message));
+    return threads;
+  }
+
+  #run(task: PoolTask): Promise<number> {
+    const { pollers, standby } = this.#options;
+    this.#threads ??= this.#makeThreads(pollers + standby, pollers + standby);
+    return this.#threads.run(task);
   }
 
   /** Slots that poll, or will when the pool is started: 1 to this one. */
@@ -68,10 +90,17 @@ export class WorkerPool {
     return this.#active;
   }
 
+  /** Threads that stand by, with everything loaded. */
+  get standing(): number {
+    return this.#heirs.standing;
+  }
+
   /** Starts a poller in every active slot; resolves when all of them poll. */
-  start(): Promise<void> {
+  async start(): Promise<void> {
     this.#isRunning = true;
-    return this.#startFrom(1);
+    const polling = this.#startFrom(1);
+    this.#heirs.start();
+    await polling;
   }
 
   async #startFrom(first: number): Promise<void> {
@@ -91,20 +120,40 @@ export class WorkerPool {
   }
 
   async #keepPolling(slot: number): Promise<void> {
-    while (this.#isRunning && slot <= this.#active) {
+    for (let polling = this.#poll(slot); ; ) {
       try {
-        await this.#piscina.run({ kind: 'poll', slot, cpu: this.#cpuOf(slot) });
+        await polling;
+        return;
       } catch (reason) {
-        const packetsLost = this.#recover(slot);
-        this.#options.onEvent({ type: 'worker-lost', worker: slot, packetsLost, reason });
+        const next = this.#heirs.areThere ? await this.#heirs.of(slot) : this.#replace(slot);
+        this.#options.onEvent({ type: 'worker-lost', worker: slot, packetsLost: next.packetsLost, reason });
+        polling = next.ended;
       }
     }
+  }
+
+  #poll(slot: number): Promise<number> {
+    return this.#run({ kind: 'poll', slot, cpu: this.#cpuOf(slot), bell: this.#heirs.bell });
+  }
+
+  #standBy(heir: number): Promise<number> {
+    const [slots, cpus] = [this.#options.pollers, this.#options.affinity()];
+    return this.#run({ kind: 'standby', heir, slots, cpus, bell: this.#heirs.bell });
+  }
+
+  /** Repairs the slot of a dead thread, and has another poll it, unless the pool is being stopped. */
+  #replace(slot: number): Heir {
+    const packetsLost = this.#recover(slot);
+    const isWanted = this.#isRunning && slot <= this.#active;
+    return { packetsLost, ended: isWanted ? this.#poll(slot) : Promise.resolve(0) };
   }
 
   /** What the dead worker had queued goes out, then its slot is repaired. Returns the packets that are lost. */
   #recover(slot: number): number {
     Pump.open(this.#memory, slot)?.kick();
-    return this.#memory.wasm.recoverWorker(slot);
+    const packetsLost = this.#memory.wasm.recoverWorker(slot);
+    disown(this.#memory, slot);
+    return packetsLost;
   }
 
   #stopWord(slot: number): number {
@@ -140,7 +189,8 @@ export class WorkerPool {
 
   async #runBatch(slot: number): Promise<number> {
     try {
-      return await this.#piscina.run({ kind: 'batch', slot, cpu: this.#cpuOf(slot) });
+      this.#batchThreads ??= this.#makeThreads(1, this.#options.pollers);
+      return await this.#batchThreads.run({ kind: 'batch', slot, cpu: this.#cpuOf(slot), bell: -1 });
     } catch (reason) {
       const packetsLost = this.#recover(slot);
       this.#options.onEvent({ type: 'worker-lost', worker: slot, packetsLost, reason });
@@ -150,16 +200,23 @@ export class WorkerPool {
     }
   }
 
-  /** Kills the thread that polls `slot`, as a crash would: for tests of what happens then. */
+  /** Kills the thread that polls `slot`, or with 0 one that stands by, as a crash would: for tests of what happens then. */
   async kill(slot: number): Promise<void> {
-    const threadId = this.#memory.u32(this.#memory.workerArea(slot) + C.WORKER_THREAD);
-    await this.#piscina.threads.find((thread) => thread.threadId === threadId)?.terminate();
+    const threads = this.#threads?.threads ?? [];
+    const holders = Array.from({ length: this.#options.pollers }, (_, i) => this.#holderOf(i + 1));
+    const isMeant = (id: number): boolean => (slot === 0 ? !holders.includes(id) : id === holders[slot - 1]);
+    await threads.find(({ threadId }) => isMeant(threadId))?.terminate();
+  }
+
+  #holderOf(slot: number): number {
+    return this.#memory.u32(this.#memory.workerArea(slot) + C.WORKER_THREAD);
   }
 
   /** Stops all pollers after their batch and waits for them. */
   async stop(): Promise<void> {
     this.#isRunning = false;
     await this.#stopFrom(1);
+    this.#heirs.stop();
   }
 
   async #stopFrom(first: number): Promise<void> {
@@ -176,15 +233,16 @@ export class WorkerPool {
   async close(): Promise<void> {
     await this.stop();
     await Promise.all(this.#batches.values());
-    await this.#piscina.close({ force: true });
+    await Promise.all([this.#threads?.destroy(), this.#batchThreads?.destroy()]);
     for (let slot = 1; slot <= this.#options.pollers; slot++) closeWake(this.#memory, slot);
+    this.#heirs.close();
   }
 }
 
-/** Threads run the built JavaScript: Node 20 cannot load TypeScript in a worker. */
+/** Threads run the built JavaScript (scripts/bundle.mjs): Node 20 cannot load TypeScript in a worker. */
 function workerFile(): string {
-  const beside = fileURLToPath(new URL('./poller.js', import.meta.url));
-  const file = existsSync(beside) ? beside : path.join(packageRoot(), 'dist', 'src', 'worker', 'poller.js');
+  const beside = fileURLToPath(new URL('./poller.cjs', import.meta.url));
+  const file = existsSync(beside) ? beside : path.join(packageRoot(), 'dist', 'src', 'worker', 'poller.cjs');
   if (!existsSync(file)) throw new DatapathError('ERR_WORKER', `${file} is missing: run \`npm run build\``);
   return file;
 }

@@ -5,6 +5,7 @@
 import * as C from '../../assembly/constants.ts';
 import { nativeAddon } from '../native/load.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
+import { isHeld } from './hold.ts';
 
 function wakeWord(memory: DatapathMemory, slot: number): number {
   return (memory.workerArea(slot) + C.WORKER_WAKE) >>> 2;
@@ -36,15 +37,10 @@ const PAUSE_MS = 1;
 /** Resolves when every poller has begun and ended a round since the call: none has anything in hand that it found before. */
 export async function quiesce(memory: DatapathMemory, workerSlots: number): Promise<void> {
   const turns = (slot: number): number => Atomics.load(memory.int32, (memory.workerArea(slot) + C.WORKER_TURNS) >>> 2);
-  // one that has trapped, or was killed, has things in hand until its slot is repaired
-  const isPolling = (slot: number): boolean => {
-    const state = Atomics.load(memory.int32, (memory.workerArea(slot) + C.WORKER_STATE) >>> 2);
-    return state === C.WORKER_POLLING || state === C.WORKER_TRAPPED;
-  };
   for (let slot = 1; slot < workerSlots; slot++) {
     const before = turns(slot);
     // a round may be under way, so the end of the next one is waited for, which is when another begins
-    while (isPolling(slot) && ((turns(slot) - before) | 0) < 2) {
+    while (isHeld(memory, slot) && ((turns(slot) - before) | 0) < 2) {
       wakeWorker(memory, slot);
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
