@@ -8,7 +8,7 @@ import * as OVS from '../assembly/netlink/openvswitch.ts';
 import { datapathRequest, readDatapath } from '../src/dpif/messages/datapath.ts';
 import { flowDumpRequest, putFlowPut, readFlow } from '../src/dpif/messages/flow.ts';
 import { firstReply } from '../src/dpif/messages/request.ts';
-import { readVport, vportRequest } from '../src/dpif/messages/vport.ts';
+import { readVport, type VportRequest, vportRequest } from '../src/dpif/messages/vport.ts';
 import { encodeMatchAttributes, match, parseMatch } from '../src/index.ts';
 import { TransactionBatch } from '../src/netlink/index.ts';
 import { WasmTransport } from '../src/transport/wasm.ts';
@@ -112,6 +112,39 @@ describe('the transport to WASM datapaths', () => {
     expect(noPort).toThrow(expect.objectContaining({ errno: ENODEV }));
     const names = [...transport.dump(datapathRequest(dp, { command: 'get' }))].length;
     expect(names).toBeGreaterThanOrEqual(2);
+  });
+
+  it('finds the datapath by the number of any of its internal ports, which stays its own number', async () => {
+    await using one = await openDatapath({ name: 'one', dpIfindex: 76 });
+    await using two = await openDatapath({ name: 'two', dpIfindex: 77 });
+    using transport = new WasmTransport();
+    const [dp, vport] = [transport.family('ovs_datapath'), transport.family('ovs_vport')];
+    const ask = (request: Omit<VportRequest, 'upcallPids'>) =>
+      readVport(firstReply(transport.transact(vportRequest(vport, { upcallPids: [0], ...request })), 'vport'), 'vport');
+    const add = (dpIfindex: number, name: string, type: number) => ask({ command: 'new', dpIfindex, name, type });
+    const numbers = [one, two].map(({ door: { dpIfindex }, name }) => {
+      expect(ask({ command: 'get', dpIfindex, portNo: 0 })).toMatchObject({ name, dpIfindex, ifindex: dpIfindex });
+      const internal = [`${name}-a`, `${name}-b`].map((port) => add(dpIfindex, port, OVS.OVS_VPORT_TYPE_INTERNAL));
+      for (const { ifindex } of internal) {
+        const request = datapathRequest(dp, { command: 'get', dpIfindex: ifindex });
+        const found = readDatapath(firstReply(transport.transact(request), 'get'), 'get');
+        expect([found.name, found.dpIfindex]).toEqual([name, dpIfindex]);
+        expect(ask({ command: 'get', dpIfindex: ifindex, portNo: 2 })).toMatchObject({ name: `${name}-b`, dpIfindex });
+        // what a name finds, as in the kernel, must be in the datapath of this very number
+        const byName = () => ask({ command: 'get', dpIfindex: ifindex, name: `${name}-b` });
+        expect(byName).toThrow(expect.objectContaining({ errno: ENODEV }));
+      }
+      ask({ command: 'del', dpIfindex, portNo: 1 });
+      const gone = datapathRequest(dp, { command: 'get', dpIfindex: internal[0]!.ifindex! });
+      expect(() => transport.transact(gone)).toThrow(expect.objectContaining({ errno: ENODEV }));
+      return internal.map(({ ifindex }) => ifindex!);
+    });
+    expect(new Set(numbers.flat()).size).toBe(4);
+    // a port that is no internal one names nothing
+    const memory = one.ports.add('outside');
+    const { ifindex } = ask({ command: 'get', dpIfindex: 76, name: memory.name });
+    const request = datapathRequest(dp, { command: 'get', dpIfindex: ifindex });
+    expect(() => transport.transact(request)).toThrow(expect.objectContaining({ errno: ENODEV }));
   });
 
   it('makes and removes datapaths by message, and tells whoever listens', async () => {

@@ -28,8 +28,6 @@ const WAYS = [
   { port: 3, group: 70_000, size: 61 },
 ] as const;
 const COOKIE = Uint8Array.of(1, 2, 3, 4, 5);
-/** The datapath has ifindex 1, and its ports those behind it. */
-const IFINDEX_OF_PORT_1 = 2;
 const GENL_HEADERS = 20;
 const ALWAYS = 0xffffffff;
 const POP_VLAN = 5;
@@ -79,7 +77,7 @@ function asPsample(message: Uint8Array, other: Uint8Array): Uint8Array {
   theirs.set(5, le32(ALWAYS));
   theirs.set(13, ours.get(13)!);
   theirs.set(16, new Uint8Array(0));
-  const all: [number, Uint8Array][] = [[0, Uint8Array.of(IFINDEX_OF_PORT_1, 0)], ...theirs];
+  const all: [number, Uint8Array][] = [[0, ours.get(0)!], ...theirs];
   const attributes = concat(...all.map(([type, payload]) => attribute(type, payload)));
   const head = new Uint8Array(message.subarray(0, GENL_HEADERS));
   const view = new DataView(head.buffer);

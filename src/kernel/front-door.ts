@@ -9,12 +9,14 @@
  * owner's.
  */
 import * as C from '../../assembly/constants.ts';
+import { OVS_VPORT_TYPE_INTERNAL } from '../../assembly/netlink/openvswitch.ts';
 import { DatapathError } from '../errors.ts';
 import type { ByteView } from '../native/netlink.ts';
 import { NLMSG_HDRLEN } from '../netlink/constants.ts';
 import { EMSGSIZE } from '../netlink/errors.ts';
 import { monotonicMs, tellTime } from '../wasm/clock.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
+import { firstDeviceIfindex } from './registry.ts';
 
 /** Gets each message that answers a datagram: its address and bytes, valid until it returns. */
 export type AnswerSink = (address: number, size: number) => void;
@@ -48,6 +50,7 @@ export class FrontDoor {
     this.#limit = this.#out + C.DOOR_OUT_SIZE;
     this.#area = memory.workerArea(0);
     this.#heard = heard;
+    memory.setU32(C.SUPERBLOCK + C.SB_IFINDEX_NEXT, firstDeviceIfindex());
     this.listen(0);
   }
 
@@ -63,6 +66,17 @@ export class FrontDoor {
 
   get dpIfindex(): number {
     return this.memory.superblock(C.SB_DP_IFINDEX);
+  }
+
+  /** Whether there is a vport of type INTERNAL whose device has this number. */
+  hasInternalPort(ifindex: number): boolean {
+    const { memory } = this;
+    const first = memory.superblock(C.SB_VPORTS);
+    for (let at = first; at < first + C.PORTS_MAX * C.VPORT_SIZEOF; at += C.VPORT_SIZEOF) {
+      if (memory.u32(at + C.VPORT_TYPE) !== OVS_VPORT_TYPE_INTERNAL) continue;
+      if (memory.u32(at + C.VPORT_IFINDEX) === ifindex) return true;
+    }
+    return false;
   }
 
   /** A socket; `flags`: SOCKET_*. Throws ERR_OUT_OF_MEMORY. */
