@@ -195,7 +195,7 @@ describe('distribution', () => {
     await datapath.ports.addType('sink', 'null');
     expect(of(datapath)).toEqual(['here 0', 'g 2']);
     expect(await datapath.queues.spread()).toEqual([]);
-    await expect(datapath.setPollers(0)).rejects.toThrow('pollers must be 1 to 2, not 0');
+    await expect(datapath.setPollers(0)).rejects.toThrow('pollers must be an integer from 1 to 2, not 0');
     await expect(datapath.setPollers(1)).rejects.toMatchObject({ code: 'ERR_QUEUE_FIXED', errno: C.EOPNOTSUPP });
     expect(datapath.pollers).toBe(2);
     await datapath.ports.remove('g');

@@ -90,7 +90,7 @@ describe('a running worker', () => {
     );
     expect(await ask('dpif-netdev/pmd-rxq-rebalance')).toBe('pmd rxq rebalance requested.\n');
     expect(await refused('wdp/rxq-move', 'gen', '0', '1')).toContain('port gen has no queues: it stays with worker 1');
-    expect(await refused('wdp/pollers', '2')).toContain('pollers must be 1 to 1, not 2');
+    expect(await refused('wdp/pollers', '2')).toContain('pollers must be an integer from 1 to 1, not 2');
     expect(await ask('wdp/pollers')).toBe('1 of 1 workers poll\n');
     await ask('dpif-netdev/pmd-stats-clear');
     expect(valuesOf(await ask('dpif-netdev/pmd-stats-show', '-pmd', '1'))['packets received']).toBeLessThan(PACKETS);

@@ -40,8 +40,9 @@ export interface Settings {
 const SECONDS_MAX = 2147483;
 
 /** A value that passes `test`; otherwise "must be <allowed>, not <value>". */
-function field<T>(allowed: string, test: (value: unknown) => boolean) {
-  return v.custom<T>(test, (issue) => `must be ${allowed}, not ${valueText(issue.input)}`);
+function field<T>(allowed: string | (() => string), test: (value: unknown) => boolean) {
+  const text = (): string => (typeof allowed === 'string' ? allowed : allowed());
+  return v.custom<T>(test, (issue) => `must be ${text()}, not ${valueText(issue.input)}`);
 }
 
 function valueText(value: unknown): string {
@@ -98,7 +99,7 @@ const settingsSchema = v.strictObject({
   ),
   handler: v.optional(field<string>(`one of ${HANDLER_FORMS.join(', ')}`, isHandler)),
   workers: v.optional(integer(0, C.WORKERS_MAX - 1)),
-  cpus: v.optional(field<number[]>(`a list of CPUs that there are: ${allowedCpus().join() || 'any'}`, areCpus)),
+  cpus: v.optional(field<number[]>(() => `a list of CPUs that there are: ${allowedCpus().join() || 'any'}`, areCpus)),
   flows: v.optional(integer(1, C.FLOWS_MAX)),
   emcEntries: v.optional(
     field<number>(

@@ -18,7 +18,7 @@ import { registerDatapath, unregisterDatapath } from '../kernel/registry.ts';
 import { Distribution } from '../ports/distribution.ts';
 import type { MemoryPort } from '../ports/memory.ts';
 import { Ports } from '../ports/ports.ts';
-import { within } from '../ports/queue-port.ts';
+import { integer } from '../ranges.ts';
 import { Dispatcher } from '../upcall/dispatcher.ts';
 import type { UpcallHandler } from '../upcall/handler.ts';
 import { perPacket, type UpcallFunction } from '../upcall/per-packet.ts';
@@ -258,9 +258,7 @@ export class Datapath implements AsyncDisposable {
    */
   async batch(worker: number): Promise<number> {
     this.#assertOpen();
-    if (!Number.isInteger(worker) || worker < 1 || worker > this.options.workers) {
-      throw new RangeError(`worker must be 1 to ${this.options.workers}, not ${worker}`);
-    }
+    integer('worker', worker, 1, this.options.workers);
     this.#tellTime();
     const received = await this.#makePool().batch(worker);
     this.#dispatcher.dispatch();
@@ -316,7 +314,7 @@ export class Datapath implements AsyncDisposable {
    */
   async setPollers(count: number): Promise<void> {
     this.#assertOpen();
-    within('pollers', count, 1, this.options.workers);
+    integer('pollers', count, 1, this.options.workers);
     if (count < this.pollers) await this.queues.retreat(count);
     await this.#makePool().setActive(count);
     await this.queues.spread();

@@ -4,8 +4,8 @@
  */
 import * as C from '../../assembly/constants.ts';
 import { errnoError } from '../errors.ts';
+import { integer } from '../ranges.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
-import { integer } from './options.ts';
 
 export interface MeterBand {
   /** What passes, kbit/s or packets/s; at least 1. */

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import * as C from '../../assembly/constants.ts';
 import { freeIfindex } from '../kernel/registry.ts';
+import { integer, powerOfTwo } from '../ranges.ts';
 import type { WasmBuild } from '../wasm/load.ts';
 import type { Capacity } from '../wasm/memory.ts';
 
@@ -106,18 +107,4 @@ export function capacityOf(options: ResolvedOptions): Capacity {
 function deviceName(name: string): string {
   if (/^(?!\.{1,2}$)[^\s/:%]{1,15}$/.test(name)) return name;
   throw new RangeError(`a datapath's name has 1 to 15 characters, no blank, /, : or %, not "${name}"`);
-}
-
-/** `value`, if it is an integer in the range. Throws RangeError, which begins with `name`. */
-export function integer(name: string, value: number, low: number, high: number): number {
-  if (!Number.isInteger(value) || value < low || value > high) {
-    throw new RangeError(`${name} must be an integer from ${low} to ${high}, not ${value}`);
-  }
-  return value;
-}
-
-function powerOfTwo(name: string, value: number, low: number, high: number): number {
-  integer(name, value, low, high);
-  if ((value & (value - 1)) !== 0) throw new RangeError(`${name} must be a power of two, not ${value}`);
-  return value;
 }

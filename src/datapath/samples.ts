@@ -6,6 +6,7 @@
  * be lost: samples that find their ring full (`samples.lost` of the statistics), and what waits when the listener goes.
  */
 import { FrameRing } from '../ports/ring.ts';
+import { integer, powerOfTwo } from '../ranges.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
 import { decodeSample, type Sample } from './sample.ts';
 
@@ -39,10 +40,8 @@ export class Samples {
   /** Sets who listens; undefined: nobody. Throws RangeError, DatapathError ERR_OUT_OF_MEMORY. */
   listen(listener: SampleListener | undefined, workers: number, options: SampleOptions = {}): void {
     const { slots = 256, messageSize = 2048 } = options;
-    if (!Number.isInteger(slots) || slots < 2 || slots > SLOTS_MAX || (slots & (slots - 1)) !== 0)
-      throw new RangeError(`slots must be a power of two from 2 to ${SLOTS_MAX}, not ${slots}`);
-    if (!Number.isInteger(messageSize) || messageSize < MESSAGE_SIZE_MIN || messageSize > MESSAGE_SIZE_MAX)
-      throw new RangeError(`messageSize must be ${MESSAGE_SIZE_MIN} to ${MESSAGE_SIZE_MAX}, not ${messageSize}`);
+    powerOfTwo('slots', slots, 2, SLOTS_MAX);
+    integer('messageSize', messageSize, MESSAGE_SIZE_MIN, MESSAGE_SIZE_MAX);
     this.close();
     if (listener === undefined) return;
     const memory = this.#memory;

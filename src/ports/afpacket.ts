@@ -10,10 +10,11 @@ import * as C from '../../assembly/constants.ts';
 import type { DatapathError } from '../errors.ts';
 import type { NativePacketOptions, NativePacketSocket } from '../native/io.ts';
 import type { NativeAddon } from '../native/load.ts';
+import { integer } from '../ranges.ts';
 import { InterfacePort } from './interface-port.ts';
 import type { Link } from './links.ts';
 import type { PortContext } from './port.ts';
-import { refusal, requireAddon, within } from './queue-port.ts';
+import { refusal, requireAddon } from './queue-port.ts';
 import { ringGeometry } from './queues.ts';
 import { XDP_COPY, XDP_USE_NEED_WAKEUP, Xsk } from './xsk.ts';
 
@@ -66,8 +67,8 @@ export class AfPacketPort extends InterfacePort {
   constructor(context: PortContext, options: AfPacketPortOptions = {}) {
     super(context, options.interface ?? context.name);
     const { queues = 1, frames = FRAMES_DEFAULT, promiscuous = true, tx = 'auto', ring = 'mapped' } = options;
-    within('queues', queues, 1, C.QUEUES_MAX);
-    within('frames', frames, FRAMES_MIN, FRAMES_MAX);
+    integer('queues', queues, 1, C.QUEUES_MAX);
+    integer('frames', frames, FRAMES_MIN, FRAMES_MAX);
     this.#options = { queues, frames, promiscuous, tx };
     this.#ring = ring;
     requireAddon(context.name);

@@ -15,11 +15,12 @@ import * as C from '../../assembly/constants.ts';
 import { DatapathError } from '../errors.ts';
 import type { NativePacketSocket, NativeXdpProgram } from '../native/io.ts';
 import type { NativeAddon } from '../native/load.ts';
+import { integer, powerOfTwo } from '../ranges.ts';
 import { quiesce } from '../worker/wake.ts';
 import { InterfacePort } from './interface-port.ts';
 import type { Link } from './links.ts';
 import type { PortContext } from './port.ts';
-import { refusal, requireAddon, within } from './queue-port.ts';
+import { refusal, requireAddon } from './queue-port.ts';
 import { XDP_COPY, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY, XSK_FRAME_SIZE, Xsk } from './xsk.ts';
 
 export type XdpMode = 'zerocopy' | 'native' | 'generic';
@@ -85,9 +86,8 @@ export class AfXdpPort extends InterfacePort {
   constructor(context: PortContext, options: AfXdpPortOptions = {}) {
     super(context, options.interface ?? context.name);
     const { frames = FRAMES_DEFAULT, queues = 1 } = options;
-    within('queues', queues, 1, C.QUEUES_MAX);
-    within('frames', frames, FRAMES_MIN, FRAMES_MAX);
-    if ((frames & (frames - 1)) !== 0) throw new RangeError(`frames must be a power of two, not ${frames}`);
+    integer('queues', queues, 1, C.QUEUES_MAX);
+    powerOfTwo('frames', frames, FRAMES_MIN, FRAMES_MAX);
     this.#options = { ...options, frames };
     requireAddon(context.name);
     this.begin();

@@ -3,6 +3,7 @@
  * program `receive`s. Threads: `send` and `receive` on one thread, the owner's; the worker that polls the port may be another.
  */
 import * as C from '../../assembly/constants.ts';
+import { integer, powerOfTwo } from '../ranges.ts';
 import { realtimeNs } from '../wasm/clock.ts';
 import { wakeWorker } from '../worker/wake.ts';
 import { type FrameSink, Port, type PortContext } from './port.ts';
@@ -67,10 +68,6 @@ export class MemoryPort extends Port {
 }
 
 function checkSizes(slots: number, frameSize: number): void {
-  if (!(Number.isInteger(slots) && slots > 0 && slots <= SLOTS_MAX && (slots & (slots - 1)) === 0)) {
-    throw new RangeError(`slots must be a power of two up to ${SLOTS_MAX}, not ${slots}`);
-  }
-  if (!(Number.isInteger(frameSize) && frameSize >= FRAME_SIZE_MIN && frameSize <= C.FRAME_SIZE_MAX)) {
-    throw new RangeError(`frameSize must be ${FRAME_SIZE_MIN} to ${C.FRAME_SIZE_MAX}, not ${frameSize}`);
-  }
+  powerOfTwo('slots', slots, 1, SLOTS_MAX);
+  integer('frameSize', frameSize, FRAME_SIZE_MIN, C.FRAME_SIZE_MAX);
 }

@@ -22,6 +22,7 @@ import { readVport } from '../dpif/messages/vport.ts';
 import { DatapathError, errnoError } from '../errors.ts';
 import type { KernelClient } from '../kernel/client.ts';
 import type { FrontDoor } from '../kernel/front-door.ts';
+import { integer } from '../ranges.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
 import { Pump } from '../worker/pump.ts';
 import type { MemoryPort, MemoryPortOptions } from './memory.ts';
@@ -327,8 +328,7 @@ export class Ports implements Iterable<Port> {
       if (this.count >= C.PORTS_MAX - 1) throw portsExhausted();
       return;
     }
-    if (!Number.isInteger(portNo) || portNo < 1 || portNo >= C.PORTS_MAX)
-      throw new RangeError(`a port number is 1 to ${C.PORTS_MAX - 1}, not ${portNo}`);
+    integer('a port number', portNo, 1, C.PORTS_MAX - 1);
     if (this.#byNumber.has(portNo)) throw portExists(`port number ${portNo} is taken`, C.EBUSY);
   }
 

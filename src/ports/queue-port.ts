@@ -71,12 +71,6 @@ export abstract class QueuePort extends Port {
   }
 }
 
-/** Throws RangeError when the option is not a whole number from `min` to `max`. */
-export function within(name: string, value: number, min: number, max: number): void {
-  if (!(Number.isInteger(value) && value >= min && value <= max))
-    throw new RangeError(`${name} must be ${min} to ${max}, not ${value}`);
-}
-
 /** The addon, without which there are no ports on interfaces. Throws ERR_NATIVE_UNAVAILABLE. */
 export function requireAddon(port: string): NativeAddon {
   const addon = nativeAddon();

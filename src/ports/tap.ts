@@ -8,9 +8,10 @@
 import * as C from '../../assembly/constants.ts';
 import { DatapathError } from '../errors.ts';
 import type { NativeTapQueue } from '../native/io.ts';
+import { integer } from '../ranges.ts';
 import { changeLink, findLink } from './links.ts';
 import type { PortContext } from './port.ts';
-import { QueuePort, refusal, requireAddon, within } from './queue-port.ts';
+import { QueuePort, refusal, requireAddon } from './queue-port.ts';
 
 export interface TapPortOptions {
   /** Name of the interface. Default: the port's. */
@@ -33,7 +34,7 @@ export class TapPort extends QueuePort {
   constructor(context: PortContext, options: TapPortOptions = {}) {
     super(context);
     const { queues = 1, interface: name = context.name, mac, mtu, up = true } = options;
-    within('queues', queues, 1, C.QUEUES_MAX);
+    integer('queues', queues, 1, C.QUEUES_MAX);
     requireAddon(context.name);
     if (findLink(name) !== undefined) {
       const message = `port ${context.name}: there is an interface ${name} already`;

@@ -18,6 +18,7 @@ import { DatapathError } from '../errors.ts';
 import { hexBytes } from '../odp/hex.ts';
 import { encodeActions } from '../odp/index.ts';
 import { readBe32 } from '../odp/layers.ts';
+import { integer } from '../ranges.ts';
 import { type Rule, RuleTable } from '../upcall/rule-table.ts';
 import { REST } from '../upcall/static.ts';
 import { composePacket } from './compose.ts';
@@ -37,8 +38,7 @@ export interface TraceOptions {
  */
 export function tracePacket(rules: readonly Rule[], packet: Uint8Array, options: TraceOptions = {}): Promise<Trace> {
   const { inPort = 1 } = options;
-  if (!Number.isInteger(inPort) || inPort < 0 || inPort >= C.PORTS_MAX)
-    throw new RangeError(`inPort must be 0 to ${C.PORTS_MAX - 1}, not ${inPort}`);
+  integer('inPort', inPort, 0, C.PORTS_MAX - 1);
   return trace(rules, packet, inPort);
 }
 

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import * as K from '../../../assembly/netlink/openvswitch.ts';
 import { type LinkErrors, linkErrors } from '../../ports/links.ts';
+import { integer } from '../../ranges.ts';
 import type { UpcallHandler } from '../../upcall/handler.ts';
 import type { DatapathMemory } from '../../wasm/memory.ts';
 import { dpifError, EINVAL, ENOTCONN, EOPNOTSUPP } from '../errors.ts';
@@ -128,9 +129,7 @@ export class SystemDatapath extends NetlinkDpif {
 
   /** Those that receive begin anew. */
   handlersSet(count: number): void {
-    if (!Number.isInteger(count) || count < 1 || count > HANDLERS_MAX) {
-      throw new RangeError(`handlers must be 1 to ${HANDLERS_MAX}, not ${count}`);
-    }
+    integer('handlers', count, 1, HANDLERS_MAX);
     this.#handlers = count;
     if (this.#upcalls === undefined) return;
     this.#upcalls.close();
