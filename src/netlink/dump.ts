@@ -39,6 +39,7 @@ import {
   NLMSG_PID,
   NLMSG_SEQ,
 } from './constants.ts';
+import { DumpHeaders } from './dump-headers.ts';
 import type { DumpHandle, DumpOptions } from './dump-options.ts';
 import { DumpState } from './dump-state.ts';
 import {
@@ -79,6 +80,7 @@ export class Dump implements Disposable {
   private failure: DatapathError | undefined;
   private buffer: ByteView = new Uint8Array(0);
   private cursor = new MessageCursor(this.buffer);
+  private readonly headers = new DumpHeaders();
   private readonly row = new Int32Array(RECEIVE_ROW_WORDS);
   private silentSince = performance.now();
   private probedAt = 0;
@@ -281,8 +283,9 @@ export class Dump implements Disposable {
 
   /** Moves the messages of the table to the front and reads the others. Returns the bytes of the former. */
   private sift(buffer: ByteView, size: number): number {
-    const cursor = new MessageCursor(buffer, 0, size);
-    let kept = 0;
+    let kept = this.headers.tableSize(buffer, size, this.sequence);
+    if (kept === size && size > 0) return kept;
+    const cursor = new MessageCursor(buffer, kept, size - kept);
     while (cursor.next()) {
       if (cursor.seq !== this.sequence) continue;
       if (cursor.flags & NLM_F_DUMP_INTR) this.state.interrupted = true;
