@@ -99,6 +99,26 @@ describe('netdev', () => {
     expect(datapath.check()).toBe(0);
   });
 
+  it('dumps flows as messages too, which flows of the same reader come before', async () => {
+    await using _ = await openDatapath({ name: 'told', dpIfindex: 86 });
+    using dpif = Dpif.open('netdev@told');
+    const ports = Array.from({ length: 500 }, (_, port) => port);
+    for (const port of ports) {
+      const match = matchAttributes(`in_port(${port}),eth(),eth_type(0x0800),ipv4(frag=no)`);
+      dpif.flowPut({ flags: DPIF_FP_CREATE, ...match, actions: actions('2') });
+    }
+    const thread = dpif.flowDump().thread();
+    const seen = thread.next(3).map(({ key }) => Buffer.from(key!).toString('hex'));
+    let datagrams = 0;
+    for (let some = thread.nextMessages!(); some !== undefined; some = thread.nextMessages!()) {
+      datagrams += 1;
+      while (some.next()) seen.push(Buffer.from(some.flow()!.key!).toString('hex'));
+    }
+    expect(datagrams).toBeGreaterThan(1);
+    expect(seen.length).toBe(500);
+    expect(new Set(seen)).toEqual(new Set([...dpif.flowDump()].map(({ key }) => Buffer.from(key!).toString('hex'))));
+  });
+
   it('takes flows of packets without an Ethernet header, in the form of userspace', async () => {
     await using datapath = await openDatapath({ name: 'bare', dpIfindex: 85 });
     const [left, right] = [datapath.ports.add('left'), datapath.ports.add('right')] as MemoryPort[];

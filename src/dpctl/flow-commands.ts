@@ -4,6 +4,8 @@
  */
 import { constants } from 'node:os';
 import type { Dpif } from '../dpif/dpif.ts';
+import type { FlowMessages } from '../dpif/flow-messages.ts';
+import type { FlowDumpThread } from '../dpif/provider.ts';
 import { DPIF_FP_CREATE, DPIF_FP_MODIFY, DPIF_FP_ZERO_STATS, type DpifFlow, type FlowGet } from '../dpif/types.ts';
 import { jsonText } from '../odp/json.ts';
 import { parseUfid } from '../odp/ufid.ts';
@@ -51,11 +53,11 @@ export async function dumpFlows(context: DpctlContext, args: readonly string[]):
     return context.fail(`pmd=${pmd}: a number of a core was expected`, EINVAL);
   if (datapath.length > 1) return context.fail(`${datapath[1]}: filter=, type= or pmd= was expected`, EINVAL);
   await withOptionalDatapath(context, datapath, 1, async (dpif) => {
-    const tests = [filterTest(context, dpif, filter), typesTest(context, types)];
-    if (tests.includes(undefined)) return;
-    const passes = (flow: DpifFlow): boolean => tests.every((test) => test!(flow));
+    const tests: FlowTest[] = [];
+    if (filter !== undefined && !addTest(tests, filterTest(context, dpif, filter))) return;
+    if (types !== undefined && !addTest(tests, typesTest(context, types))) return;
     try {
-      await dump(context, dpif, passes, pmd === undefined ? undefined : Number(pmd));
+      await dump(context, dpif, tests, pmd === undefined ? undefined : Number(pmd));
     } catch (error) {
       context.fail('Failed to dump flows from datapath', error);
     }
@@ -75,9 +77,13 @@ function readDumpArguments(args: readonly string[]): DumpArguments {
 
 type FlowTest = (flow: DpifFlow) => boolean;
 
+function addTest(tests: FlowTest[], test: FlowTest | undefined): boolean {
+  if (test !== undefined) tests.push(test);
+  return test !== undefined;
+}
+
 /** Undefined, and a failure, when the filter cannot be read. */
-function filterTest(context: DpctlContext, dpif: Dpif, text: string | undefined): FlowTest | undefined {
-  if (text === undefined) return () => true;
+function filterTest(context: DpctlContext, dpif: Dpif, text: string): FlowTest | undefined {
   try {
     const filter = parseFilter(text, new PortNames(dpif).numbers);
     return (flow) => passesFilter(flow, filter);
@@ -89,8 +95,7 @@ function filterTest(context: DpctlContext, dpif: Dpif, text: string | undefined)
 }
 
 /** Undefined, and a failure, when there is no such type. */
-function typesTest(context: DpctlContext, text: string | undefined): FlowTest | undefined {
-  if (text === undefined) return () => true;
+function typesTest(context: DpctlContext, text: string): FlowTest | undefined {
   const names = text.split(',').filter((name) => name !== '');
   const wrong = names.find((name) => !FLOW_TYPES.has(name));
   if (wrong === undefined) return ({ attrs }) => names.some((name) => FLOW_TYPES.get(name)!(attrs));
@@ -98,28 +103,61 @@ function typesTest(context: DpctlContext, text: string | undefined): FlowTest | 
   return undefined;
 }
 
-/** Flows of several poll threads are told apart by a line before those of each, unless `pmd` says whose are wanted. */
-async function dump(context: DpctlContext, dpif: Dpif, passes: FlowTest, pmd: number | undefined): Promise<void> {
+async function dump(
+  context: DpctlContext,
+  dpif: Dpif,
+  tests: readonly FlowTest[],
+  pmd: number | undefined,
+): Promise<void> {
   const lines = flowPrinter(context, dpif);
   const dumped = dpif.flowDump();
   try {
     const thread = dumped.thread();
-    let shown: number | undefined;
-    for (let flows = thread.next(DUMP_COUNT); flows.length > 0; flows = thread.next(DUMP_COUNT)) {
-      for (const flow of flows) {
-        if (pmd !== undefined && flow.pmdId !== pmd) continue;
-        if (pmd === undefined && flow.pmdId !== shown) {
-          shown = flow.pmdId;
-          if (!context.options.json) lines.addText(pmdTitle(shown));
-        }
-        if (passes(flow)) lines.add(flow);
-      }
-      lines.writeTo(context, false);
-      await context.turn();
-    }
+    if (thread.nextMessages === undefined) await printFlows(context, lines, thread, tests, pmd);
+    else if (pmd === undefined) await printMessages(context, lines, () => thread.nextMessages!(), tests);
   } finally {
     lines.writeTo(context);
     dumped.close();
+  }
+}
+
+function passes(tests: readonly FlowTest[], flow: DpifFlow | undefined): boolean {
+  return flow !== undefined && tests.every((test) => test(flow));
+}
+
+async function printMessages(
+  context: DpctlContext,
+  lines: FlowPrinter,
+  next: () => FlowMessages | undefined,
+  tests: readonly FlowTest[],
+): Promise<void> {
+  for (let messages = next(); messages !== undefined; messages = next()) {
+    while (messages.next()) if (tests.length === 0 || passes(tests, messages.flow())) lines.addMessage(messages);
+    lines.writeTo(context, false);
+    await context.turn();
+  }
+}
+
+/** Flows of several poll threads are told apart by a line before those of each, unless `pmd` says whose are wanted. */
+async function printFlows(
+  context: DpctlContext,
+  lines: FlowPrinter,
+  thread: FlowDumpThread,
+  tests: readonly FlowTest[],
+  pmd: number | undefined,
+): Promise<void> {
+  let shown: number | undefined;
+  for (let flows = thread.next(DUMP_COUNT); flows.length > 0; flows = thread.next(DUMP_COUNT)) {
+    for (const flow of flows) {
+      if (pmd !== undefined && flow.pmdId !== pmd) continue;
+      if (pmd === undefined && flow.pmdId !== shown) {
+        shown = flow.pmdId;
+        if (!context.options.json) lines.addText(pmdTitle(shown));
+      }
+      if (passes(tests, flow)) lines.add(flow);
+    }
+    lines.writeTo(context, false);
+    await context.turn();
   }
 }
 
@@ -128,7 +166,7 @@ function pmdTitle(pmd: number | undefined): string {
   return pmd === MAIN_THREAD ? 'flow-dump from the main thread:\n' : `flow-dump from pmd on cpu core: ${pmd}\n`;
 }
 
-type FlowPrinter = Pick<FlowLines, 'add' | 'addText' | 'writeTo'>;
+type FlowPrinter = Pick<FlowLines, 'add' | 'addMessage' | 'addText' | 'writeTo'>;
 
 /** Makes lines, or JSON objects, of flows. */
 function flowPrinter(context: DpctlContext, dpif: Dpif): FlowPrinter {
@@ -153,6 +191,11 @@ class FlowObjects implements FlowPrinter {
 
   add(flow: DpifFlow): void {
     this.#text += `${jsonText(flowObject(flow, this.#nowMs))}\n`;
+  }
+
+  addMessage(messages: FlowMessages): void {
+    const flow = messages.flow();
+    if (flow !== undefined) this.add(flow);
   }
 
   addText(text: string): void {

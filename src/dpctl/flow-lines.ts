@@ -1,37 +1,22 @@
 /*
- * Flows as lines of `ovs-dpctl dump-flows`, many at a time. What flows have in common, the form of their keys (KeyLines) and their actions, is formatted once.
+ * Flows as lines of `ovs-dpctl dump-flows`, many at a time. What flows have in common is formatted once: their lines have forms (flow-form.ts), made of the messages
+ * that tell of the flows. A flow that has no form, or no message, is formatted as flowText does.
  *
- * Before it: a dump, or one flow that was asked for. After it: the context's output. One object a dump; it keeps no views of flows.
+ * Before it: a dump, or one flow that was asked for. After it: the context's output. One object a dump; of the messages it keeps no views but the last datagram.
  */
-import type { DpifFlow, FlowStats } from '../dpif/types.ts';
+import type { FlowMessages } from '../dpif/flow-messages.ts';
+import type { DpifFlow } from '../dpif/types.ts';
 import { formatActions } from '../odp/actions-text.ts';
-import { KeyLines } from '../odp/key-lines.ts';
+import { LineForms } from '../odp/line-forms.ts';
 import { TextBytes } from '../odp/text-bytes.ts';
-import { formatUfid } from '../odp/ufid.ts';
 import type { DpctlContext } from './context.ts';
-import { flagsText, statsText } from './flow-text.ts';
-
-export interface FlowTextOptions {
-  /** Print UFIDs, wildcarded fields and where the flow is, as -m does. */
-  readonly verbose: boolean;
-  /** Names of ports by number, instead of their numbers. */
-  readonly names: ReadonlyMap<number, string> | undefined;
-  /** CLOCK_MONOTONIC, whole milliseconds. */
-  readonly nowMs: number;
-}
+import { makeFlowForm, type PutActions } from './flow-form.ts';
+import { type FlowTextOptions, flowText } from './flow-text.ts';
 
 /** As much as a pipe holds. */
 const PIECE_SIZE = 64 * 1024;
-const EMPTY = new Uint8Array(0);
-const U32_MAX = 0xffffffff;
 /** Lists of actions whose text is kept: flows have few. */
 const LISTS_MAX = 16;
-const PACKETS = Buffer.from(', packets:');
-const BYTES = Buffer.from(', bytes:');
-const NEVER_USED = Buffer.from(', used:never');
-const USED = Buffer.from(', used:');
-const SECONDS = Buffer.from('s');
-const ACTIONS = Buffer.from(', actions:');
 
 interface ActionList {
   readonly bytes: Uint8Array;
@@ -40,28 +25,27 @@ interface ActionList {
 
 export class FlowLines {
   readonly #options: FlowTextOptions;
-  readonly #keys: KeyLines;
+  readonly #forms: LineForms;
   readonly #out = new TextBytes();
   /** Lists of actions and their texts, the last ones used first. */
   readonly #lists: ActionList[] = [];
 
   constructor(options: FlowTextOptions) {
-    const { verbose, names } = options;
+    const putActions: PutActions = (out, bytes, at, size) => out.putBytes(this.#actions(bytes, at, size));
     this.#options = options;
-    this.#keys = new KeyLines(names === undefined ? { verbose } : { verbose, portName: (port) => names.get(port) });
+    this.#forms = new LineForms((message) => makeFlowForm(message, options, putActions));
   }
 
   /** Adds the line of a flow. */
-  add({ key = EMPTY, mask, actions = EMPTY, ufid, stats, attrs, extraInfo }: DpifFlow): void {
-    const { verbose } = this.#options;
-    const out = this.#out;
-    if (verbose && ufid !== undefined) out.putText(`${formatUfid(ufid)}, `);
-    this.#keys.put(out, key, mask);
-    this.#putStats(stats);
-    if (verbose) out.putText(placeText(attrs));
-    out.putBytes(ACTIONS);
-    out.putBytes(this.#actions(actions).text);
-    out.putText(verbose && extraInfo !== undefined ? `, dp-extra-info:${extraInfo}\n` : '\n');
+  add(flow: DpifFlow): void {
+    this.#out.putText(flowText(flow, this.#options));
+  }
+
+  /** Adds the line of the flow that the message at hand is about. */
+  addMessage(messages: FlowMessages): void {
+    if (this.#forms.put(this.#out, messages.bytes, messages.offset, messages.size)) return;
+    const flow = messages.flow();
+    if (flow !== undefined) this.add(flow);
   }
 
   /** Adds a line that is no flow. */
@@ -74,56 +58,26 @@ export class FlowLines {
     if (all || this.#out.size >= PIECE_SIZE) context.writeBytes(this.#out.takeBytes());
   }
 
-  /** As statsText, which is asked where a number does not fit. */
-  #putStats(stats: FlowStats): void {
-    const out = this.#out;
-    const { nowMs } = this.#options;
-    const [packets, bytes, usedMs] = [Number(stats.packets), Number(stats.bytes), Number(stats.usedMs)];
-    const idleMs = nowMs - usedMs;
-    if (packets > U32_MAX || bytes > U32_MAX || idleMs < 0 || !Number.isInteger(idleMs)) {
-      out.putText(`, ${statsText(stats, nowMs)}`);
-      return;
-    }
-    out.putBytes(PACKETS);
-    out.putDecimal(packets);
-    out.putBytes(BYTES);
-    out.putDecimal(bytes);
-    if (usedMs === 0) out.putBytes(NEVER_USED);
-    else {
-      out.putBytes(USED);
-      out.putThousandths(idleMs);
-      out.putBytes(SECONDS);
-    }
-    if (stats.tcpFlags !== 0) out.putText(`, flags:${flagsText(stats.tcpFlags)}`);
-  }
-
-  #actions(bytes: Uint8Array): ActionList {
+  /** Text of the list of actions in the bytes. */
+  #actions(bytes: Uint8Array, at: number, size: number): Uint8Array {
     const lists = this.#lists;
     for (let i = 0; i < lists.length; i++) {
       const list = lists[i];
-      if (!areEqual(list.bytes, bytes)) continue;
+      if (!isAt(bytes, at, size, list.bytes)) continue;
       if (i > 0) [lists[i], lists[i - 1]] = [lists[i - 1], list];
-      return list;
+      return list.text;
     }
-    const list = this.#format(bytes);
-    if (lists.length === LISTS_MAX) lists.pop();
-    lists.unshift(list);
-    return list;
-  }
-
-  #format(bytes: Uint8Array): ActionList {
     const { names } = this.#options;
-    return { bytes: bytes.slice(), text: Buffer.from(formatActions(bytes, names === undefined ? {} : { names })) };
+    const list = bytes.slice(at, at + size);
+    const text = Buffer.from(formatActions(list, names === undefined ? {} : { names }));
+    if (lists.length === LISTS_MAX) lists.pop();
+    lists.unshift({ bytes: list, text });
+    return text;
   }
 }
 
-function areEqual(one: Uint8Array, other: Uint8Array): boolean {
-  if (one.length !== other.length) return false;
-  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+function isAt(bytes: Uint8Array, at: number, size: number, list: Uint8Array): boolean {
+  if (size !== list.length) return false;
+  for (let i = 0; i < size; i++) if (bytes[at + i] !== list[i]) return false;
   return true;
-}
-
-function placeText({ offloaded, dpLayer }: DpifFlow['attrs']): string {
-  const layer = dpLayer === undefined ? '' : `, dp:${dpLayer}`;
-  return offloaded ? `, offloaded:${dpLayer === 'ovs' ? 'partial' : 'yes'}${layer}` : layer;
 }

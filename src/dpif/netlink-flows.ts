@@ -14,6 +14,7 @@ import { MessageCursor } from '../netlink/message.ts';
 import { REPLY_SIZE, TransactionBatch } from '../netlink/transaction.ts';
 import type { Transport, TransportDump } from '../transport/transport.ts';
 import { dpifError, EEXIST, ENOBUFS, ENOENT } from './errors.ts';
+import { FlowMessages } from './flow-messages.ts';
 import { flowDumpRequest, flowFlushRequest, putFlowDel, putFlowGet, putFlowPut, readFlow } from './messages/flow.ts';
 import { putExecute } from './messages/packet.ts';
 import type { FlowDumpOptions, FlowDumpThread, ProviderFlowDump } from './provider.ts';
@@ -181,15 +182,14 @@ class NetlinkFlowDump implements ProviderFlowDump {
     return new NetlinkFlowDumpThread(this);
   }
 
-  /** The next datagram, a copy; undefined at the end and after an error. */
+  /** The next datagram, a view that is valid until the next step; undefined at the end and after an error. */
   refill(): ByteView | undefined {
-    return this.guard(() => this.#dump?.nextDatagram()?.slice());
+    return this.guard(() => this.#dump?.nextDatagram());
   }
 
   async refillAsync(): Promise<ByteView | undefined> {
     try {
-      const bytes = await this.#dump?.nextDatagramAsync();
-      return bytes?.slice();
+      return await this.#dump?.nextDatagramAsync();
     } catch (error) {
       this.#error ??= error;
       return undefined;
@@ -205,6 +205,10 @@ class NetlinkFlowDump implements ProviderFlowDump {
     this.#closed = true;
     this.#dump?.close();
     if (this.#error !== undefined) throw this.#error;
+  }
+
+  get failed(): boolean {
+    return this.#error !== undefined;
   }
 
   /** Keeps the first error, as `close` is who tells it. */
@@ -233,7 +237,7 @@ class NetlinkFlowDumpThread implements FlowDumpThread {
       if (flows.length > 0) return flows;
       const bytes = this.#dump.refill();
       if (bytes === undefined) return flows;
-      this.#cursor = new MessageCursor(bytes);
+      this.#cursor = new MessageCursor(bytes.slice());
     }
   }
 
@@ -243,8 +247,20 @@ class NetlinkFlowDumpThread implements FlowDumpThread {
       if (flows.length > 0) return flows;
       const bytes = await this.#dump.refillAsync();
       if (bytes === undefined) return flows;
-      this.#cursor = new MessageCursor(bytes);
+      this.#cursor = new MessageCursor(bytes.slice());
     }
+  }
+
+  nextMessages(): FlowMessages | undefined {
+    const bytes = this.#cursor.rest() ?? this.#dump.refill();
+    return bytes && new FlowMessages(bytes, (message) => this.#read(message));
+  }
+
+  /** After an error there is nothing more in the datagram either. */
+  #read(message: FlowMessages): DpifFlow | undefined {
+    const flow = this.#dump.guard(() => this.#dump.complete(readFlow(message)));
+    if (this.#dump.failed) message.rest();
+    return flow;
   }
 
   /** Of the datagram at hand. */

@@ -31,6 +31,7 @@
  * says 'changed'. Nothing else.
  */
 import type { UpcallHandler } from '../upcall/handler.ts';
+import type { FlowMessages } from './flow-messages.ts';
 import type {
   CtEntry,
   CtFlush,
@@ -88,6 +89,8 @@ export interface FlowDumpThread {
   /** Up to `max` more flows, none at the end. Never throws; `close` of the dump does. */
   next(max: number): DpifFlow[];
   nextAsync(max: number): Promise<DpifFlow[]>;
+  /** Some more flows as messages, of a provider that has them so; undefined at the end. Valid until the next call of the dump. Never throws. */
+  nextMessages?(): FlowMessages | undefined;
 }
 
 export interface ProviderFlowDump {

@@ -2,7 +2,7 @@
  * TextBytes: text that is put together as bytes, and is written as they are or becomes a string once, when there is a large piece of it. For dumps: a string for
  * every field, and one for every two of them that are joined, cost more than all the rest.
  *
- * What is put is ASCII, but for `putText`, which takes any text. Owns its memory, which grows. Before it: key-lines.ts, dpctl/flow-lines.ts.
+ * What is put is ASCII, but for `putText`, which takes any text. Owns its memory, which grows. Before it: line-form.ts, dpctl/flow-lines.ts.
  */
 import { IPV4_SIZE, MAC_SIZE } from './addresses.ts';
 
@@ -41,6 +41,11 @@ export class TextBytes {
     this.#size = 0;
     this.#epoch += 1;
     return bytes;
+  }
+
+  /** Takes back what was put behind the first `size` bytes. */
+  cut(size: number): void {
+    this.#size = size;
   }
 
   putText(text: string): void {

@@ -16,6 +16,7 @@ import {
   DPIF_FP_PROBE,
   DPIF_FP_ZERO_STATS,
   type DpifFlow,
+  type FlowAttrs,
   type FlowDel,
   type FlowGet,
   type FlowPut,
@@ -25,7 +26,8 @@ import { attributesOf, putRequest, request } from './request.ts';
 
 const NO_ACTIONS = new Uint8Array(0);
 const OMIT_ALL = K.OVS_UFID_F_OMIT_KEY | K.OVS_UFID_F_OMIT_MASK | K.OVS_UFID_F_OMIT_ACTIONS;
-const ATTRS = { offloaded: false, dpLayer: 'ovs' } as const;
+/** Of every flow that a message tells of. */
+export const FLOW_ATTRS: FlowAttrs = { offloaded: false, dpLayer: 'ovs' };
 
 export function putFlowPut(buffer: MessageBuffer, family: GenericFamily, dpIfindex: number, op: FlowPut): void {
   const command = op.flags & DPIF_FP_CREATE ? K.OVS_FLOW_CMD_NEW : K.OVS_FLOW_CMD_SET;
@@ -71,7 +73,7 @@ export function flowDumpRequest(family: GenericFamily, dpIfindex: number, terse:
 /** A flow as a message tells of it; its parts are views of the message's bytes. Throws ERR_NETLINK_MALFORMED. */
 export function readFlow(message: MessageCursor): DpifFlow {
   const cursor = attributesOf(message);
-  const flow: Writable<DpifFlow> = { stats: { packets: 0n, bytes: 0n, usedMs: 0n, tcpFlags: 0 }, attrs: ATTRS };
+  const flow: Writable<DpifFlow> = { stats: { packets: 0n, bytes: 0n, usedMs: 0n, tcpFlags: 0 }, attrs: FLOW_ATTRS };
   while (cursor.next()) {
     switch (cursor.type) {
       case K.OVS_FLOW_ATTR_KEY:
