@@ -51,6 +51,7 @@ import { findUfid, isNamedByKey, kindOf, nameOf, readUfid, ufidSizeOf, unmaskKey
 import { isOrdered } from './flow/order';
 import { coldOf, flowAt } from './flow/slot';
 import { readMatchLocked } from './flow/table';
+import { checkHot } from './io/hot-flows';
 
 /** 0 when everything holds, else the number of the first broken invariant. Uses the key of the calling worker's spare position. */
 export function check(): u32 {
@@ -60,6 +61,7 @@ export function check(): u32 {
   if (broken == 0) broken = checkSubtables();
   if (broken == 0) broken = checkActions();
   if (broken == 0) broken = checkNames();
+  if (broken == 0) broken = checkHot();
   unlock();
   return broken;
 }

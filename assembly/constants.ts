@@ -313,6 +313,7 @@ export const SB_UFID_COUNT = 472; // u32 (live), flows in it
 export const SB_SAMPLE_RINGS = 476; // u32 (live), address of u32[workers]: each worker's ring for what PSAMPLE sends, 0 nobody listens
 export const SB_BONDS = 480; // u32 (live), address of the first bond, 0 none
 export const SB_SOCKETS = 484; // u32 (live), address of the first socket (kernel/socket.ts), 0 none
+export const SB_HOT = 488; // u32 (live), address of the hot flows (HOT_*), 0 none
 export const SB_FREE_LISTS = 512; // u32[104] (live), heads by size class, up to the largest block of 2 GiB
 // the datapath as messages know it (assembly/kernel/datapath.ts)
 export const SB_DP_EXISTS = 960; // u32 (live), 1: OVS_DP_CMD_NEW made it
@@ -387,7 +388,8 @@ export const COUNTER_PSAMPLED = 16; // copies for PSAMPLE, whether or not somebo
 export const COUNTER_SEGMENTED = 17; // misses that segmentation made: a super-frame of k segments that no flow covers is k misses
 export const COUNTER_SAMPLES = 18; // of COUNTER_PSAMPLED, messages in the ring
 export const COUNTER_SAMPLES_LOST = 19; // and those that found the ring full
-export const COUNTERS = 20;
+export const COUNTER_HOT_HITS = 20; // packets that XDP programs forwarded: kept in HOT_RECORDs, and here when a record was folded
+export const COUNTERS = 21;
 /** DROP reasons told apart: enum xlate_error 0 to 15, and one for all others. */
 export const EXPLICIT_REASONS = 17;
 
@@ -401,12 +403,14 @@ export const PORT_TX_KIND = 12; // u32, TX_*
 export const PORT_WORKER = 16; // u32, worker that polls it
 export const PORT_FLAGS = 20; // u32, PORT_FLAG_*
 export const PORT_TX_RINGS = 24; // u32, address of u32[workers]: transmit ring of each worker
+export const PORT_HOT_SIZE = 28; // u32 (live), longest frame that XDP programs may send out of the port, 0 none
 
 export const PORT_FREE = 0;
 export const PORT_UP = 1;
 export const PORT_SILENT = 2; // its vport is gone, its driver not yet closed
 
 export const PORT_FLAG_BACKPRESSURE = 1; // replaying ports wait while this port's transmit ring is more than half full
+export const PORT_FLAG_HOT = 2; // an XDP program looks through the hot flows before the port receives
 
 export const RX_NONE = 0;
 export const RX_RING = 1; // frames in a ring in memory, handled in place
@@ -465,6 +469,37 @@ export const REPLAY_FRAME = 0; // u32, address
 export const REPLAY_FRAME_SIZE = 4; // u32
 export const REPLAY_FRAME_WIRE_SIZE = 8; // u32
 export const REPLAY_FRAME_TIME_NS = 16; // u64
+
+// ---------------------------------------------------------------------------------------------------- hot flows
+//
+// What XDP programs forward by themselves (io/hot-flows.ts). HOT_SIZEOF bytes in the arena say where the two tables are: one mapping of a BPF array, which
+// the programs have as theirs.
+
+export const HOT_SIZEOF = 64;
+export const HOT_PAIRS = 0; // u32, address of the pairs of entries
+export const HOT_PAIR_BITS = 4; // u32, there are 1 << bits
+export const HOT_RECORDS = 8; // u32, address of the records, one a flow slot
+export const HOT_RECORD_COUNT = 12; // u32, a power of two; flows in slots behind it are never hot
+export const HOT_FACTORS = 16; // u64[HOT_KEY_WORDS], odd: of the hash
+
+/** The words of a flow key that an entry holds: all that a key of TCP or UDP over IPv4 has. */
+export const HOT_KEY_WORDS = 6;
+export const HOT_ENTRY_SIZEOF = 64;
+export const HOT_ENTRY_HEAD = 0; // u64 (live), record number | generation << 32, 0 nothing
+export const HOT_ENTRY_KEY = 8; // u64[HOT_KEY_WORDS]
+export const HOT_ENTRY_DEAD_MS = 56; // u32, CLOCK_MONOTONIC when it became nothing, 0 never
+export const HOT_PAIR_SIZEOF = 128;
+
+export const HOT_RECORD_SIZEOF = 64;
+export const HOT_RECORD_GENERATION = 0; // u32 (live), odd: its entries count
+export const HOT_RECORD_PORT = 4; // u32, port that packets go out by
+export const HOT_RECORD_SIZE_MAX = 8; // u32, longest frame
+export const HOT_RECORD_IN_PORT = 12; // u32
+export const HOT_RECORD_PACKETS = 16; // u64 (live), written by XDP programs, as the next two
+export const HOT_RECORD_BYTES = 24; // u64 (live)
+export const HOT_RECORD_USED_NS = 32; // u64 (live), CLOCK_MONOTONIC
+export const HOT_RECORD_FOLDED_PACKETS = 40; // u64, of these, counted in worker rows
+export const HOT_RECORD_FOLDED_BYTES = 48; // u64
 
 // ---------------------------------------------------------------------------------------------------- vports and devices
 //

@@ -14,6 +14,7 @@ export { initRing, pushFrame, ringSize } from './io/ring';
 export { closePort, moveQueue, openPort } from './io/port';
 export { prepareSleep, settle } from './io/queue';
 export { checkXsk, fillXdp } from './io/afxdp';
+export { coolPort, setHotFlows } from './io/hot-flows';
 
 // packets
 export { poll } from './pipeline';

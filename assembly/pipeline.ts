@@ -42,6 +42,8 @@ import {
   PACKET_KEY,
   PACKET_SIZE,
   PACKET_SIZEOF,
+  PORT_FLAGS,
+  PORT_FLAG_HOT,
   PORT_ROW_RX_DROPPED,
   PORT_RX_KIND,
   RX_INDEX_SHIFT,
@@ -67,6 +69,7 @@ import { count, countDrops, countInFlow, countPort, rowOf } from './flow/counter
 import { bucketOf, candidate, covers, insert, lookup } from './flow/emc';
 import { extract } from './flow/extract';
 import { hashPacket } from './flow/hash';
+import { offer } from './io/hot-flows';
 import { findPartial, markOffloaded, offloaded, resetOffloaded, soft } from './io/offload';
 import { RX_PORT_MASK } from './io/port';
 import { settle } from './io/queue';
@@ -135,7 +138,7 @@ function breathe(receiver: u32): u32 {
   const afterCache = unresolved;
   if (unresolved != 0) unresolved = classify(unresolved);
   if (useCache) remember(afterCache ^ unresolved);
-  act(valid ^ unresolved);
+  act(valid ^ unresolved, isHot(port) ? valid ^ afterCache : 0);
   count(COUNTER_BATCHES, 1);
   count(COUNTER_EMC_HITS, popcnt(valid ^ afterCache));
   count(COUNTER_MEGAFLOW_HITS, popcnt(afterCache ^ unresolved));
@@ -221,11 +224,17 @@ function remember(found: u32): void {
   }
 }
 
+/** An XDP program of the port forwards what the cache knows. */
+@inline
+function isHot(port: usize): bool {
+  return (load<u32>(port, PORT_FLAGS) & PORT_FLAG_HOT) != 0;
+}
+
 /**
  * Counts each packet in its flow and executes the flow's actions on it, in the order of arrival. What a run of packets sends to one port is
- * counted once for the run.
+ * counted once for the run. Those of `warm` may be forwarded by an XDP program the next time.
  */
-function act(found: u32): void {
+function act(found: u32, warm: u32): void {
   const nowMs = load<u64>(area, WORKER_TIME_MS);
   let port: u32 = 0;
   let sent: u64 = 0;
@@ -242,6 +251,7 @@ function act(found: u32): void {
     }
     const output = load<u32>(actions, ACTIONS_PORT);
     if (!deliver(packet, output, size, true)) continue;
+    if ((warm & todo & -todo) != 0) offer(packet, flow, actions, output);
     if (output != port) {
       if (sent != 0) countSent(port, sent, bytes);
       port = output;

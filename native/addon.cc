@@ -18,6 +18,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   PacketObject::Define(env, exports);
   XdpObject::Define(env, exports);
   XdpProgramObject::Define(env, exports);
+  HotObject::Define(env, exports);
   TapObject::Define(env, exports);
   PumpObject::Define(env, exports);
   PollSetObject::Define(env, exports);

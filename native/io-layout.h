@@ -50,6 +50,19 @@ constexpr uint32_t XDP_DESC_ADDR = 0;
 constexpr uint32_t XDP_DESC_LEN = 8;
 constexpr uint32_t XDP_DESC_OPTIONS = 12;
 
+constexpr uint32_t HOT_KEY_WORDS = 6;
+constexpr uint32_t HOT_ENTRY_SIZEOF = 64;
+constexpr uint32_t HOT_ENTRY_HEAD = 0;
+constexpr uint32_t HOT_ENTRY_KEY = 8;
+constexpr uint32_t HOT_PAIR_SIZEOF = 128;
+constexpr uint32_t HOT_RECORD_SIZEOF = 64;
+constexpr uint32_t HOT_RECORD_GENERATION = 0;
+constexpr uint32_t HOT_RECORD_PORT = 4;
+constexpr uint32_t HOT_RECORD_SIZE_MAX = 8;
+constexpr uint32_t HOT_RECORD_PACKETS = 16;
+constexpr uint32_t HOT_RECORD_BYTES = 24;
+constexpr uint32_t HOT_RECORD_USED_NS = 32;
+
 constexpr uint32_t TP2_STATUS = 0;
 constexpr uint32_t TP2_LEN = 4;
 constexpr uint32_t TP2_SNAPLEN = 8;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 #include "arguments.h"
 #include "io-layout.h"
@@ -197,13 +198,40 @@ void XdpProgramObject::Define(Napi::Env env, Napi::Object exports) {
                                         }));
 }
 
+namespace {
+
+/** What the program of a port knows of hot flows; `factors` holds a word for each of the key's. */
+HotOptions HotOptionsOf(Arguments* args, const Napi::CallbackInfo& info) {
+  HotOptions hot;
+  const Napi::Object object = args->Object(3, "hot");
+  const View<uint8_t> factors = args->Bytes(4, "factors");
+  if (!args->ok()) return hot;
+  args->Inside(0, sizeof(hot.factors), factors.length);
+  hot.values = IntegerOf(args, object, "values", 0, INT32_MAX, -1);
+  hot.devices = IntegerOf(args, object, "devices", 0, INT32_MAX, -1);
+  hot.pairBits = static_cast<uint32_t>(IntegerOf(args, object, "pairBits", 1, 20, 0));
+  hot.recordCount = static_cast<uint32_t>(IntegerOf(args, object, "recordCount", 1, 1 << 20, 0));
+  hot.portNo = static_cast<uint32_t>(IntegerOf(args, object, "portNo", 0, INT32_MAX, 0));
+  hot.isSoft = info[3].As<Napi::Object>().Get("isSoft").ToBoolean();
+  if (args->ok()) memcpy(hot.factors, factors.data, sizeof(hot.factors));
+  return hot;
+}
+
+}  // namespace
+
 Napi::Value XdpProgramObject::Open(Info info) {
   Arguments args(info, "open");
   const int64_t ifindex = args.Integer(info[0], "ifindex", 1, INT32_MAX);
   const int64_t mode = args.Integer(info[1], "mode", 0, INT32_MAX);
   const int64_t queueCount = args.Integer(info[2], "queueCount", 1, UINT16_MAX);
   if (!args.ok()) return info.Env().Undefined();
-  return Napi::Number::New(info.Env(), program_.Open(static_cast<int>(ifindex), static_cast<uint32_t>(mode), static_cast<uint32_t>(queueCount)));
+  HotOptions hot;
+  const bool isHot = !info[3].IsUndefined();
+  if (isHot) hot = HotOptionsOf(&args, info);
+  if (!args.ok()) return info.Env().Undefined();
+  const int error =
+      program_.Open(static_cast<int>(ifindex), static_cast<uint32_t>(mode), static_cast<uint32_t>(queueCount), isHot ? &hot : nullptr);
+  return Napi::Number::New(info.Env(), error);
 }
 
 Napi::Value XdpProgramObject::SetSocket(Info info) {
@@ -220,6 +248,57 @@ Napi::Value XdpProgramObject::Close(Info info) {
 }
 
 Napi::Value XdpProgramObject::Operation(Info info) { return Napi::String::New(info.Env(), program_.operation()); }
+
+// ------------------------------------------------------------------------------------------------ HotFlows
+
+void HotObject::Define(Napi::Env env, Napi::Object exports) {
+  exports.Set("HotFlows", DefineClass(env, "HotFlows",
+                                      {
+                                          InstanceMethod("open", &HotObject::Open),
+                                          InstanceMethod("setDevice", &HotObject::SetDevice),
+                                          InstanceMethod("clearDevice", &HotObject::ClearDevice),
+                                          InstanceMethod("close", &HotObject::Close),
+                                          InstanceAccessor("values", &HotObject::Values, nullptr),
+                                          InstanceAccessor("devices", &HotObject::Devices, nullptr),
+                                          InstanceAccessor("operation", &HotObject::Operation, nullptr),
+                                      }));
+}
+
+Napi::Value HotObject::Open(Info info) {
+  Arguments args(info, "open");
+  const View<uint8_t> view = args.Bytes(0, "view");
+  const int64_t offset = args.Integer(info[1], "offset", 0, kSizeMax);
+  const int64_t size = args.Integer(info[2], "size", 1, INT32_MAX);
+  const int64_t portCount = args.Integer(info[3], "portCount", 1, UINT16_MAX);
+  if (!args.ok()) return info.Env().Undefined();
+  args.Inside(offset, static_cast<size_t>(size), view.length);
+  args.Aligned(reinterpret_cast<uintptr_t>(view.data) + offset, sysconf(_SC_PAGESIZE), "offset");
+  if (!args.ok()) return info.Env().Undefined();
+  const int error = flows_.Open(view.data + offset, static_cast<size_t>(size), static_cast<uint32_t>(portCount));
+  if (error == 0) view_ = Napi::Reference<Napi::Value>::New(info[0], 1);
+  return Napi::Number::New(info.Env(), error);
+}
+
+Napi::Value HotObject::SetDevice(Info info) {
+  Arguments args(info, "setDevice");
+  const int64_t portNo = args.Integer(info[0], "portNo", 0, UINT16_MAX);
+  const int64_t ifindex = args.Integer(info[1], "ifindex", 1, INT32_MAX);
+  if (!args.ok()) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), flows_.SetDevice(static_cast<uint32_t>(portNo), static_cast<uint32_t>(ifindex)));
+}
+
+Napi::Value HotObject::ClearDevice(Info info) {
+  Arguments args(info, "clearDevice");
+  const int64_t portNo = args.Integer(info[0], "portNo", 0, UINT16_MAX);
+  if (args.ok()) flows_.ClearDevice(static_cast<uint32_t>(portNo));
+  return info.Env().Undefined();
+}
+
+Napi::Value HotObject::Close(Info info) {
+  flows_.Close();
+  view_.Reset();
+  return info.Env().Undefined();
+}
 
 // ------------------------------------------------------------------------------------------------ TapQueue
 

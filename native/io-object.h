@@ -1,5 +1,5 @@
 /*
- * PacketSocket, XdpSocket, XdpProgram, TapQueue and Pump as JavaScript sees them: arguments checked, then handed to packet-socket.h, xdp-socket.h,
+ * PacketSocket, XdpSocket, XdpProgram, HotFlows, TapQueue and Pump as JavaScript sees them: arguments checked, then handed to packet-socket.h, xdp-socket.h,
  * xdp-program.h, tap.h and pump.h. src/native/io.ts describes every method.
  *
  * Ownership. An object with a view keeps the view's memory alive. A socket is closed by close, by the garbage collector, or with its thread.
@@ -79,6 +79,26 @@ class XdpProgramObject : public Napi::ObjectWrap<XdpProgramObject> {
   Napi::Value Operation(Info info);
 
   XdpProgram program_;
+};
+
+class HotObject : public Napi::ObjectWrap<HotObject> {
+ public:
+  static void Define(Napi::Env env, Napi::Object exports);
+  explicit HotObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<HotObject>(info) {}
+
+ private:
+  using Info = const Napi::CallbackInfo&;
+
+  Napi::Value Open(Info info);
+  Napi::Value SetDevice(Info info);
+  Napi::Value ClearDevice(Info info);
+  Napi::Value Close(Info info);
+  Napi::Value Values(Info info) { return Napi::Number::New(info.Env(), flows_.values()); }
+  Napi::Value Devices(Info info) { return Napi::Number::New(info.Env(), flows_.devices()); }
+  Napi::Value Operation(Info info) { return Napi::String::New(info.Env(), flows_.operation()); }
+
+  HotFlows flows_;
+  Napi::Reference<Napi::Value> view_;
 };
 
 class TapObject : public DescriptorObject<TapObject, TapQueue> {

@@ -3,36 +3,13 @@
  */
 #include "xdp-program.h"
 
-#include <linux/bpf.h>
 #include <linux/if_link.h>
-#include <sys/syscall.h>
 
-#include <cerrno>
 #include <cstddef>
 
 namespace wdp {
-namespace {
 
-int Bpf(int command, bpf_attr* attributes) {
-  const long result = syscall(SYS_bpf, command, attributes, sizeof(*attributes));
-  return result < 0 ? -errno : static_cast<int>(result);
-}
-
-uint64_t AddressOf(const void* data) { return reinterpret_cast<uint64_t>(data); }
-
-bpf_insn Instruction(int code, uint8_t to, uint8_t from, int16_t offset, int32_t value) {
-  bpf_insn instruction = {};
-  instruction.code = static_cast<uint8_t>(code);
-  instruction.dst_reg = to & 15;
-  instruction.src_reg = from & 15;
-  instruction.off = offset;
-  instruction.imm = value;
-  return instruction;
-}
-
-}  // namespace
-
-int XdpProgram::Open(int ifindex, uint32_t mode, uint32_t queueCount) {
+int XdpProgram::Open(int ifindex, uint32_t mode, uint32_t queueCount, const HotOptions* hot) {
   Close();
   operation_ = "BPF_MAP_CREATE";
   bpf_attr map = {};
@@ -43,7 +20,7 @@ int XdpProgram::Open(int ifindex, uint32_t mode, uint32_t queueCount) {
   int error = Bpf(BPF_MAP_CREATE, &map);
   if (error >= 0) {
     map_.Reset(error);
-    error = Load();
+    error = Load(hot);
   }
   if (error >= 0) {
     operation_ = "BPF_LINK_CREATE";
@@ -62,23 +39,20 @@ int XdpProgram::Open(int ifindex, uint32_t mode, uint32_t queueCount) {
   return 0;
 }
 
-/** return bpf_redirect_map(&map, context->rx_queue_index, XDP_PASS); */
-int XdpProgram::Load() {
+/** The lookup of hot flows, if there are any; return bpf_redirect_map(&map, context->rx_queue_index, XDP_PASS); */
+int XdpProgram::Load(const HotOptions* hot) {
   operation_ = "BPF_PROG_LOAD";
-  const bpf_insn program[] = {
-      Instruction(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, offsetof(xdp_md, rx_queue_index), 0),
-      Instruction(BPF_LD | BPF_DW | BPF_IMM, BPF_REG_1, BPF_PSEUDO_MAP_FD, 0, map_.get()),
-      Instruction(0, 0, 0, 0, 0),  // upper half of the address
-      Instruction(BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_3, 0, 0, XDP_PASS),
-      Instruction(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_redirect_map),
-      Instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
-  };
-  bpf_attr load = {};
-  load.prog_type = BPF_PROG_TYPE_XDP;
-  load.insns = AddressOf(program);
-  load.insn_cnt = sizeof(program) / sizeof(program[0]);
-  load.license = AddressOf("Apache-2.0");
-  const int fd = Bpf(BPF_PROG_LOAD, &load);
+  BpfCode code;
+  BpfCode::Label pass;
+  code.Alu(BPF_MOV, BPF_REG_6, BPF_REG_1);
+  if (hot != nullptr) EmitHotLookup(&code, *hot, &pass);
+  code.Bind(&pass);
+  code.Load(BpfCode::kWord, BPF_REG_2, BPF_REG_6, offsetof(xdp_md, rx_queue_index));
+  code.MapOf(BPF_REG_1, map_.get());
+  code.AluImmediate(BPF_MOV, BPF_REG_3, XDP_PASS);
+  code.Call(BPF_FUNC_redirect_map);
+  code.Exit();
+  const int fd = code.LoadXdp();
   if (fd >= 0) program_.Reset(fd);
   return fd;
 }

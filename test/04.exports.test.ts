@@ -12,7 +12,7 @@ import { BUILDS, openDatapath } from './support/datapath.ts';
 const EXPORTS = [
   ...['create', 'attach', 'detach', 'recoverWorker', 'enter', 'leave', 'allocateBlock', 'releaseBlock', 'retireBlock'],
   ...['initRing', 'pushFrame', 'ringSize', 'closePort', 'moveQueue', 'openPort'],
-  ...['prepareSleep', 'settle', 'checkXsk', 'fillXdp'],
+  ...['prepareSleep', 'settle', 'checkXsk', 'fillXdp', 'coolPort', 'setHotFlows'],
   ...['poll', 'extractKey', 'sparePacket', 'putKey', 'parseMatch', 'parseMetadata', 'checkTuple', 'execute'],
   ...['dropActionList', 'dropMask', 'findExact', 'findFlow', 'holdActionList', 'holdMask'],
   ...['flushFlows', 'nextFlow', 'putFlow', 'readMatch', 'removeFlowAt', 'removeWhere', 'sweepFlows'],

@@ -28,7 +28,7 @@ const IDLE_LOAD_MAX = 0.2;
 const whyNot = whyNoLab();
 
 describe.skipIf(whyNot)(`interfaces${whyNot ? `: ${whyNot}` : ''}`, () => {
-  it.each(['afpacket', 'afpacket,ring=copied', 'afxdp', 'afxdp,mode=generic'])(
+  it.each(['afpacket', 'afpacket,ring=copied', 'afxdp', 'afxdp,mode=generic', 'afxdp,offload=on'])(
     'change under %s, and the port follows',
     { timeout: 60_000 },
     async (backend) => {
@@ -57,7 +57,7 @@ describe.skipIf(whyNot)(`interfaces${whyNot ? `: ${whyNot}` : ''}`, () => {
     },
   );
 
-  it.each(['afpacket', 'afpacket,ring=copied', 'afxdp'])(
+  it.each(['afpacket', 'afpacket,ring=copied', 'afxdp', 'afxdp,offload=on'])(
     'change under full load over %s, and forwarding goes on',
     { timeout: 120_000 },
     async (backend) => {

@@ -26,11 +26,11 @@ interface Exercise {
 const whyNot = whyNoLab() ?? requireProgram('ethtool') ?? requireProgram('python3');
 const BACKENDS = [
   ...['afpacket', 'afpacket,tx=socket', 'afpacket,ring=copied', 'afpacket,queues=2'],
-  ...['afxdp', 'afxdp,mode=generic', 'tap', 'tap,queues=2'],
+  ...['afxdp', 'afxdp,mode=generic', 'afxdp,offload=on', 'tap', 'tap,queues=2'],
 ];
 const RUNS = [
   ...BACKENDS.map((backend) => [backend, 'learning']),
-  ...['afpacket', 'afpacket,queues=2', 'afxdp', 'tap'].map((backend) => [backend, 'static']),
+  ...['afpacket', 'afpacket,queues=2', 'afxdp', 'afxdp,offload=on', 'tap'].map((backend) => [backend, 'static']),
 ];
 /** What is not asked of ports whose frames are short. */
 const JUMBO = ['jumbo', 'tcp jumbo'];

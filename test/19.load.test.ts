@@ -27,7 +27,14 @@ const KILLS = 4;
 const FLOWS = 1000;
 /** Growth of the resident size after warming up that is no leak, KiB: garbage that waits for its collector, threads that replace others. */
 const GROWTH_MAX_KIB = 32_768;
-const BACKENDS = ['afpacket', 'afpacket,tx=socket', 'afpacket,ring=copied', 'afxdp', 'afxdp,mode=generic'];
+const BACKENDS = [
+  'afpacket',
+  'afpacket,tx=socket',
+  'afpacket,ring=copied',
+  'afxdp',
+  'afxdp,mode=generic',
+  'afxdp,offload=on',
+];
 const whyNot = whyNoLab();
 
 describe.skipIf(whyNot)(`load${whyNot ? `: ${whyNot}` : ''}`, () => {

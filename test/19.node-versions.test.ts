@@ -24,6 +24,7 @@ const VERSIONS = [20, 22, 24, 26];
 const RINGS: [string, RegExp][] = [
   ['afpacket', /^ring in memory/],
   ['afxdp', /^mode native/],
+  ['afxdp,offload=on', /^mode native, offload$/],
   ['afpacket,ring=copied', /^copied/],
 ];
 const DOWNLOAD_MS = 120_000;

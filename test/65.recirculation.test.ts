@@ -95,7 +95,7 @@ describe.each(BUILDS)('recirculation, %s', (build) => {
     refuse(datapath, [upcall]);
     const { received, recirculated, misses, hits } = datapath.stats();
     expect({ received, recirculated, misses, hits }).toEqual({
-      ...{ received: 1, recirculated: 1, misses: 1, hits: { emc: 0, megaflow: 1 } },
+      ...{ received: 1, recirculated: 1, misses: 1, hits: { emc: 0, megaflow: 1, offload: 0 } },
     });
     expectAccounted(datapath.stats());
   });

@@ -197,7 +197,11 @@ describe('status and account', () => {
 
   test('rates are over the last second', async () => {
     const stats = await counters();
-    const at = (received: number, emc: number): DatapathStats => ({ ...stats, received, hits: { emc, megaflow: 0 } });
+    const at = (received: number, emc: number): DatapathStats => ({
+      ...stats,
+      received,
+      hits: { emc, megaflow: 0, offload: 0 },
+    });
     const meter = new RateMeter(at(0, 0), 0);
     expect(meter.sample(at(100, 50), 500)).toMatchObject({ packetsPerSecond: 200, emcHitRate: 0.5 });
     expect(meter.sample(at(1100, 1050), 1500)).toMatchObject({ packetsPerSecond: 1000, emcHitRate: 1 });

@@ -21,6 +21,7 @@ import {
   SB_FLOW_RETIRED_HEAD,
   SB_FLOW_RETIRED_TAIL,
 } from '../constants';
+import { coolFlow } from '../io/hot-flows';
 import { advance, passed, retirementEpoch } from '../memory/epoch';
 import { flowRowsOf, flows, flowsCapacity, flowsCold, sb, workers } from '../memory/layout';
 import { release } from '../memory/slab';
@@ -86,6 +87,7 @@ export function reclaimFlows(): void {
     store<u32>(sb(SB_FLOW_RETIRED_HEAD), next);
     if (next == 0) store<u32>(sb(SB_FLOW_RETIRED_TAIL), 0);
     store<u32>(sb(SB_FLOW_RETIRED_COUNT), load<u32>(sb(SB_FLOW_RETIRED_COUNT)) - 1);
+    coolFlow(flow); // a program that ran when the flow went, or a worker that made it hot in that moment
     for (let slot: u32 = 0; slot < workers; slot++) {
       memory.fill(flowRowsOf(slot) + slotOf(flow) * FLOW_ROW_SIZEOF, 0, FLOW_ROW_SIZEOF);
     }

@@ -8,6 +8,9 @@ import {
   BASE_PACKETS,
   BASE_SIZEOF,
   COUNTERS,
+  COUNTER_HOT_HITS,
+  COUNTER_RECEIVED,
+  COUNTER_TRANSMITTED,
   DROP_REASONS,
   ENOMEM,
   EXPLICIT_REASONS,
@@ -25,6 +28,7 @@ import {
   WORKER_DROPS,
   WORKER_EXPLICIT_DROPS,
 } from '../constants';
+import { addHotFlow, addHotPort, hotPackets, hotUsedMsOf } from '../io/hot-flows';
 import { AREA_PORT_ROWS, areaOf, flowRowsOf, sb, workers } from '../memory/layout';
 import { allocate, retire } from '../memory/slab';
 import { coldOf, slotOf } from './slot';
@@ -56,6 +60,7 @@ function sumRows(flow: usize, out: usize): void {
   store<u64>(out, bytes, 8);
   store<u64>(out, usedMs, 16);
   store<u64>(out, flags, 24);
+  addHotFlow(flow, out);
 }
 
 /**
@@ -80,7 +85,7 @@ export function clearStats(flow: usize, scratch: usize): i32 {
 
 /** When a flow was last used, ms of CLOCK_MONOTONIC; 0 never. */
 export function usedMsOf(flow: usize): u64 {
-  let usedMs: u64 = 0;
+  let usedMs = hotUsedMsOf(flow);
   for (let slot: u32 = 0; slot < workers; slot++) {
     usedMs = max<u64>(usedMs, load<u64>(flowRowsOf(slot) + slotOf(flow) * FLOW_ROW_SIZEOF, FLOW_ROW_USED_MS));
   }
@@ -90,6 +95,7 @@ export function usedMsOf(flow: usize): u64 {
 /** Writes the PORT_ROW_* sums of a port since it was made to `out` (PORT_ROW_SIZEOF bytes). */
 export function sumPort(port: u32, out: usize): void {
   sumWords(AREA_PORT_ROWS + port * PORT_ROW_SIZEOF, PORT_ROW_SIZEOF / 8, out);
+  addHotPort(port, out);
   const base = <usize>load<u32>(sb(SB_VPORTS)) + port * VPORT_SIZEOF + VPORT_BASE;
   for (let i: u32 = 0; i < <u32>PORT_ROW_SIZEOF; i += 8) store<u64>(out + i, load<u64>(out + i) - load<u64>(base + i));
 }
@@ -97,8 +103,17 @@ export function sumPort(port: u32, out: usize): void {
 /** Writes u64[COUNTERS], u64[DROP_REASONS] and u64[EXPLICIT_REASONS] to `out`. */
 export function sumCounters(out: usize): void {
   sumWords(WORKER_COUNTERS, COUNTERS, out);
+  const hot = hotPackets();
+  addTo(out, COUNTER_RECEIVED, hot);
+  addTo(out, COUNTER_HOT_HITS, hot);
+  addTo(out, COUNTER_TRANSMITTED, hot);
   sumWords(WORKER_DROPS, DROP_REASONS, out + COUNTERS * 8);
   sumWords(WORKER_EXPLICIT_DROPS, EXPLICIT_REASONS, out + (COUNTERS + DROP_REASONS) * 8);
+}
+
+@inline
+function addTo(out: usize, counter: u32, n: u64): void {
+  store<u64>(out + (counter << 3), load<u64>(out + (counter << 3)) + n);
 }
 
 function sumWords(offset: u32, count: u32, out: usize): void {

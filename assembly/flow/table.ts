@@ -43,6 +43,7 @@ import {
   WORD_OFFSET,
   WORD_SIZEOF,
 } from '../constants';
+import { coolFlow } from '../io/hot-flows';
 import { area, flows, flowsCapacity, sb } from '../memory/layout';
 import { lock, unlock } from '../memory/lock';
 import { allocate, reclaim, release } from '../memory/slab';
@@ -105,6 +106,7 @@ export function replaceActions(flow: usize, actions: usize): u32 {
   if (before != actions) {
     holdActions(actions);
     atomic.store<u32>(flow, <u32>actions, FLOW_ACTIONS);
+    coolFlow(flow);
     releaseActions(before);
   }
   return <u32>flow;
@@ -179,6 +181,7 @@ export function dropFlow(flow: usize): bool {
   const subtable: usize = load<u32>(flow, FLOW_SUBTABLE);
   if (subtable == 0) return false;
   atomic.store<u32>(flow, 0, FLOW_SUBTABLE);
+  coolFlow(flow);
   removeFlow(subtable, flow);
   removeName(flow);
   releaseActions(load<u32>(flow, FLOW_ACTIONS));

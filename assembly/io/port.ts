@@ -13,6 +13,7 @@ import {
   PORTS_MAX,
   PORT_FLAGS,
   PORT_FREE,
+  PORT_HOT_SIZE,
   PORT_RX,
   PORT_RX_KIND,
   PORT_SILENT,
@@ -33,6 +34,7 @@ import {
 import { AREA_RX_PORTS, areaOf, ports, sb, workers } from '../memory/layout';
 import { lock, unlock } from '../memory/lock';
 import { retire } from '../memory/slab';
+import { coolPort, coolPortLocked } from './hot-flows';
 import { queueCount, queueOf } from './queue';
 import { portAt } from './transmit';
 
@@ -49,6 +51,7 @@ export function openPort(portNo: u32, rxKind: u32, rx: usize, txKind: u32, txRin
   store<u32>(port, <u32>txRings, PORT_TX_RINGS);
   store<u32>(port, slot, PORT_WORKER);
   store<u32>(port, flags, PORT_FLAGS);
+  store<u32>(port, 0, PORT_HOT_SIZE);
   atomic.store<u32>(port, rxKind, PORT_RX_KIND);
   atomic.store<u32>(port, PORT_UP, PORT_STATE);
   if (portNo >= load<u32>(sb(SB_PORT_COUNT))) store<u32>(sb(SB_PORT_COUNT), portNo + 1);
@@ -62,8 +65,10 @@ export function closePort(portNo: u32): i32 {
   const port = ports + portNo * PORT_SIZEOF;
   if (load<u32>(port, PORT_STATE) == PORT_FREE) return -ENODEV;
   const kind = load<u32>(port, PORT_RX_KIND);
+  atomic.store<u32>(port, 0, PORT_HOT_SIZE);
   atomic.store<u32>(port, PORT_FREE, PORT_STATE);
   atomic.store<u32>(port, RX_NONE, PORT_RX_KIND);
+  coolPort(portNo);
   assignReceivers();
   if (kind == RX_QUEUES) return 0;
   lock();
@@ -77,8 +82,10 @@ export function closePort(portNo: u32): i32 {
 export function silencePort(portNo: u32): void {
   const port = ports + portNo * PORT_SIZEOF;
   if (load<u32>(port, PORT_STATE) != PORT_UP) return;
+  atomic.store<u32>(port, 0, PORT_HOT_SIZE);
   atomic.store<u32>(port, PORT_SILENT, PORT_STATE);
   assignReceivers();
+  coolPortLocked(portNo);
 }
 
 /** A ring a worker, and the list of them; the caller holds the writer lock. */

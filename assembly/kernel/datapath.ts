@@ -8,6 +8,7 @@
 import {
   COUNTERS,
   COUNTER_EMC_HITS,
+  COUNTER_HOT_HITS,
   COUNTER_MEGAFLOW_HITS,
   COUNTER_MISSES,
   COUNTER_SUBTABLE_LOOKUPS,
@@ -261,7 +262,8 @@ function readCounts(counts: usize): void {
   const sums = scratch() + DP_COUNTS * 8;
   const drops = sums + COUNTERS * 8;
   sumCounters(sums);
-  const cacheHits = load<u64>(sums + COUNTER_EMC_HITS * 8);
+  // what XDP programs forwarded is what the cache knew
+  const cacheHits = load<u64>(sums + COUNTER_EMC_HITS * 8) + load<u64>(sums + COUNTER_HOT_HITS * 8);
   store<u64>(counts, cacheHits + load<u64>(sums + COUNTER_MEGAFLOW_HITS * 8), HITS);
   store<u64>(counts, load<u64>(sums + COUNTER_MISSES * 8), MISSED);
   let lost = load<u64>(sums + COUNTER_UPCALL_ACTIONS_LOST * 8) + load<u64>(drops + DROP_UPCALL_RING_FULL * 8);

@@ -34,6 +34,7 @@ import { appendToOrder, orderRef } from '../flow/order';
 import { rebuildTable, releaseMask } from '../flow/subtable';
 import { emptyIndex, enterName } from '../flow/name';
 import { coldOf, flowAt, retireSlot } from '../flow/slot';
+import { coolFlow } from '../io/hot-flows';
 import { sb } from './layout';
 import { repairRetired } from './slab';
 
@@ -85,6 +86,7 @@ function repairSlots(fresh: u32): void {
       enterName(flow);
       continue;
     }
+    coolFlow(flow);
     if (subtable != 0) {
       atomic.store<u32>(flow, 0, FLOW_SUBTABLE);
       releaseActions(load<u32>(flow, FLOW_ACTIONS));

@@ -3,15 +3,14 @@
  * the C program, `wdp bench forward`, ovs.mjs, a Linux bridge.
  *
  * `start` resolves with a run once frames are taken: `begin` and `end` mark the window of run.mjs, `result` gives { busyNsPerPacket, userShare } (the share of
- * the thread's own code in its time, null where no thread forwards), `close` leaves nothing behind.
+ * the thread's own code in its time; null where no thread forwards), `close` leaves nothing behind.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { busiest, Child, command, FROM, TO, threadTimes } from './lab.mjs';
+import { busiest, Child, command, FROM, SINK, TICK_NS, TO, takeXdpFrames, threadTimes } from './lab.mjs';
 import { Ovs, whyNoOvs } from './ovs.mjs';
 
 export const WDP = path.join(import.meta.dirname, '..', '..', 'dist/src/cli/main.js');
-const TICK_NS = 1e7;
 /** Our window lasts so much longer than that of run.mjs, in which it lies. */
 const MARGIN_S = 0.3;
 
@@ -61,9 +60,9 @@ function plainC(label, type) {
   });
 }
 
-/** `wdp bench forward` on ports of a type, for so many seconds from the first packet on. */
-export function benchForward(type, core, seconds) {
-  const options = { rx: FROM, tx: TO, type, cpu: core, seconds };
+/** `wdp bench forward` on ports of a type, with more options of theirs, for so many seconds from the first packet on. */
+export function benchForward(type, core, seconds, extra = {}) {
+  const options = { rx: FROM, tx: TO, type, cpu: core, seconds, ...extra };
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   return [process.execPath, [WDP, 'bench', 'forward', ...args, '--json']];
 }
@@ -76,6 +75,32 @@ function ours(label, type) {
     busyOf: ({ busyNsPerPacket }) => busyNsPerPacket,
     isEnded: false,
   });
+}
+
+/**
+ * The same with XDP programs that forward what they can. They run where frames are received, which on a veth is the sender's core: the worker's is idle, and
+ * there is no thread whose time it would be. The far end of the way out has to take their frames.
+ */
+function offloading(label) {
+  const contestant = polling(label, {
+    makeArgs: ({ core, warmup, seconds }) =>
+      benchForward('afxdp', core, warmup + seconds + MARGIN_S, { 'port-options': 'offload=on' }),
+    coreOf: ({ otherCore }) => otherCore,
+    busyOf: () => 0,
+    isEnded: false,
+  });
+  return {
+    ...contestant,
+    async start(setting) {
+      takeXdpFrames(SINK);
+      const run = await contestant.start(setting);
+      const result = async (forwarded) => {
+        await run.result(forwarded);
+        return { busyNsPerPacket: null, userShare: null };
+      };
+      return { ...run, result };
+    },
+  };
 }
 
 function openVSwitch(label, kind) {
@@ -148,6 +173,7 @@ export const CONTESTANTS = {
   'c-afxdp': plainC('plain C, AF_XDP in and out', 'afxdp'),
   afpacket: ours('wasm-datapath, afpacket', 'afpacket'),
   afxdp: ours('wasm-datapath, afxdp', 'afxdp'),
+  'afxdp-offload': offloading('wasm-datapath, afxdp, offload'),
   'ovs-system': openVSwitch('Open vSwitch, system ports', 'system'),
   'ovs-dpdk-afpacket': openVSwitch('Open vSwitch, DPDK af_packet', 'dpdk-af_packet'),
   'ovs-dpdk-afxdp': openVSwitch('Open vSwitch, DPDK af_xdp', 'dpdk-af_xdp'),

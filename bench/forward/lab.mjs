@@ -15,6 +15,7 @@ export const TO = 'out0';
 export const SINK = 'sink0';
 /** Source ports of the generator. */
 const FLOWS = 1024;
+export const TICK_NS = 1e7;
 const READY_MS = 20_000;
 const TERM_MS = 2000;
 
@@ -35,8 +36,12 @@ export function makeLinks() {
     command('ethtool', '-K', name, 'tx', 'off', 'tso', 'off', 'gso', 'off');
     command('ip', 'link', 'set', name, 'up');
   }
-  // what makes a veth take XDP frames from its peer
-  command('ethtool', '-K', FROM, 'gro', 'on');
+  takeXdpFrames(FROM);
+}
+
+/** The end of a veth pair takes XDP frames from its peer. */
+export function takeXdpFrames(name) {
+  command('ethtool', '-K', name, 'gro', 'on');
 }
 
 /** No stack of ours speaks on the interface. */
@@ -67,9 +72,21 @@ export function receivedBy(name) {
   return Number(line.split(':')[1].trim().split(/\s+/)[1]);
 }
 
-/** What came in and went out within so many seconds: { seconds, offered, forwarded }. `begin` and `end` are called at its edges. */
+/** Time that all processors together were not idle, so far: ns, to a tick. */
+function machineNs() {
+  const [, fields] = /^cpu (.*)/m.exec(readFileSync('/proc/stat', 'utf8'));
+  const [user, nice, system, , , hard, soft] = fields.trim().split(/\s+/).map(Number);
+  return (user + nice + system + hard + soft) * TICK_NS;
+}
+
+/** What came in and went out within so many seconds: { seconds, offered, forwarded, machineNs }. `begin` and `end` are called at its edges. */
 export async function countWindow(seconds, { begin, end } = {}) {
-  const count = () => ({ time: performance.now(), offered: receivedBy(FROM), forwarded: receivedBy(SINK) });
+  const count = () => ({
+    time: performance.now(),
+    offered: receivedBy(FROM),
+    forwarded: receivedBy(SINK),
+    machineNs: machineNs(),
+  });
   const before = count();
   begin?.();
   await sleep(seconds * 1000);
@@ -79,6 +96,7 @@ export async function countWindow(seconds, { begin, end } = {}) {
     seconds: (after.time - before.time) / 1000,
     offered: after.offered - before.offered,
     forwarded: after.forwarded - before.forwarded,
+    machineNs: after.machineNs - before.machineNs,
   };
 }
 

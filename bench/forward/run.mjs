@@ -117,7 +117,7 @@ async function oneRun(contestant, setting) {
     const { warmup, seconds } = setting;
     generator = startGenerator(setting, warmup + seconds + AFTER_S);
     await sleep(warmup * 1000);
-    const counted = await countWindow(seconds, run);
+    const { machineNs, ...counted } = await countWindow(seconds, run);
     if (counted.forwarded === 0) throw new Error('nothing was forwarded');
     const { busyNsPerPacket, userShare } = await run.result(counted.forwarded);
     setting.modes.add(JSON.parse(await generator.done).mode);
@@ -127,7 +127,8 @@ async function oneRun(contestant, setting) {
       pps: counted.forwarded / counted.seconds,
       offeredPps: counted.offered / counted.seconds,
       loss: Math.max(0, 1 - counted.forwarded / counted.offered),
-      busyNsPerPacket,
+      machineNsPerPacket: machineNs / counted.forwarded,
+      ...(busyNsPerPacket === null ? {} : { busyNsPerPacket }),
       ...(userShare === null ? {} : { userNsPerPacket: busyNsPerPacket * userShare }),
     };
   } finally {
@@ -155,7 +156,9 @@ async function runForwarding(options, setting, results, failures) {
       try {
         const run = await oneRun(CONTESTANTS[name], { ...setting, round: turn, turn: `${turn}-${name}` });
         results.get(name)?.push(run) ?? results.set(name, [run]);
-        say(`${turn + 1}: ${name}: ${Math.round(run.pps)} packets/s, ${Math.round(run.busyNsPerPacket)} ns`);
+        say(
+          `${turn + 1}: ${name}: ${Math.round(run.pps)} packets/s, ${Math.round(run.machineNsPerPacket)} ns of all cores`,
+        );
       } catch (error) {
         failures.push(`${name}: ${error.message}`);
         say(failures.at(-1));

@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Datapath } from '../datapath/datapath.ts';
-import { type DatapathStats, receiveDrops } from '../datapath/stats.ts';
+import { allHits, type DatapathStats, receiveDrops } from '../datapath/stats.ts';
 import { DatapathError } from '../errors.ts';
 import { AfXdpPort } from '../ports/afxdp.ts';
 import { parseRules, staticRules } from '../upcall/static.ts';
@@ -111,7 +111,7 @@ function read(datapath: Datapath): Reading {
 /** The first of the equations of DatapathStats. */
 function verify({ received, recirculated, segmented, hits, misses, drops }: DatapathStats): void {
   const inward = received + recirculated + segmented;
-  const found = hits.emc + hits.megaflow + misses + receiveDrops(drops);
+  const found = allHits(hits) + misses + receiveDrops(drops);
   if (inward !== found)
     throw new DatapathError('ERR_OPERATION', `bench forward: of ${inward} packets ${found} are accounted for`);
 }

@@ -4,7 +4,7 @@
  *
  * Before it: run-session.ts, once nothing moves any more. After it: stdout, for people or as one JSON object. Pure.
  */
-import { type DatapathStats, receiveDrops } from '../datapath/stats.ts';
+import { allHits, type DatapathStats, receiveDrops } from '../datapath/stats.ts';
 import { type Column, tableLines } from './columns.ts';
 import { grouped, type PortStatus } from './status.ts';
 
@@ -34,7 +34,7 @@ export interface Account {
 }
 
 export function account({ stats, ports }: RunResult): Account {
-  const hits = stats.hits.emc + stats.hits.megaflow;
+  const hits = allHits(stats.hits);
   const drops = receiveDrops(stats.drops);
   const again = stats.recirculated + stats.segmented;
   const accountedFor = hits + stats.misses + drops - again;
@@ -90,7 +90,11 @@ export function summaryText(result: RunResult, bold: (text: string) => string): 
     ['transmitted', `${grouped(stats.transmitted)} packets`],
     [
       'hits',
-      `EMC ${grouped(stats.hits.emc)}${share(stats.hits.emc)}, megaflow ${grouped(stats.hits.megaflow)}${share(stats.hits.megaflow)}`,
+      [
+        `EMC ${grouped(stats.hits.emc)}${share(stats.hits.emc)}`,
+        `megaflow ${grouped(stats.hits.megaflow)}${share(stats.hits.megaflow)}`,
+        ...(stats.hits.offload > 0 ? [`offload ${grouped(stats.hits.offload)}${share(stats.hits.offload)}`] : []),
+      ].join(', '),
     ],
     ['misses', `${grouped(stats.misses)}${share(stats.misses)}, answered ${grouped(stats.answered)}`],
     ['upcalls', `miss ${grouped(stats.upcalls.miss)}, action ${grouped(stats.upcalls.action)}`],

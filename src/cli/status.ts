@@ -25,6 +25,7 @@ export interface Rates {
   /** Of the packets received in the window, 0 to 1; 0 without packets. */
   emcHitRate: number;
   megaflowHitRate: number;
+  offloadHitRate: number;
   setupsPerSecond: number;
 }
 
@@ -53,6 +54,7 @@ export class RateMeter {
       packetsPerSecond: Math.round(received / seconds),
       emcHitRate: share(stats.hits.emc - before.stats.hits.emc),
       megaflowHitRate: share(stats.hits.megaflow - before.stats.hits.megaflow),
+      offloadHitRate: share(stats.hits.offload - before.stats.hits.offload),
       setupsPerSecond: Math.round((stats.installed - before.stats.installed) / seconds),
     };
   }
@@ -78,12 +80,13 @@ export function colorsFor(output: Output, env: NodeJS.ProcessEnv = process.env):
 export function statusText(stats: DatapathStats, rates: Rates, elapsedMs: number, spanMs: number | undefined): string {
   const seconds = (ms: number): string => (ms / 1000).toFixed(1);
   const percent = (rate: number): string => `${(rate * 100).toFixed(0)}%`;
+  const offload = rates.offloadHitRate > 0 ? ` offload ${percent(rates.offloadHitRate)}` : '';
   return [
     spanMs === undefined
       ? `${seconds(elapsedMs)} s`
       : `${seconds(Math.min(elapsedMs, spanMs))} of ${seconds(spanMs)} s`,
     `${grouped(rates.packetsPerSecond)} packets/s`,
-    `hits EMC ${percent(rates.emcHitRate)} megaflow ${percent(rates.megaflowHitRate)}`,
+    `hits EMC ${percent(rates.emcHitRate)} megaflow ${percent(rates.megaflowHitRate)}${offload}`,
     `flows ${grouped(stats.flows)}`,
     `setups ${grouped(rates.setupsPerSecond)}/s`,
     `drops ${grouped(totalDrops(stats))}`,

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Datapath } from '../datapath/datapath.ts';
+import { allHits } from '../datapath/stats.ts';
 import { registerDpctl } from '../dpctl/unixctl.ts';
 import { setDpifLog } from '../dpif/log.ts';
 import type { Log } from '../log.ts';
@@ -108,7 +109,7 @@ function registerWorker(commands: UnixctlCommands, { datapath, exit }: ControlOp
     const ports = [...datapath.ports.devices()]
       .sort((one, other) => (one.name < other.name ? -1 : 1))
       .map((port) => `    ${port.name} ${port.portNo}/${port.portNo}: (${port.type}${stateText(datapath, port)})\n`);
-    return `${name}: hit:${hits.emc + hits.megaflow} missed:${misses}\n  ${datapath.name}:\n${ports.join('')}`;
+    return `${name}: hit:${allHits(hits)} missed:${misses}\n  ${datapath.name}:\n${ports.join('')}`;
   });
 }
 

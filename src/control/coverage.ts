@@ -79,6 +79,7 @@ export function datapathTotals(datapath: Datapath): Record<string, number> {
     datapath_recirculated: stats.recirculated,
     datapath_emc_hit: hits.emc,
     datapath_megaflow_hit: hits.megaflow,
+    datapath_offload_hit: hits.offload,
     datapath_miss: stats.misses,
     datapath_subtable_lookup: stats.subtableLookups,
     datapath_emc_insert: stats.emcInserts,

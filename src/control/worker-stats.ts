@@ -69,14 +69,15 @@ export class WorkerStatsReader {
     const area = memory.workerArea(worker);
     const counter = (index: number): number => memory.u64(area + C.WORKER_COUNTERS + index * 8);
     return {
-      received: counter(C.COUNTER_RECEIVED),
+      // what XDP programs received was nobody's work
+      received: counter(C.COUNTER_RECEIVED) - counter(C.COUNTER_HOT_HITS),
       recirculated: counter(C.COUNTER_RECIRCULATED),
       emcHits: counter(C.COUNTER_EMC_HITS),
       megaflowHits: counter(C.COUNTER_MEGAFLOW_HITS),
       subtableLookups: counter(C.COUNTER_SUBTABLE_LOOKUPS),
       misses: counter(C.COUNTER_MISSES),
       failedUpcalls: FAILED_UPCALLS.reduce((sum, reason) => sum + memory.u64(area + C.WORKER_DROPS + reason * 8), 0),
-      transmitted: counter(C.COUNTER_TRANSMITTED),
+      transmitted: counter(C.COUNTER_TRANSMITTED) - counter(C.COUNTER_HOT_HITS),
     };
   }
 }

@@ -2,7 +2,7 @@
  * Statistics of the datapath: the counters of all workers, summed, by name. Three equations hold whenever the workers stand still, the
  * last one unless packets were lost with a worker:
  *
- *     received + recirculated + segmented = hits.emc + hits.megaflow + misses + drops.workerLost + the drops whose name begins with `rx`
+ *     received + recirculated + segmented = hits + misses + drops.workerLost + the drops whose name begins with `rx`
  *     misses                   = answered + upcallsPending + the drops whose name begins with `upcall`
  *     hits + executed + copies = transmitted + upcalls.action + upcalls.actionLost + psampled + recirculated + the other drops
  */
@@ -45,10 +45,24 @@ export function receiveDrops(drops: Readonly<Record<DropName, number>>): number 
 
 export type DropName = (typeof DROP_NAMES)[number];
 
+/** Packets that found a flow, by where. */
+export interface Hits {
+  /** In the exact-match cache of a worker. */
+  emc: number;
+  /** In the classifier. */
+  megaflow: number;
+  /** In the kernel: XDP programs forwarded them (ports with the option `offload`). */
+  offload: number;
+}
+
+export function allHits({ emc, megaflow, offload }: Hits): number {
+  return emc + megaflow + offload;
+}
+
 export interface DatapathStats {
   /** Packets received from ports. */
   received: number;
-  hits: { emc: number; megaflow: number };
+  hits: Hits;
   misses: number;
   /** Subtables that the classifier visited, summed over packets. */
   subtableLookups: number;
@@ -148,7 +162,11 @@ export class StatsReader {
     );
     return {
       received: counter(C.COUNTER_RECEIVED),
-      hits: { emc: counter(C.COUNTER_EMC_HITS), megaflow: counter(C.COUNTER_MEGAFLOW_HITS) },
+      hits: {
+        emc: counter(C.COUNTER_EMC_HITS),
+        megaflow: counter(C.COUNTER_MEGAFLOW_HITS),
+        offload: counter(C.COUNTER_HOT_HITS),
+      },
       misses: counter(C.COUNTER_MISSES),
       subtableLookups: counter(C.COUNTER_SUBTABLE_LOOKUPS),
       emcInserts: counter(C.COUNTER_EMC_INSERTS),

@@ -81,10 +81,40 @@ export interface NativeXdpSocket {
 
 /** The XDP program of an interface, which hands frames to AF_XDP sockets by queue. It goes with the process. */
 export interface NativeXdpProgram {
-  /** `mode`: XDP_FLAGS_SKB_MODE 2 or XDP_FLAGS_DRV_MODE 4. 0 or -errno, then `operation` was refused. */
-  open(ifindex: number, mode: number, queueCount: number): number;
+  /**
+   * `mode`: XDP_FLAGS_SKB_MODE 2 or XDP_FLAGS_DRV_MODE 4. `hot`, and a word of eight bytes for each of the key's: it looks through the hot flows first. 0 or
+   * -errno, then `operation` was refused.
+   */
+  open(ifindex: number, mode: number, queueCount: number, hot?: NativeHotOptions, factors?: ByteView): number;
   setSocket(queue: number, fd: number): number;
   readonly operation: string;
+  close(): void;
+}
+
+/** What the XDP program of a port has to know of hot flows. */
+export interface NativeHotOptions {
+  /** Descriptors of the maps: of a NativeHotFlows. */
+  readonly values: number;
+  readonly devices: number;
+  /** HOT_PAIR_BITS, HOT_RECORD_COUNT. */
+  readonly pairBits: number;
+  readonly recordCount: number;
+  readonly portNo: number;
+  /** Frames may have their checksum still to be made. */
+  readonly isSoft: boolean;
+}
+
+/** The tables of hot flows, a BPF array in the datapath's memory, and the interfaces of ports. One thread at a time. */
+export interface NativeHotFlows {
+  /** Makes the maps, for ports below `portCount`, and maps the array over `size` bytes of `view` from `offset` on. 0 or -errno, then `operation` was refused. */
+  open(view: ByteView, offset: number, size: number, portCount: number): number;
+  readonly values: number;
+  readonly devices: number;
+  readonly operation: string;
+  /** 0 or -errno. */
+  setDevice(portNo: number, ifindex: number): number;
+  clearDevice(portNo: number): void;
+  /** Puts ordinary memory where the array was. */
   close(): void;
 }
 
@@ -116,6 +146,7 @@ export interface NativeIo {
   readonly PacketSocket: new () => NativePacketSocket;
   readonly XdpSocket: new () => NativeXdpSocket;
   readonly XdpProgram: new () => NativeXdpProgram;
+  readonly HotFlows: new () => NativeHotFlows;
   readonly TapQueue: new () => NativeTapQueue;
   readonly Pump: new (memory: ByteView) => NativePump;
   /**

@@ -21,6 +21,7 @@ import { InterfacePort } from './interface-port.ts';
 import type { Link } from './links.ts';
 import type { PortContext } from './port.ts';
 import { refusal, requireAddon } from './queue-port.ts';
+import { takesXdpFrames } from './xdp-features.ts';
 import { XDP_COPY, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY, XSK_FRAME_SIZE, Xsk } from './xsk.ts';
 
 export type XdpMode = 'zerocopy' | 'native' | 'generic';
@@ -34,6 +35,8 @@ export interface AfXdpPortOptions {
   frames?: number | undefined;
   /** Default `auto`: the first that works of `zerocopy`, `native`, `generic`. */
   mode?: 'auto' | XdpMode | undefined;
+  /** The XDP program forwards what it can of the flows between ports that have this option (default off): io/hot-flows.ts. Needs a driver's mode. */
+  offload?: boolean | undefined;
 }
 
 const FRAMES_DEFAULT = 2048;
@@ -81,6 +84,8 @@ export class AfXdpPort extends InterfacePort {
   #sending: Sending | undefined;
   #mode: XdpMode = 'generic';
   #dropsBefore = 0;
+  /** Longest frame that programs may send here, 0 none; undefined: not said yet. */
+  #sentTo: number | undefined;
 
   /** Throws ERR_NO_SUCH_INTERFACE, ERR_PORT_PERMISSION, ERR_PORT_SYSTEM, ERR_NATIVE_UNAVAILABLE, RangeError. */
   constructor(context: PortContext, options: AfXdpPortOptions = {}) {
@@ -104,7 +109,7 @@ export class AfXdpPort extends InterfacePort {
       throw new DatapathError('ERR_PORT_OPTION', `port ${this.name}: ${problem}`, { operation: 'port add' });
     }
     const addon = requireAddon(this.name);
-    const { mode = 'auto' } = this.#options;
+    const mode = this.#options.mode ?? 'auto';
     const refusals: Refusal[] = [];
     const isOpen = (mode === 'auto' ? MODES : [mode]).some((candidate) =>
       this.blocks.trying(() => {
@@ -121,7 +126,23 @@ export class AfXdpPort extends InterfacePort {
     this.#sending = { table, plain, by: new Map() };
     this.#sendBy(this.#sending, this.#wanted());
     const rx = this.blocks.receiveTable(this.#xsks.map(({ address }) => address));
-    this.open(C.RX_QUEUES, rx, C.TX_QUEUES, table);
+    this.open(C.RX_QUEUES, rx, C.TX_QUEUES, table, this.#isOffloading ? C.PORT_FLAG_HOT : 0);
+    this.stateChanged(link);
+  }
+
+  /** Its program looks through the hot flows: only where frames are no skbs yet, or it would gain nothing. */
+  get #isOffloading(): boolean {
+    return this.#options.offload === true && this.#mode !== 'generic';
+  }
+
+  /** Other ports' programs may send frames here while it is up and takes them. */
+  protected override stateChanged(link: Link): void {
+    if (this.#options.offload !== true) return;
+    const takes = link.up && link.carrier && takesXdpFrames(link.ifindex);
+    const sizeMax = takes ? link.mtu + C.FRAME_SIZE_MIN : 0;
+    if (sizeMax === this.#sentTo) return;
+    this.#sentTo = sizeMax;
+    this.context.hotFlows().setDevice(this.portNo, link.ifindex, sizeMax);
   }
 
   /** The socket that each worker is to send by: the first that it polls. */
@@ -156,7 +177,15 @@ export class AfXdpPort extends InterfacePort {
   #openMode(addon: NativeAddon, link: Link, mode: XdpMode): Refusal | undefined {
     const [programFlags, socketFlags] = FLAGS[mode];
     const program = new addon.XdpProgram();
-    const status = program.open(link.ifindex, programFlags, C.QUEUES_MAX);
+    const isHot = this.#options.offload === true && mode !== 'generic';
+    const hot = isHot ? this.context.hotFlows() : undefined;
+    const status = program.open(
+      link.ifindex,
+      programFlags,
+      C.QUEUES_MAX,
+      hot?.describe(this.portNo, isSoft(link)),
+      hot?.factors,
+    );
     if (status < 0) return { mode, operation: program.operation, errno: -status };
     this.#program = program;
     const refused = this.#openSockets(addon, link, mode, socketFlags);
@@ -223,6 +252,8 @@ export class AfXdpPort extends InterfacePort {
 
   protected override closeDescriptors(): void {
     this.#sending = undefined;
+    if (this.#sentTo !== undefined && this.#sentTo > 0) this.context.hotFlows().clearDevice(this.portNo);
+    this.#sentTo = undefined;
     this.#closeXdp();
     this.#packetSocket?.close();
     this.#packetSocket = undefined;
@@ -230,7 +261,13 @@ export class AfXdpPort extends InterfacePort {
 
   protected override describeRings(): string[] {
     const count = this.#xsks.length;
-    return [`mode ${this.#mode}`, ...(count > 1 ? [`${count} queues`] : [])];
+    return [`mode ${this.#mode}`, ...(count > 1 ? [`${count} queues`] : []), ...this.#describeOffload()];
+  }
+
+  #describeOffload(): string[] {
+    if (this.#options.offload !== true) return [];
+    const out = this.#sentTo === 0 ? ['takes no XDP frames'] : [];
+    return this.#isOffloading ? ['offload', ...out] : ['no offload in this mode', ...out];
   }
 
   /** 0 when every frame of every socket has one owner, else what is wrong (checkXsk). While no worker polls. */

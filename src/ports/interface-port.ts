@@ -46,8 +46,13 @@ export abstract class InterfacePort extends QueuePort implements LinkListener {
       this.detach();
     } else if (this.#ifindex === 0 && link.ethernet) {
       this.whenDetached(() => this.#attachAgain(link));
+    } else if (this.#ifindex !== 0) {
+      this.stateChanged(link);
     }
   }
+
+  /** The interface is the same, but it went up or down, or has another MTU or other features. */
+  protected stateChanged(_link: Link): void {}
 
   #attachAgain(link: Link): void {
     if (this.#ifindex !== 0) return;

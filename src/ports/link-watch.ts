@@ -9,6 +9,7 @@ import * as K from '../netlink/constants.ts';
 import { MessageCursor } from '../netlink/message.ts';
 import { type Subscription, subscribe } from '../netlink/multicast.ts';
 import { allLinks, type Link, parseLink, RTM_DELLINK, RTM_NEWLINK, RTNLGRP_LINK } from './links.ts';
+import { subscribeFeatures } from './xdp-features.ts';
 
 /** Whoever follows one interface. */
 export interface LinkListener {
@@ -25,10 +26,15 @@ const LOOK_MS = 20;
 class LinkWatch {
   readonly #listeners = new Set<LinkListener>();
   #subscription: Subscription | undefined;
+  /** Of XDP features, which come and go without a message about the link. */
+  #features: Subscription | undefined;
   #lookedMs = 0;
 
   add(listener: LinkListener): void {
-    this.#subscription ??= subscribe(K.NETLINK_ROUTE, [RTNLGRP_LINK]);
+    if (this.#subscription === undefined) {
+      this.#subscription = subscribe(K.NETLINK_ROUTE, [RTNLGRP_LINK]);
+      this.#features = subscribeFeatures();
+    }
     this.#listeners.add(listener);
   }
 
@@ -37,6 +43,8 @@ class LinkWatch {
     if (this.#listeners.size > 0) return;
     this.#subscription?.close();
     this.#subscription = undefined;
+    this.#features?.close();
+    this.#features = undefined;
   }
 
   look(): void {
@@ -47,6 +55,9 @@ class LinkWatch {
       if (item.overrun) this.#list();
       else this.#hear(item.type, item.bytes);
     }
+    let isListed = false;
+    while (this.#features?.take() !== undefined) isListed = true;
+    if (isListed) this.#list();
   }
 
   #hear(type: number, bytes: Uint8Array): void {

@@ -10,6 +10,7 @@ import * as C from '../../assembly/constants.ts';
 import type { PortStats } from '../datapath/stats.ts';
 import type { DatapathMemory, SharedBytes } from '../wasm/memory.ts';
 import { wakeWorker } from '../worker/wake.ts';
+import type { HotFlows } from './hot-flows.ts';
 import { FrameRing } from './ring.ts';
 
 /** Port number, name and what the kind needs to set itself up. */
@@ -26,6 +27,8 @@ export interface PortContext {
   /** Workers that poll are 1 to this one. */
   readonly pollers: () => number;
   readonly stats: (portNo: number) => PortStats;
+  /** The hot flows of the datapath, made when they are first asked for. */
+  readonly hotFlows: () => HotFlows;
 }
 
 /** A frame on its way out. `data` is a view into the ring, valid until the callback returns; `inPort` is known of samples only. */

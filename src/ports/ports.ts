@@ -25,6 +25,7 @@ import type { FrontDoor } from '../kernel/front-door.ts';
 import { integer } from '../ranges.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
 import { Pump } from '../worker/pump.ts';
+import { type HotFlows, openHotFlows } from './hot-flows.ts';
 import type { MemoryPort, MemoryPortOptions } from './memory.ts';
 import type { Port, PortContext } from './port.ts';
 import { checkPort, openDriver, optionFault, parsePortSpec } from './registry.ts';
@@ -76,6 +77,7 @@ export class Ports implements Iterable<Port> {
   /** Drivers that are being closed, by the number that they had. */
   readonly #closing = new Map<number, Promise<void>>();
   readonly #pump: Pump | undefined;
+  #hotFlows: HotFlows | undefined;
   #turn = 0;
 
   constructor(host: PortsHost) {
@@ -170,6 +172,9 @@ export class Ports implements Iterable<Port> {
   async close(): Promise<void> {
     for (const port of [...this.#byNumber.values()]) this.#detach(port.portNo);
     await Promise.all(this.#closing.values());
+    const hotFlows = this.#hotFlows;
+    this.#hotFlows = undefined;
+    await hotFlows?.close(this.#host.workerSlots);
   }
 
   /** A notification of the group ovs_vport. */
@@ -274,7 +279,8 @@ export class Ports implements Iterable<Port> {
         `port ${name}: worker ${worker} does not poll: workers 1 to ${pollers()} do`,
       );
     const place = { portNo, name, workerSlots, worker, isPinned: device.worker !== undefined, pollers };
-    const context: PortContext = { memory, ...place, stats: (no) => stats.port(no) };
+    const hotFlows = (): HotFlows => (this.#hotFlows ??= openHotFlows(memory, name));
+    const context: PortContext = { memory, ...place, stats: (no) => stats.port(no), hotFlows };
     const opened = openDriver(context, device.type, device.options);
     return opened instanceof Promise
       ? opened.then((port) => this.#register(port, device))

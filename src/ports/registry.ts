@@ -132,6 +132,7 @@ export const PORT_KINDS: ReadonlyMap<string, PortKind> = new Map([
         mode: v.optional(
           v.picklist(['auto', 'zerocopy', 'native', 'generic'], 'must be auto, zerocopy, native or generic'),
         ),
+        offload: v.optional(onOrOff),
       },
       (context, options) => new AfXdpPort(context, options),
     ),

@@ -40,6 +40,8 @@ export interface DatapathExports {
   prepareSleep(): number;
   settle(): void;
   checkXsk(xsk: number): number;
+  coolPort(portNo: number): void;
+  setHotFlows(block: number): void;
   fillXdp(xsk: number, count: number): void;
 
   poll(breaths: number): number;

@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { expect } from 'vitest';
 import type { PortStatus, Rates } from '../../src/cli/status.ts';
-import { type DatapathStats, receiveDrops } from '../../src/datapath/stats.ts';
+import { allHits, type DatapathStats, receiveDrops } from '../../src/datapath/stats.ts';
 
 const program = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
 
@@ -97,7 +97,7 @@ export function expectJsonAddsUp(stdout: string): JsonObject {
   const summary = all[all.length - 1];
   expect(summary.type).toBe('summary');
   const { received, hits, misses, drops, answered, upcallsPending } = summary;
-  expect(hits.emc + hits.megaflow + misses + receiveDrops(drops)).toBe(received);
+  expect(allHits(hits) + misses + receiveDrops(drops)).toBe(received);
   expect(upcallsPending).toBe(0);
   const upcallDrops = Object.entries(drops).filter(([name]) => name.startsWith('upcall'));
   const lost = upcallDrops.reduce((sum, [, count]) => sum + count, 0);

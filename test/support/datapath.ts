@@ -4,7 +4,7 @@
  * The seed of a run comes from SEED or from chance, and stands in the names of the tests that use it.
  */
 import { expect } from 'vitest';
-import { receiveDrops } from '../../src/datapath/stats.ts';
+import { allHits, receiveDrops } from '../../src/datapath/stats.ts';
 import { Datapath, type DatapathOptions, type DatapathStats } from '../../src/index.ts';
 import type { WasmBuild } from '../../src/wasm/load.ts';
 
@@ -42,7 +42,7 @@ const SMALL: DatapathOptions = {
  */
 export function expectAccounted(stats: DatapathStats, direct = 0): void {
   const { received, recirculated, hits, misses, answered, upcallsPending, drops, upcalls } = stats;
-  const found = hits.emc + hits.megaflow;
+  const found = allHits(hits);
   expect(found + misses + receiveDrops(drops), 'received').toBe(received + recirculated + stats.segmented);
   const dropped = Object.entries(drops).reduce((sum, [name, n]) => sum + (name.startsWith('upcall') ? n : 0), 0);
   expect(answered + upcallsPending + dropped, 'misses').toBe(misses);

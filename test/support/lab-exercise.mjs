@@ -88,6 +88,7 @@ export function twoHosts(lab) {
 
 /** Connects all wires of the lab by a datapath with ports of the type and the options that `spec` names. `ready` is called before it forwards anything. */
 export async function datapathBetween(lab, spec, options = {}, handler = learning(), ready = () => {}) {
+  if (spec.includes('offload')) lab.takeXdpFrames();
   const datapath = await Datapath.open({ workers: 1, ...options });
   await datapath.onUpcall(handler);
   await addPorts(datapath, lab.hosts, spec);

@@ -10,7 +10,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Datapath, learning } from '../../dist/src/index.js';
 import { ip, Lab } from './lab.mjs';
 
-const PORTS = ['h1,type=afxdp', 'h2,type=afxdp,mode=generic', 'h3,type=afpacket', 't1,type=tap', 'x,type=memory'];
+const PORTS = [
+  'h1,type=afxdp,offload=on',
+  'h2,type=afxdp,mode=generic',
+  'h3,type=afpacket',
+  't1,type=tap',
+  'x,type=memory',
+];
 
 async function victim() {
   const datapath = await Datapath.open({ workers: 1 });

@@ -88,6 +88,7 @@ async function main(backend, seconds, killCount) {
   const lab = new Lab();
   const from = lab.host('h1', { ipv4: '10.0.0.1/24' });
   lab.host('h2', { ipv4: '10.0.0.2/24' });
+  if (backend.includes('offload')) lab.takeXdpFrames();
   const lost = [];
   const datapath = await openBetween(backend, (event) => {
     if (event.type === 'worker-lost') lost.push(event.packetsLost);

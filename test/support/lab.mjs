@@ -140,6 +140,11 @@ export class Lab {
     ip('link', 'set', 'br0', 'up');
   }
 
+  /** What makes a veth take the frames that XDP programs send to its peer. */
+  takeXdpFrames() {
+    for (const host of this.hosts) this.run(host, 'ethtool', '-K', 'eth0', 'gro', 'on');
+  }
+
   /** Ends the namespace of a host, and with it its interface and the wire. */
   end(host) {
     process.kill(host.pid, 'SIGKILL');

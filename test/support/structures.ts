@@ -109,6 +109,7 @@ export const STRUCTURES: Record<string, FieldTable> = {
         'SB_SAMPLE_RINGS',
         'SB_BONDS',
         'SB_SOCKETS',
+        'SB_HOT',
       ] as const),
       ...(['SB_VPORTS', 'SB_DEVICES', 'SB_POLICIES', 'SB_DOOR', 'SB_DP_EXISTS', 'SB_DP_FEATURES'] as const),
       ...(['SB_DP_MASKS_CACHE_SIZE', 'SB_DP_PORT_IDS', 'SB_DP_LISTENERS', 'SB_IFINDEX_NEXT'] as const),
@@ -174,7 +175,28 @@ export const STRUCTURES: Record<string, FieldTable> = {
     8: ['METER_BAND_BUCKET', 'METER_BAND_PACKETS', 'METER_BAND_BYTES'],
   }),
   PORT: table(C.PORT_SIZEOF, {
-    4: ['PORT_STATE', 'PORT_RX_KIND', 'PORT_RX', 'PORT_TX_KIND', 'PORT_WORKER', 'PORT_FLAGS', 'PORT_TX_RINGS'],
+    4: [
+      'PORT_STATE',
+      'PORT_RX_KIND',
+      'PORT_RX',
+      'PORT_TX_KIND',
+      'PORT_WORKER',
+      'PORT_FLAGS',
+      'PORT_TX_RINGS',
+      'PORT_HOT_SIZE',
+    ],
+  }),
+  HOT: table(C.HOT_SIZEOF, {
+    4: ['HOT_PAIRS', 'HOT_PAIR_BITS', 'HOT_RECORDS', 'HOT_RECORD_COUNT'],
+    48: ['HOT_FACTORS'],
+  }),
+  HOT_ENTRY: table(C.HOT_ENTRY_SIZEOF, { 4: ['HOT_ENTRY_DEAD_MS'], 8: ['HOT_ENTRY_HEAD'], 48: ['HOT_ENTRY_KEY'] }),
+  HOT_RECORD: table(C.HOT_RECORD_SIZEOF, {
+    4: ['HOT_RECORD_GENERATION', 'HOT_RECORD_PORT', 'HOT_RECORD_SIZE_MAX', 'HOT_RECORD_IN_PORT'],
+    8: [
+      ...(['HOT_RECORD_PACKETS', 'HOT_RECORD_BYTES', 'HOT_RECORD_USED_NS'] as const),
+      ...(['HOT_RECORD_FOLDED_PACKETS', 'HOT_RECORD_FOLDED_BYTES'] as const),
+    ],
   }),
   PORT_ROW: table(C.PORT_ROW_SIZEOF, {
     8: [
