@@ -7,7 +7,7 @@ import type { Dpif } from '../dpif/dpif.ts';
 import type { CtEntry, CtTuple } from '../dpif/types.ts';
 import type { DpctlContext } from './context.ts';
 import { isZone } from './ct-limits.ts';
-import { ctText, TCP_STATE_ORDER, tcpStateGroup } from './ct-text.ts';
+import { ctObject, ctText, TCP_STATE_ORDER, tcpStateGroup } from './ct-text.ts';
 import { isWholeTuple, matchesTuple, parseCtTuple } from './ct-tuple.ts';
 import { withOptionalDatapath } from './datapaths.ts';
 
@@ -49,7 +49,7 @@ export async function dumpConntrack(context: DpctlContext, args: readonly string
   const { verbosity, statistics, json } = context.options;
   await withOptionalDatapath(context, taken.rest, 1, (dpif) =>
     walkConnections(context, dpif, taken.zone, (entry) => {
-      if (json) context.writeObject(entry);
+      if (json) context.writeObject(ctObject(entry));
       else context.write(`${ctText(entry, { verbose: verbosity > 0, statistics })}\n`);
     }),
   );

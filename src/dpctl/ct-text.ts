@@ -1,5 +1,5 @@
 /*
- * A tracked connection as a line of `ovs-dpctl dump-conntrack`, and limits of connections as those of ct-get-limits.
+ * A tracked connection as a line of `ovs-dpctl dump-conntrack` and as an object for programs, and limits of connections as lines of ct-get-limits.
  *
  * Before it: conntrack.ts with what a dump gave. After it: whoever prints lines. Pure, but for the time zone of the times.
  */
@@ -114,18 +114,48 @@ export function ctText(entry: CtEntry, { verbose, statistics }: CtTextOptions): 
   return parts.join('');
 }
 
+/**
+ * For programs: what the text says, under the names of CtEntry. Addresses, the protocol, states and flags are in the words of the text, labels one number as there,
+ * counters numbers, times nanoseconds in digits.
+ */
+export function ctObject(entry: CtEntry): object {
+  const { origin, reply, parent, counters, status, labels, tcp, sctp, ...rest } = entry;
+  const numbers = ({ packets, bytes }: CtCounters) => ({ packets: Number(packets), bytes: Number(bytes) });
+  return {
+    protocol: protocolName(origin.protocol),
+    origin: tupleObject(origin),
+    reply: tupleObject(reply),
+    ...(parent && { parent: tupleObject(parent) }),
+    ...rest,
+    ...(status !== undefined && { status: flagNames(STATUS, status) }),
+    ...(labels && { labels: formatHex(labels.toReversed()) }),
+    ...(tcp && {
+      tcp: { ...tcp, state: tcpStateName(tcp.state), flags: tcp.flags.map((bits) => flagNames(TCP_FLAGS, bits)) },
+    }),
+    ...(sctp && { sctp: { ...sctp, state: sctpStateName(sctp.state) } }),
+    ...(counters && { counters: { origin: numbers(counters.origin), reply: numbers(counters.reply) } }),
+  };
+}
+
+function tupleObject(tuple: CtTuple): object {
+  return { ...tuple, src: addressText(tuple.src), dst: addressText(tuple.dst) };
+}
+
+function addressText(address: Uint8Array): string {
+  return address.length === 4 ? formatIpv4(address) : formatIpv6(address);
+}
+
 function protocolName(protocol: number): string {
   return PROTOCOLS.get(protocol) ?? String(protocol);
 }
 
 function tupleText(tuple: CtTuple): string {
   const { src, dst, protocol, srcPort = 0, dstPort = 0, icmpId = 0, icmpType = 0, icmpCode = 0 } = tuple;
-  const [from, to] = [src, dst].map((address) => (address.length === 4 ? formatIpv4(address) : formatIpv6(address)));
   const ports =
     protocol === ICMP || protocol === ICMPV6
       ? `id=${icmpId},type=${icmpType},code=${icmpCode}`
       : `sport=${srcPort},dport=${dstPort}`;
-  return `src=${from},dst=${to},${ports}`;
+  return `src=${addressText(src)},dst=${addressText(dst)},${ports}`;
 }
 
 function countersText(counters: CtCounters | undefined): string {
@@ -144,15 +174,17 @@ function timeText(ns: bigint): string {
   return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, -1);
 }
 
+function flagNames(names: readonly string[], flags: number): string[] {
+  return names.filter((_name, bit) => (flags & (1 << bit)) !== 0);
+}
+
 function flagsText(names: readonly string[], flags: number): string {
-  const known = names.filter((_name, bit) => (flags & (1 << bit)) !== 0);
-  return known.length === 0 ? '0' : known.join('|');
+  return flagNames(names, flags).join('|') || '0';
 }
 
 function stateText({ tcp, sctp }: CtEntry, verbose: boolean): string {
   if (sctp !== undefined) {
-    const state = SCTP_STATES[sctp.state - 1] ?? `[${sctp.state}]`;
-    return `,protoinfo=(state=${state},vtag_orig=${sctp.tags[0]},vtag_reply=${sctp.tags[1]})`;
+    return `,protoinfo=(state=${sctpStateName(sctp.state)},vtag_orig=${sctp.tags[0]},vtag_reply=${sctp.tags[1]})`;
   }
   if (tcp === undefined) return '';
   const state = tcpStateName(tcp.state);
@@ -161,6 +193,10 @@ function stateText({ tcp, sctp }: CtEntry, verbose: boolean): string {
   const scales = orig === 0 && reply === 0 ? '' : `,wscale_orig=${orig},wscale_reply=${reply}`;
   const flags = tcp.flags.map((bits) => flagsText(TCP_FLAGS, bits));
   return `,protoinfo=(state_orig=${state},state_reply=${state}${scales},flags_orig=${flags[0]},flags_reply=${flags[1]})`;
+}
+
+function sctpStateName(state: number): string {
+  return SCTP_STATES[state - 1] ?? `[${state}]`;
 }
 
 function tcpStateName(state: number): string {

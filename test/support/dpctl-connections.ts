@@ -11,6 +11,11 @@ const track = (protocol: string, zone: number): string =>
   `add-flow dp0 "in_port(1),eth(),eth_type(0x0800),ipv4(${protocol}" "ct(commit,zone=${zone}),2"`;
 const ICMP = track('proto=1,frag=no),icmp()', 5);
 const TCP = (port: number, zone: number): string => track(`proto=6,frag=no),tcp(dst=${port}),tcp_flags(0/0)`, zone);
+/** Connections of IPv6, from w1 with fd00::9. */
+const ICMPV6 =
+  'add-flow dp0 "in_port(1),eth(),eth_type(0x86dd),ipv6(proto=58,frag=no),icmpv6(type=128)" "ct(commit,zone=5,mark=0x7,label=0x1234),2"';
+const UDPV6 =
+  'add-flow dp0 "in_port(1),eth(),eth_type(0x86dd),ipv6(proto=17,frag=no),udp(dst=69)" "ct(commit,zone=5),2"';
 const UDP = track('proto=17,frag=no),udp(dst=69)', 5);
 const connect = (port: number): string => `nc -w 1 10.0.0.2 ${port} < /dev/null`;
 /** The port that the next ones come from. */
@@ -19,6 +24,9 @@ const from = (port: number): string => `echo ${port} ${port} > /proc/sys/net/ipv
 const lastsLong = (timeout: string): string => `echo 6000 > /proc/sys/net/netfilter/nf_conntrack_${timeout}`;
 const tuple = (port: number): string =>
   `ct_nw_src=10.0.0.9,ct_nw_dst=10.0.0.2,ct_nw_proto=6,ct_tp_src=4000,ct_tp_dst=${port}`;
+
+const ADDRESSES = (before: string, between: string, after: string): RegExp =>
+  new RegExp(`^${before}fd00::9${between}fd00::2${after}`, 'm');
 
 const DUMPS = [
   both('dump-conntrack'),
@@ -34,6 +42,7 @@ const DUMPS = [
   both('ct-stats-show zone=7'),
   json('ct-stats-show'),
   json('-s dump-conntrack'),
+  json('-m -s dump-conntrack dp0 zone=5'),
   both('-m ct-stats-show'),
   both('ct-bkts'),
   both('ct-bkts dp0 gt=1'),
@@ -52,17 +61,34 @@ export const CONNECTION_SCENES: readonly Scene[] = [
       wdp(TCP(98, 5)),
       wdp(TCP(97, 6)),
       wdp(UDP),
+      wdp(ICMPV6),
+      wdp(UDPV6),
+      sh('echo 0 > /proc/sys/net/ipv6/conf/w1/disable_ipv6'),
+      ip('addr add fd00::9/64 dev w1 nodad'),
+      ip('neigh replace fd00::2 lladdr 02:00:00:00:00:02 dev w1'),
       ip('neigh replace 10.0.0.2 lladdr 02:00:00:00:00:02 dev w1'),
       sh(
         [
+          'for what in acct timestamp; do echo 1 > /proc/sys/net/netfilter/nf_conntrack_$what; done',
           from(4000),
-          ...['icmp_timeout', 'udp_timeout', 'tcp_timeout_syn_sent'].map(lastsLong),
+          ...['icmp_timeout', 'icmpv6_timeout', 'udp_timeout', 'tcp_timeout_syn_sent'].map(lastsLong),
           'ping -c 1 -W 1 10.0.0.2',
           ...[99, 98, 97].map(connect),
           'timeout 1 tftp -g -r x -l /dev/null 10.0.0.2',
+          'ping -6 -c 1 -W 1 fd00::2',
+          'timeout 1 tftp -g -r x -l /dev/null fd00::2',
+          'echo 1 > /proc/sys/net/ipv6/conf/w1/disable_ipv6',
         ].join('; '),
       ),
       ...DUMPS,
+      wdp('dump-conntrack dp0 zone=5', { output: ADDRESSES('icmpv6,orig=\\(src=', ',dst=', ',') }),
+      wdp('--json dump-conntrack zone=5', {
+        output: ADDRESSES('{"protocol":"icmpv6","origin":{"src":"', '","dst":"', '"'),
+      }),
+      wdp('--json dump-conntrack zone=6', {
+        output:
+          /^{"protocol":"tcp","origin":{"src":"10.0.0.9","dst":"10.0.0.2","protocol":6,"srcPort":4000,"dstPort":97},.*"zone":6,.*"startNs":"1\d{18}".*"counters":{"origin":{"packets":[1-9]/,
+      }),
     ],
   ],
   [

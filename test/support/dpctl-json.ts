@@ -5,10 +5,9 @@
  * For tests only.
  */
 import { expect } from 'vitest';
-import { ctText, limitsText } from '../../src/dpctl/ct-text.ts';
+import { limitsText } from '../../src/dpctl/ct-text.ts';
 import { statsObject, statsText } from '../../src/dpctl/flow-text.ts';
-import type { CtEntry, CtLimit, FlowStats } from '../../src/dpif/types.ts';
-import { parseHexBytes } from '../../src/odp/hex.ts';
+import type { CtLimit, FlowStats } from '../../src/dpif/types.ts';
 import {
   decodeActions,
   decodeMatch,
@@ -37,6 +36,36 @@ interface Shown {
   ports: { portNo: number; name: string; type: string; options: Record<string, string>; stats?: Counters }[];
 }
 
+interface Tuple {
+  src: string;
+  dst: string;
+  srcPort?: number;
+  dstPort?: number;
+  icmpId?: number;
+  icmpType?: number;
+  icmpCode?: number;
+}
+
+/** What is told of a tracked connection. */
+export interface Connection {
+  protocol: string;
+  origin: Tuple;
+  reply: Tuple;
+  parent?: Tuple;
+  zone: number;
+  id?: number;
+  status?: string[];
+  timeoutS?: number;
+  mark?: number;
+  labels?: string;
+  tcp?: { state: string; windowScale: [number, number]; flags: [string[], string[]] };
+  sctp?: { state: string; tags: [number, number] };
+  helper?: string;
+  counters?: { origin: Counters; reply: Counters };
+  startNs?: string;
+  stopNs?: string;
+}
+
 /** Fails unless `json`, what `words` print with --json, says what `text` says. */
 export function expectSameInJson(words: readonly string[], json: string, text: string): void {
   const objects = json
@@ -45,7 +74,8 @@ export function expectSameInJson(words: readonly string[], json: string, text: s
     .map((line) => JSON.parse(line) as object);
   const line = `--json ${words.join(' ')}`;
   const command = words.find((word) => word in TEXTS);
-  if (command !== undefined) expect(TEXTS[command](objects as never[]), line).toBe(comparable(text));
+  const isVerbose = words.some((word) => /^-\w*m/.test(word) || word === '--more');
+  if (command !== undefined) expect(TEXTS[command](objects as never[], isVerbose), line).toBe(comparable(text));
   else expect(objects.map(withoutTime), line).toEqual(text.split('\n').filter(Boolean).map(flowOf).map(withoutTime));
 }
 
@@ -65,27 +95,77 @@ function withoutTime(flow: object): object {
 }
 
 /** Texts that follow from the objects alone. */
-const TEXTS: { readonly [command: string]: (objects: never[]) => string } = {
+const TEXTS: { readonly [command: string]: (objects: never[], isVerbose: boolean) => string } = {
   'dump-dps': (all: Shown[]) => all.map(({ name }) => `${name}\n`).join(''),
   show: (all: Shown[]) => all.map(shownText).join(''),
   'cache-get-size': (all: Shown[]) => all.map(({ name, caches }) => `${name}:\n${cacheText(caches)}`).join(''),
   'mod-flow': (all: (FlowStats & { used: number | null })[]) =>
     all.map((stats) => `${comparable(statsText({ ...stats, usedMs: stats.used === null ? 0n : 1n }, 1))}\n`).join(''),
-  'dump-conntrack': (all: CtEntry[]) =>
-    all
-      .map((entry) => ctText(typed(entry), { verbose: false, statistics: true }))
-      .map((connection) => `${comparable(connection)}\n`)
-      .join(''),
+  'dump-conntrack': (all: Connection[], isVerbose) =>
+    all.map((connection) => `${comparable(connectionText(connection, isVerbose))}\n`).join(''),
   'ct-get-limits': (all: { limits: CtLimit[] }[]) => all.map(({ limits }) => `${limitsText(limits)}\n`).join(''),
   'ct-stats-show': (all: Counters[]) => all.map(connectionsText).join(''),
 };
 
-/** Bytes are strings in JSON. */
-function typed(value: CtEntry): CtEntry {
-  const bytes = ['src', 'dst', 'labels'];
-  return JSON.parse(JSON.stringify(value), (name, part: unknown) =>
-    bytes.includes(name) && typeof part === 'string' ? parseHexBytes(part) : part,
-  ) as CtEntry;
+/** The line of a connection with -s, and, when it is verbose, with -m. */
+export function connectionText(connection: Connection, isVerbose: boolean): string {
+  const {
+    protocol,
+    origin,
+    reply,
+    counters,
+    zone,
+    timeoutS,
+    mark,
+    labels,
+    id,
+    status,
+    tcp,
+    sctp,
+    helper,
+    parent,
+    startNs,
+    stopNs,
+  } = connection;
+  const direction = (tuple: Tuple, counted?: Counters): string => {
+    const isCounted = counted !== undefined && counted.packets + counted.bytes > 0;
+    return `(${tupleText(tuple)}${isCounted ? `,packets=${counted.packets},bytes=${counted.bytes}` : ''})`;
+  };
+  const flags = (names: string[] = []): string => names.join('|') || '0';
+  const parts = [protocol, `orig=${direction(origin, counters?.origin)}`, `reply=${direction(reply, counters?.reply)}`];
+  const add = (condition: unknown, part: string): void => void (condition && parts.push(part));
+  add(startNs, `start=${timeText(startNs)}`);
+  add(stopNs, `stop=${timeText(stopNs)}`);
+  add(isVerbose, `id=${id}`);
+  add(zone, `zone=${zone}`);
+  add(isVerbose, `status=${flags(status)}`);
+  parts.push(`timeout=${timeoutS ?? 0}`);
+  add(mark, `mark=${mark}`);
+  add(labels !== undefined && labels !== '0', `labels=${labels}`);
+  const scales = tcp?.windowScale ?? [0, 0];
+  const scaleText = scales.some(Boolean) ? `,wscale_orig=${scales[0]},wscale_reply=${scales[1]}` : '';
+  const coalesced = ({ FIN_WAIT_2: 'TIME_WAIT', SYN_RECV: 'ESTABLISHED' } as Record<string, string>)[tcp?.state ?? ''];
+  add(tcp && !isVerbose, `protoinfo=(state=${coalesced ?? tcp?.state})`);
+  add(
+    tcp && isVerbose,
+    `protoinfo=(state_orig=${tcp?.state},state_reply=${tcp?.state}${scaleText},flags_orig=${flags(tcp?.flags[0])},flags_reply=${flags(tcp?.flags[1])})`,
+  );
+  add(sctp, `protoinfo=(state=${sctp?.state},vtag_orig=${sctp?.tags[0]},vtag_reply=${sctp?.tags[1]})`);
+  add(helper, `helper=${helper}`);
+  if (isVerbose && parent) parts.push(`parent=(${tupleText(parent)})`);
+  return parts.join();
+}
+
+/** Of nanoseconds since 1970, in local time. */
+function timeText(ns = '0'): string {
+  const date = new Date(Number(BigInt(ns) / 1_000_000n));
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, -1);
+}
+
+function tupleText({ src, dst, srcPort, dstPort, icmpId, icmpType, icmpCode }: Tuple): string {
+  const rest =
+    srcPort === undefined ? `id=${icmpId},type=${icmpType},code=${icmpCode}` : `sport=${srcPort},dport=${dstPort}`;
+  return `src=${src},dst=${dst},${rest}`;
 }
 
 function shownText({ name, hits, missed, lost, flows, masks, maskHits, cacheHits, caches, ports }: Shown): string {
@@ -110,10 +190,11 @@ const cacheText = (caches: Shown['caches']): string =>
   `  caches:\n${caches.map(({ name, size }) => `    ${name}: size:${size}\n`).join('')}`;
 
 function portStatsText(s: Counters): string {
+  const at = (name: string): number | string => s[name] ?? '?';
   return (
-    `    RX packets:${s.rxPackets} errors:${s.rxErrors} dropped:${s.rxDropped} overruns:${s.rxOverErrors} frame:${s.rxFrameErrors}\n` +
-    `    TX packets:${s.txPackets} errors:${s.txErrors} dropped:${s.txDropped} aborted:${s.txAbortedErrors} carrier:${s.txCarrierErrors}\n` +
-    `    collisions:${s.collisions}\n    RX bytes:${s.rxBytes}  TX bytes:${s.txBytes}\n`
+    `    RX packets:${at('rxPackets')} errors:${at('rxErrors')} dropped:${at('rxDropped')} overruns:${at('rxOverErrors')} frame:${at('rxFrameErrors')}\n` +
+    `    TX packets:${at('txPackets')} errors:${at('txErrors')} dropped:${at('txDropped')} aborted:${at('txAbortedErrors')} carrier:${at('txCarrierErrors')}\n` +
+    `    collisions:${at('collisions')}\n    RX bytes:${at('rxBytes')}  TX bytes:${at('txBytes')}\n`
   );
 }
 
