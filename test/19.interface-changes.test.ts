@@ -14,6 +14,23 @@ interface Changes {
   check: number;
 }
 
+/** What was counted in a while, and how long the worker was busy. */
+interface Window {
+  received: number;
+  transmitted: number;
+  down: number;
+  busyNs: number;
+}
+
+interface Down {
+  up: Window[];
+  down: Window[];
+  upAgain: Window[];
+  broken: number[];
+  stats: DatapathStats;
+  check: number;
+}
+
 interface Churn {
   outcomes: string[];
   described: string[];
@@ -25,6 +42,8 @@ interface Churn {
 
 /** Most of a processor that a process with nothing to do may take, on a machine that is busy otherwise. */
 const IDLE_LOAD_MAX = 0.2;
+/** A worker that tries again and again is busy all the time, 50 times as long as with these few packets; a busy machine may make it a few times as long. */
+const COST_MAX = 10;
 const whyNot = whyNoLab();
 
 describe.skipIf(whyNot)(`interfaces${whyNot ? `: ${whyNot}` : ''}`, () => {
@@ -52,6 +71,25 @@ describe.skipIf(whyNot)(`interfaces${whyNot ? `: ${whyNot}` : ''}`, () => {
       expect(idleLoad).toBeLessThan(IDLE_LOAD_MAX);
       expect(stats.drops.txDown).toBeGreaterThan(0);
       expect(stats.drops.noPort).toBeGreaterThan(0);
+      expectAccounted(stats);
+      expect(check).toBe(0);
+    },
+  );
+
+  it.each(['afpacket', 'afpacket,tx=socket', 'afxdp', 'afxdp,mode=generic'])(
+    'that are down cost no more than others under %s: what was to go out is dropped by name, once',
+    { timeout: 60_000 },
+    async (backend) => {
+      const { up, down, upAgain, broken, stats, check } = await runInLab<Down>('lab-down', backend);
+      const cost = ({ busyNs, received }: Window): number => busyNs / received;
+      expect(down.every(({ received, transmitted, down: dropped }) => received > 0 && transmitted + dropped > 0)).toBe(
+        true,
+      );
+      expect(down.reduce((sum, { transmitted }) => sum + transmitted, 0)).toBe(0);
+      expect([...up, ...upAgain].reduce((sum, window) => sum + window.down, 0)).toBe(0);
+      expect(upAgain.every(({ transmitted }) => transmitted > 0)).toBe(true);
+      expect(Math.min(...down.map(cost))).toBeLessThan(COST_MAX * Math.max(...up.map(cost)));
+      expect(broken).toEqual([0, 0]);
       expectAccounted(stats);
       expect(check).toBe(0);
     },

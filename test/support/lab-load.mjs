@@ -3,7 +3,7 @@
  * killed meanwhile, over and over. Prints what was counted on all sides, as JSON. Also for long runs by hand.
  *
  *     unshare -n node lab-load.mjs afpacket[,OPTION...] | afxdp[,OPTION...] SECONDS [KILLS]
- *     node lab-load.mjs send [TX]              the sending host's program
+ *     node lab-load.mjs send [TX [RATE]]       the sending host's program; RATE packets a second
  *
  * What is sent comes from a datapath of its own, out of its generator: FLOWS flows of frames of the smallest size.
  */
@@ -19,10 +19,10 @@ const FLOWS = 1000;
 /** Warming up is over, and memory is as large as it gets, after this share of the run. */
 const WARM_SHARE = 0.2;
 
-/** In the sending host, until its input ends. `tx=socket` spreads the flows over the queues of its interface. */
-async function send(tx = 'auto') {
+/** In the sending host, until its input ends. `tx=socket` spreads the flows over the queues of its interface; `rate` undefined: all it can. */
+async function send(tx = 'auto', rate = undefined) {
   const datapath = await Datapath.open({ workers: 1 });
-  const generator = await datapath.ports.addType('gen', 'generator', { flows: FLOWS }, { portNo: 1 });
+  const generator = await datapath.ports.addType('gen', 'generator', { flows: FLOWS, rate }, { portNo: 1 });
   await datapath.ports.addType('eth0', 'afpacket', { tx }, { portNo: 2 });
   datapath.flows.put('in_port(1)', '2');
   await datapath.start();
@@ -115,4 +115,6 @@ async function main(backend, seconds, killCount) {
 }
 
 const [, , what, seconds, kills = '0'] = process.argv;
-await (what === 'send' ? send(seconds) : main(what, Number(seconds), Number(kills)));
+await (what === 'send'
+  ? send(seconds, kills === '0' ? undefined : Number(kills))
+  : main(what, Number(seconds), Number(kills)));
