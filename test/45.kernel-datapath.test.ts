@@ -76,6 +76,30 @@ describe.each(BUILDS)('ovs_datapath, %s', (build) => {
     expect(socket.ask(request(OVS.OVS_DP_CMD_DEL)).errno).toBe(ENODEV);
   });
 
+  it('takes its meters and bonds with it, as the kernel does, and all the memory that they took', async () => {
+    await using datapath = bareDatapath({ build, dpIfindex: IFINDEX });
+    const socket = new KernelSocket(datapath.memory);
+    const { meters, bonds } = datapath;
+    const rest: number[] = [];
+    for (let turn = 0; turn < 40; turn++) {
+      expect(socket.ask(create).errno).toBe(0);
+      for (let id = 0; id < 100; id++) {
+        expect(meters.get(id)).toBeUndefined();
+        meters.set(id, { unit: 'pktps', bands: [{ rate: 1000, burst: 1000 }] });
+      }
+      for (let id = 0; id < C.BONDS_MAX; id++) {
+        expect(bonds.bytes(id)).toBeUndefined();
+        bonds.set(id, new Array<number>(C.BOND_BUCKETS).fill(1));
+      }
+      expect(socket.ask(request(OVS.OVS_DP_CMD_DEL)).errno).toBe(0);
+      rest.push(datapath.stats().memory.arenaTouched);
+    }
+    expect(meters.get(1)).toBeUndefined();
+    expect(bonds.bytes(1)).toBeUndefined();
+    expect(rest.at(-1)).toBe(rest[3]);
+    expect(datapath.check()).toBe(0);
+  });
+
   it('lets administrators change it and everybody look', async () => {
     await using datapath = bareDatapath({ build, dpIfindex: IFINDEX });
     const nobody = new KernelSocket(datapath.memory, 1000, 0);

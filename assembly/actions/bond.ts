@@ -2,7 +2,7 @@
  * LB_OUTPUT: the packet goes to the member of a bond that its hash chooses; and the bonds, which the host makes.
  *
  * Before it: execute.ts, and the host (setBond, deleteBond, readBond). After it: output.ts. A bond is a list of 256 port numbers by the low eight
- * bits of the L4 hash, with the bytes that went to each, from which the host sees which one should move.
+ * bits of the L4 hash, with the bytes that went to each, from which the host sees which one should move. They go with their datapath.
  *
  * Ownership. Bonds are blocks of the arena in a linked list, the newest first; one that is taken away is retired. Threads: lbOutput takes no lock; the
  * host's functions take the writer lock. A bond that gets other members keeps its bytes, and a packet finds the old member of a bucket or the new
@@ -97,6 +97,17 @@ export function deleteBond(id: u32): u32 {
   }
   unlock();
   return bond != 0 ? 0 : ENOENT;
+}
+
+/** Takes all bonds away: their datapath goes. The caller has the writer lock. */
+export function dropBonds(): void {
+  let bond: usize = load<u32>(sb(SB_BONDS));
+  atomic.store<u32>(sb(SB_BONDS), 0);
+  while (bond != 0) {
+    const next: usize = load<u32>(bond, BOND_NEXT);
+    retire(bond, 0);
+    bond = next;
+  }
 }
 
 /** Copies the BOND_SIZEOF bytes of bond `id` to `out`. ENOENT when there is none. */

@@ -112,6 +112,18 @@ export function swapMeter(id: u32, meter: usize): usize {
   return before;
 }
 
+/** Takes all meters away: their datapath goes. The caller has the writer lock. */
+export function dropMeters(): void {
+  const table: usize = load<u32>(sb(SB_METERS));
+  if (table == 0) return;
+  atomic.store<u32>(sb(SB_METERS), 0);
+  for (let index: u32 = 0; index < load<u32>(table, METER_TABLE_CAPACITY); index++) {
+    const meter = addressAt(placeOf(table, index));
+    if (meter > GONE) retire(meter, 0);
+  }
+  retire(table, 0);
+}
+
 /** For the host, when it knows that worker `slot` is dead: a meter that it held is free. */
 export function releaseMetersOf(slot: u32): void {
   const table: usize = load<u32>(sb(SB_METERS));

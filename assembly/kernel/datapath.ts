@@ -39,6 +39,8 @@ import {
   SOCKET_DUMP_SEQ,
   VPORT_NAME,
 } from '../constants';
+import { dropBonds } from '../actions/bond';
+import { dropMeters } from '../actions/meter-table';
 import { sumCounters } from '../flow/stats';
 import { flushFlows } from '../flow/table';
 import { sb, workers } from '../memory/layout';
@@ -186,6 +188,8 @@ function destroyLocked(): i32 {
     if (exists(vportAt(portNo))) removeVport(vportAt(portNo));
   }
   dropPortIds(sb(SB_DP_PORT_IDS));
+  dropMeters();
+  dropBonds();
   return 0;
 }
 
