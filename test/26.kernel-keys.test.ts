@@ -117,7 +117,7 @@ describe('flow keys of the kernel and ours', () => {
   for (const [name, set] of Object.entries(SETS)) {
     const start = first;
     first += set.length;
-    it.for<Way>(['tap', 'execute'])(`are the same for ${name}, by %s`, (way, { skip }) => {
+    it.for<Way>(['tap', 'execute'])(`are the same for ${name}, by %s`, (way, { skip, task }) => {
       skip(reason !== undefined, reason);
       expect(set.length).toBeGreaterThan(0);
       const differences: string[] = [];
@@ -132,6 +132,7 @@ describe('flow keys of the kernel and ours', () => {
       }
       const exceptions = [...without].map(([why, count]) => `, ${count} ${why}`).join('');
       account.push(`${name}, ${way}: ${set.length} frames, ${differences.length} differences${exceptions}`);
+      task.meta.compared = { what: 'keys', count: set.length, explained: {}, unexplained: differences.length };
       const shown = differences.slice(0, DIFFERENCES_SHOWN).join('\n');
       if (differences.length > 0) expect.fail(`${differences.length} of ${set.length} keys differ\n${shown}`);
     });

@@ -6,6 +6,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { KERNEL_FAMILY, type KernelResult, kernelTransact, whyNoKernel } from './kernel-vm/kernel.ts';
 import { attribute, concat, le32 } from './support/action-list.ts';
+import { tally } from './support/conformance/summary.ts';
 import { type ExecuteCase, executeCases } from './support/execute-cases.ts';
 import { EXCEPTIONS, hex, outcomeText } from './support/execute-differences.ts';
 import { Random } from './support/frame-generator.ts';
@@ -88,11 +89,11 @@ describe('packets executed by messages', () => {
     if (account.length > 0) console.log(account.join('\n'));
   });
 
-  it(`are the kernel's, ${CASES} random cases, SEED=${SEED}`, ({ skip }) => {
+  it(`are the kernel's, ${CASES} random cases, SEED=${SEED}`, ({ skip, task }) => {
     skip(reason !== undefined, reason);
     const differences: string[] = [];
     const errnos = new Map<number, number>();
-    let excused = 0;
+    const excused: string[] = [];
     for (const [index, one] of cases.entries()) {
       const [theirs, mine] = [kernel[index]!, ours[index]!];
       errnos.set(theirs.errno, (errnos.get(theirs.errno) ?? 0) + 1);
@@ -100,8 +101,9 @@ describe('packets executed by messages', () => {
         [`errno ${result.errno}`, ...outcomeText(result)].join('\n         '),
       );
       if (a === b) continue;
-      if (EXCEPTIONS.some(([, applies]) => applies(one))) {
-        excused++;
+      const exception = EXCEPTIONS.find(([, applies]) => applies(one));
+      if (exception !== undefined) {
+        excused.push(exception[0]);
         continue;
       }
       differences.push(
@@ -109,8 +111,10 @@ describe('packets executed by messages', () => {
       );
     }
     account.push(
-      `seed ${SEED}: ${CASES} packets, errno ${JSON.stringify([...errnos])}, ${excused} excused, ${differences.length} differences`,
+      `seed ${SEED}: ${CASES} packets, errno ${JSON.stringify([...errnos])}, ${excused.length} excused, ${differences.length} differences`,
     );
+    const unexplained = differences.length;
+    task.meta.compared = { what: 'packets', count: CASES, explained: tally(excused), unexplained };
     if (differences.length > 0) {
       expect.fail(`${differences.length} differ\n${differences.slice(0, DIFFERENCES_SHOWN).join('\n')}`);
     }

@@ -16,6 +16,7 @@ import { allScenarios } from './support/conformance/corpus.ts';
 import { KNOWN, reasonFor } from './support/conformance/known.ts';
 import type { Observed } from './support/conformance/observation.ts';
 import { replayOnOurs } from './support/conformance/ours.ts';
+import { type Compared, counted, tally } from './support/conformance/summary.ts';
 import { BUILDS } from './support/datapath.ts';
 
 const SEED = Number(process.env.SEED ?? Math.floor(Math.random() * 4294967296));
@@ -64,14 +65,16 @@ describe('the kernel and ours, message by message', () => {
     if (lines.length > 0) console.log(lines.join('\n'));
   });
 
-  function tell(name: string, account: Account): void {
+  function tell(name: string, account: Account): Compared {
     const known = account.differences.map((one) => reasonFor(one)?.why).filter((why) => why !== undefined);
     for (const why of known) reasons.add(why);
     const { scenarios, received, passedOver } = account;
     const behind = passedOver === 0 ? '' : `, ${passedOver} behind a lasting difference`;
-    const counts = `${scenarios} scenarios, ${account.compared} messages and frames${behind}, ${received} back`;
-    const meant = countBy(known).map((why) => `\n    ${why}`);
-    lines.push(`${name}: ${counts}; ${account.differences.length - known.length} differences${meant.join('')}`);
+    const unexplained = account.differences.length - known.length;
+    const what = 'messages and frames';
+    const compared = { what, count: account.compared, back: received, explained: tally(known), unexplained };
+    lines.push(`${name}: ${scenarios} scenarios${behind}, ${counted(compared)}`);
+    return compared;
   }
 
   for (const build of BUILDS) {
@@ -79,14 +82,14 @@ describe('the kernel and ours, message by message', () => {
     for (const [name, scenarios] of Object.entries(SETS)) {
       const start = first;
       first += scenarios.length;
-      it(`say the same: ${name}, ${build}`, { timeout: 300_000 }, ({ skip }) => {
+      it(`say the same: ${name}, ${build}`, { timeout: 300_000 }, ({ skip, task }) => {
         skip(reason !== undefined, reason);
         const observations = kernel.observations.slice(start, start + scenarios.length);
         const ours = replayOnOurs(build, scenarios);
         const account = compare(scenarios, { ...kernel, observations }, ours, goesOn);
         if (build === BUILDS[0]) {
           compared += account.compared;
-          tell(name, account);
+          task.meta.compared = tell(name, account);
         }
         failOn(account.differences.filter((one) => reasonFor(one) === undefined));
       });

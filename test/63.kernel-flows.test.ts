@@ -140,7 +140,7 @@ describe('flows of the kernel and ours', () => {
   for (const [name, set] of Object.entries(SETS)) {
     const start = first;
     first += set.length;
-    it(`are the same for ${name}`, { timeout: 120_000 }, ({ skip }) => {
+    it(`are the same for ${name}`, { timeout: 120_000 }, ({ skip, task }) => {
       skip(reason !== undefined, reason);
       const differences: string[] = [];
       const known = new Map<string, number>();
@@ -161,6 +161,8 @@ describe('flows of the kernel and ours', () => {
       }
       const meant = [...known].map(([why, count]) => `, ${count} ${why}`).join('');
       account.push(`${name}: ${set.length} flows, ${accepted} accepted, ${differences.length} differences${meant}`);
+      const explained = Object.fromEntries(known);
+      task.meta.compared = { what: 'flows', count: set.length, explained, unexplained: differences.length };
       const shown = differences.slice(0, DIFFERENCES_SHOWN).join('\n');
       if (differences.length > 0) expect.fail(`${differences.length} of ${set.length} flows differ\n${shown}`);
     });

@@ -1,11 +1,14 @@
 /*
- * Tally: a vitest reporter that says what was skipped and why, and closes the run with the one line
+ * Tally: a vitest reporter that says what was skipped and why, and what was compared with judges from outside, and closes the run with the one line
  * `N passed, N failed`, which is printed when the process exits so that nothing can come after it.
  *
  * With REQUIRE_ALL=1 a skipped test is a failed one: where everything is said to be installed, a skip hides a hole.
  * What did not run because of a name filter (-t) is not a skip.
  */
+import path from 'node:path';
 import type { Reporter, SerializedError, TestCase, TestModule, TestRunEndReason, Vitest } from 'vitest/node';
+
+import { add, type Compared, summaryLines } from './conformance/summary.ts';
 
 const requireAll = process.env.REQUIRE_ALL === '1';
 
@@ -14,6 +17,7 @@ export class Tally implements Reporter {
   private failed = 0;
   private filtered = false;
   private readonly skips: string[] = [];
+  private readonly compared = new Map<string, Compared>();
 
   onInit(vitest: Vitest): void {
     this.filtered = vitest.config.testNamePattern !== undefined;
@@ -24,6 +28,7 @@ export class Tally implements Reporter {
     this.passed = 0;
     this.failed = errors.length;
     this.skips.length = 0;
+    this.compared.clear();
     for (const module of modules) this.countModule(module);
     if (requireAll) this.failed += this.skips.length;
     if (reason === 'failed' && this.failed === 0) this.failed = 1;
@@ -38,15 +43,25 @@ export class Tally implements Reporter {
 
   private countTest(module: TestModule, test: TestCase): void {
     const result = test.result();
+    const { compared } = test.meta();
+    if (compared !== undefined) this.countCompared(path.basename(module.relativeModuleId, '.test.ts'), compared);
     if (result.state === 'passed') this.passed++;
     else if (result.state === 'failed' || result.state === 'pending') this.failed++;
     else if (!this.filtered)
       this.skips.push(`${module.relativeModuleId} > ${test.fullName}: ${result.note ?? 'no reason given'}`);
   }
 
+  private countCompared(file: string, compared: Compared): void {
+    const before = this.compared.get(file);
+    this.compared.set(file, before === undefined ? compared : add(before, compared));
+  }
+
   private close(code: number): void {
     if (code !== 0 && this.failed === 0) this.failed = 1;
     const skipped = this.skips.map((skip) => `${requireAll ? 'FAILED, skipped' : 'skipped'}: ${skip}\n`).join('');
-    process.stdout.write(`${skipped}${this.passed} passed, ${this.failed} failed\n`);
+    const compared = summaryLines(this.compared)
+      .map((line) => `${line}\n`)
+      .join('');
+    process.stdout.write(`${compared}${skipped}${this.passed} passed, ${this.failed} failed\n`);
   }
 }

@@ -22,7 +22,7 @@ export interface Account {
   compared: number;
   /** Those behind a difference in a scenario where one thing follows from the other. */
   passedOver: number;
-  /** Messages received and frames sent that both have. */
+  /** Messages received and frames sent in the steps that were the same. */
   received: number;
   differences: Difference[];
 }
@@ -72,8 +72,10 @@ export function compare(
         continue;
       }
       if (isAsked(step)) account.compared++;
-      account.received += one.messages.length + one.frames.length;
-      if (isSame(one, two)) continue;
+      if (isSame(one, two)) {
+        account.received += one.messages.length + one.frames.length;
+        continue;
+      }
       const difference = { scenario, index: at, step, kernel: one, ours: two };
       account.differences.push(difference);
       isOver = scenario.isStateful === true && !goesOn(difference);
