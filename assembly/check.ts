@@ -51,7 +51,7 @@ import { findUfid, isNamedByKey, kindOf, nameOf, readUfid, ufidSizeOf, unmaskKey
 import { isOrdered } from './flow/order';
 import { coldOf, flowAt } from './flow/slot';
 import { readMatchLocked } from './flow/table';
-import { checkHot } from './io/hot-flows';
+import { checkHot } from './io/hot-sums';
 
 /** 0 when everything holds, else the number of the first broken invariant. Uses the key of the calling worker's spare position. */
 export function check(): u32 {

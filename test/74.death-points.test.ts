@@ -13,6 +13,7 @@ import { XSK_FRAME_SIZE } from '../src/ports/xsk.ts';
 import type { DatapathExports } from '../src/wasm/exports.ts';
 import { instantiate, loadModule, type WasmBuild, wasmFile } from '../src/wasm/load.ts';
 import { BUILDS, expectAccounted, openDatapath } from './support/datapath.ts';
+import { HotTables } from './support/hot-tables.ts';
 import { PacketRing } from './support/packet-rings.ts';
 import { RX_FRAMES, TX_FRAMES, XdpRings } from './support/xdp-rings.ts';
 
@@ -89,6 +90,10 @@ interface Source {
   feed(first: number): number;
   /** 0 when everything is given back. */
   check(): number;
+  /** Between two rounds: one more, which `feed` has counted, if it is not there yet. */
+  feedLate?(): void;
+  /** After all deaths. */
+  end?(): void;
 }
 
 const numbered = (number: number, port: number): Uint8Array => {
@@ -97,6 +102,8 @@ const numbered = (number: number, port: number): Uint8Array => {
   return frame;
 };
 const SHORT = new Uint8Array(10);
+/** No frame is there. */
+const UMEM_SIZE = (RX_FRAMES + TX_FRAMES) * XSK_FRAME_SIZE;
 /** An Ethernet type that no flow has. */
 const MISS = Uint8Array.of(...new Uint8Array(12), 0x88, 0xb5, ...new Uint8Array(46));
 const FED = 7;
@@ -116,14 +123,38 @@ const SOURCES: Record<string, (datapath: Datapath) => Source> = {
   'an AF_XDP socket': (datapath) => {
     datapath.ports.add('in', { portNo: IN });
     const rings = new XdpRings(datapath, SLOT);
-    const broken = (RX_FRAMES + TX_FRAMES) * XSK_FRAME_SIZE;
     return {
       out: rings.out,
       feed: feedBy(
         (frame) => rings.receive(frame),
-        () => rings.describe(broken, 60),
+        () => rings.describe(UMEM_SIZE, 60),
       ),
       check: () => rings.check || rings.missing,
+    };
+  },
+  'an AF_XDP socket whose flows become hot': (datapath) => {
+    datapath.ports.add('in', { portNo: IN });
+    const rings = new XdpRings(datapath, SLOT, C.PORT_FLAG_HOT);
+    const tables = new HotTables(datapath);
+    tables.takeFrames(rings.out.portNo);
+    const feed = feedBy(
+      (frame) => rings.receive(frame),
+      () => rings.describe(UMEM_SIZE, 60),
+    );
+    let late: Uint8Array | undefined;
+    return {
+      out: rings.out,
+      // what the worker's cache knows becomes hot: a frame whose flow was in the batch before
+      feed: (first) => {
+        late = numbered(first + 4, 1);
+        return feed(first) + 1;
+      },
+      feedLate: () => {
+        if (late !== undefined) expect(rings.receive(late)).toBe(true);
+        late = undefined;
+      },
+      check: () => rings.check || rings.missing || tables.unfinished,
+      end: () => expect(tables.entries).toBeGreaterThan(0),
     };
   },
   'an AF_PACKET ring': (datapath) => {
@@ -164,7 +195,10 @@ describe.each(BUILDS)('a worker that dies at any point, %s', (build) => {
     const source = makeSource(datapath);
     const mortal = new Mortal(instrumented, datapath);
     const rounds = (worker: DatapathExports): void => {
-      for (let i = 0; i < 4; i++) worker.poll(4);
+      for (let i = 0; i < 4; i++) {
+        worker.poll(4);
+        source.feedLate?.();
+      }
       worker.settle();
     };
     // the owner thread, or the thread that takes over; that one may die over it, and the next one begins again
@@ -199,9 +233,10 @@ describe.each(BUILDS)('a worker that dies at any point, %s', (build) => {
       expect(numbers.length + lost, at).toBeGreaterThanOrEqual(4);
       expect(source.check(), at).toBe(0);
       expect(datapath.memory.u32(datapath.memory.workerArea(SLOT) + C.WORKER_TOUCHED), at).toBe(0);
-      next += 4;
+      next += 5;
     }
     expect(datapath.stats().workersLost).toBeGreaterThan(DEATHS_MIN);
     expect(datapath.check()).toBe(0);
+    source.end?.();
   });
 });

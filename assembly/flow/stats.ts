@@ -28,7 +28,7 @@ import {
   WORKER_DROPS,
   WORKER_EXPLICIT_DROPS,
 } from '../constants';
-import { addHotFlow, addHotPort, hotPackets, hotUsedMsOf } from '../io/hot-flows';
+import { addHotFlow, addHotPort, hotPackets, hotUsedMsOf } from '../io/hot-sums';
 import { AREA_PORT_ROWS, areaOf, flowRowsOf, sb, workers } from '../memory/layout';
 import { allocate, retire } from '../memory/slab';
 import { coldOf, slotOf } from './slot';

@@ -72,11 +72,12 @@ import {
   SB_FLOW_FRESH,
   SB_HOT,
   SUBTABLE_MASK,
+  WORKERS_MAX,
   WORKER_TIME_MS,
 } from '../constants';
 import { count, countPort, rowOf } from '../flow/counters';
 import { flowAt, slotOf } from '../flow/slot';
-import { area, ports, sb } from '../memory/layout';
+import { area, ports, sb, worker } from '../memory/layout';
 import { lock, unlock } from '../memory/lock';
 import { ETH_P_IP_WIRE } from '../packet/ethernet';
 import { IPPROTO_TCP, IPPROTO_UDP } from '../packet/l4';
@@ -85,14 +86,17 @@ import { IPPROTO_TCP, IPPROTO_UDP } from '../packet/l4';
 const QUARANTINE_MS: u32 = 20;
 /** A full pair gives up an entry only every so-many-th time, as the exact-match cache. */
 const EVICT_RELUCTANCE: u32 = 16;
-/** Somebody writes the entry: no record has this generation. */
-const HEAD_WRITING: u64 = 0xffffffffffffffff;
-/** Of a generation: somebody writes the record. */
+/** Of a head: the worker with the number in the lower half writes the entry. No record has this generation. */
+export const HEAD_WRITING: u64 = 0xffffffff00000000;
+/** Of a generation: a worker writes the record, and which. The rest counts, and wraps. */
 const WRITING: u32 = 0x80000000;
+const WRITER_SHIFT: u32 = 27;
+const COUNT: u32 = (1 << WRITER_SHIFT) - 1;
 const NS_PER_MS: u64 = 1000000;
 /** A packet with one of these has fields that entries do not hold, or work left to be done. */
 const NOT_PLAIN: u32 = PACKET_FLAG_KEY_COLD | PACKET_FLAG_KEY_STALE | PACKET_FLAG_L3 | PACKET_FLAG_OFFLOAD;
 
+assert(<u32>WORKERS_MAX <= 1 << (31 - WRITER_SHIFT));
 assert(HOT_ENTRY_KEY + HOT_KEY_WORDS * 8 == HOT_ENTRY_DEAD_MS && HOT_PAIR_SIZEOF == 2 * HOT_ENTRY_SIZEOF);
 
 let reluctance: u32 = 0;
@@ -141,7 +145,7 @@ function enter(hot: usize, key: usize, head: u64): void {
 /** True when the entry is this key's: what it names may have changed. */
 function renew(entry: usize, key: usize, head: u64): bool {
   const old = atomic.load<u64>(entry, HOT_ENTRY_HEAD);
-  if (old == 0 || old == HEAD_WRITING || !isKey(entry, key)) return false;
+  if (old == 0 || old >= HEAD_WRITING || !isKey(entry, key)) return false;
   if (old != head) atomic.cmpxchg<u64>(entry, old, head, HOT_ENTRY_HEAD);
   return true;
 }
@@ -163,7 +167,7 @@ function write(entry: usize, key: usize, head: u64, nowMs: u32): bool {
   if (atomic.load<u64>(entry, HOT_ENTRY_HEAD) != 0) return false;
   const deadMs = load<u32>(entry, HOT_ENTRY_DEAD_MS);
   if (deadMs != 0 && nowMs - deadMs < QUARANTINE_MS) return false;
-  if (atomic.cmpxchg<u64>(entry, 0, HEAD_WRITING, HOT_ENTRY_HEAD) != 0) return false;
+  if (atomic.cmpxchg<u64>(entry, 0, HEAD_WRITING | worker, HOT_ENTRY_HEAD) != 0) return false;
   memory.copy(entry + HOT_ENTRY_KEY, key, HOT_KEY_WORDS << 3);
   atomic.store<u64>(entry, head, HOT_ENTRY_HEAD);
   return true;
@@ -172,7 +176,7 @@ function write(entry: usize, key: usize, head: u64, nowMs: u32): bool {
 /** Ends an entry whose record has another generation. False if it is none. */
 function endStale(hot: usize, entry: usize, nowMs: u32): bool {
   const head = atomic.load<u64>(entry, HOT_ENTRY_HEAD);
-  if (head == 0 || head == HEAD_WRITING) return head == 0;
+  if (head == 0 || head >= HEAD_WRITING) return head == 0;
   if (isCurrent(hot, head)) return false;
   end(entry, nowMs);
   return true;
@@ -186,7 +190,7 @@ function isCurrent(hot: usize, head: u64): bool {
 /** The time first: whoever finds that the entry says nothing sees since when. */
 function end(entry: usize, nowMs: u32): void {
   const head = atomic.load<u64>(entry, HOT_ENTRY_HEAD);
-  if (head == 0 || head == HEAD_WRITING) return;
+  if (head == 0 || head >= HEAD_WRITING) return;
   store<u32>(entry, nowMs | 1, HOT_ENTRY_DEAD_MS);
   atomic.cmpxchg<u64>(entry, head, 0, HOT_ENTRY_HEAD);
 }
@@ -194,7 +198,7 @@ function end(entry: usize, nowMs: u32): void {
 // ---------------------------------------------------------------------------------------------------- records
 
 @inline
-function recordAt(hot: usize, slot: u32): usize {
+export function recordAt(hot: usize, slot: u32): usize {
   return load<u32>(hot, HOT_RECORDS) + slot * HOT_RECORD_SIZEOF;
 }
 
@@ -211,37 +215,55 @@ function bind(record: usize, flow: usize, actions: usize, inPort: u32, output: u
     return 0;
   const sizeMax = atomic.load<u32>(ports + output * PORT_SIZEOF, PORT_HOT_SIZE);
   if (sizeMax == 0 || unfoldedPackets(record) != 0) return 0;
-  const writing = before | WRITING;
+  const writing = ownWriting() | before;
   if (atomic.cmpxchg<u32>(record, before, writing, HOT_RECORD_GENERATION) != before) return 0;
   store<u32>(record, output, HOT_RECORD_PORT);
   store<u32>(record, sizeMax, HOT_RECORD_SIZE_MAX);
   store<u32>(record, inPort, HOT_RECORD_IN_PORT);
-  // a flow that changes now has ended the generation, or finds it odd and ends it
-  if (atomic.cmpxchg<u32>(record, writing, before + 1, HOT_RECORD_GENERATION) != writing) return 0;
+  // a flow that changes now has counted on, or finds the generation odd and ends it
+  const generation = (before + 1) & COUNT;
+  if (atomic.cmpxchg<u32>(record, writing, generation, HOT_RECORD_GENERATION) != writing) {
+    putDown(record);
+    return 0;
+  }
   const isSame = atomic.load<u32>(flow, FLOW_ACTIONS) == <u32>actions && atomic.load<u32>(flow, FLOW_SUBTABLE) != 0;
   const isOpen = atomic.load<u32>(ports + output * PORT_SIZEOF, PORT_HOT_SIZE) == sizeMax;
-  if (isSame && isOpen) return before + 1;
+  if (isSame && isOpen) return generation;
   endGeneration(record);
   return 0;
 }
 
-/** No entry of the record counts any more. */
+@inline
+function ownWriting(): u32 {
+  return WRITING | (worker << WRITER_SHIFT);
+}
+
+/** This worker writes the record no more. It does not count. */
+function putDown(record: usize): void {
+  for (;;) {
+    const generation = atomic.load<u32>(record, HOT_RECORD_GENERATION);
+    if (atomic.cmpxchg<u32>(record, generation, generation & COUNT, HOT_RECORD_GENERATION) == generation) return;
+  }
+}
+
+/** No entry of the record counts any more; whoever is writing it will notice. */
 function endGeneration(record: usize): void {
   for (;;) {
     const generation = atomic.load<u32>(record, HOT_RECORD_GENERATION);
-    if ((generation & (WRITING | 1)) == 0) return;
-    const next = ((generation & ~WRITING) | 1) + 1;
-    if (atomic.cmpxchg<u32>(record, generation, next & ~WRITING, HOT_RECORD_GENERATION) == generation) return;
+    const isWritten = (generation & WRITING) != 0;
+    if (!isWritten && (generation & 1) == 0) return;
+    const next = (generation & ~COUNT) | ((generation + (isWritten ? 2 : 1)) & COUNT);
+    if (atomic.cmpxchg<u32>(record, generation, next, HOT_RECORD_GENERATION) == generation) return;
   }
 }
 
 @inline
-function unfoldedPackets(record: usize): u64 {
+export function unfoldedPackets(record: usize): u64 {
   return atomic.load<u64>(record, HOT_RECORD_PACKETS) - load<u64>(record, HOT_RECORD_FOLDED_PACKETS);
 }
 
 @inline
-function unfoldedBytes(record: usize): u64 {
+export function unfoldedBytes(record: usize): u64 {
   return atomic.load<u64>(record, HOT_RECORD_BYTES) - load<u64>(record, HOT_RECORD_FOLDED_BYTES);
 }
 
@@ -270,7 +292,7 @@ export function coolFlow(flow: usize): void {
 }
 
 @inline
-function usedMsOfRecord(record: usize): u64 {
+export function usedMsOfRecord(record: usize): u64 {
   return atomic.load<u64>(record, HOT_RECORD_USED_NS) / NS_PER_MS;
 }
 
@@ -294,94 +316,43 @@ export function coolPortLocked(portNo: u32): void {
   }
 }
 
+/** Of a worker that died: what it was writing says nothing, and a record that it made count for a flow that changed meanwhile counts no more. */
+export function recoverHot(slot: u32): void {
+  const hot: usize = load<u32>(sb(SB_HOT));
+  if (hot == 0) return;
+  const entries = entryCount(hot);
+  for (let i: u32 = 0; i < entries; i++) {
+    const entry = load<u32>(hot, HOT_PAIRS) + i * HOT_ENTRY_SIZEOF;
+    if (load<u64>(entry, HOT_ENTRY_HEAD) == (HEAD_WRITING | slot)) atomic.store<u64>(entry, 0, HOT_ENTRY_HEAD);
+  }
+  const used = recordsInUse(hot);
+  for (let i: u32 = 0; i < used; i++) {
+    const record = recordAt(hot, i);
+    const generation = atomic.load<u32>(record, HOT_RECORD_GENERATION);
+    if ((generation & ~COUNT) == (WRITING | (slot << WRITER_SHIFT))) putDown(record);
+    if ((generation & 1) != 0 && faultOf(record, flowAt(i)) != 0) endGeneration(record);
+  }
+}
+
 /** The tables are there: `hot` is their HOT block. */
 export function setHotFlows(hot: u32): void {
   atomic.store<u32>(sb(SB_HOT), hot);
 }
 
 @inline
-function recordsInUse(hot: usize): u32 {
+export function entryCount(hot: usize): u32 {
+  return 2 << load<u32>(hot, HOT_PAIR_BITS);
+}
+
+@inline
+export function recordsInUse(hot: usize): u32 {
   return min<u32>(load<u32>(sb(SB_FLOW_FRESH)), load<u32>(hot, HOT_RECORD_COUNT));
 }
 
-// ---------------------------------------------------------------------------------------------------- sums
-
-/** Adds what was forwarded of a flow and is in no row yet to packets, bytes and time of use (u64 each) at `out`. */
-export function addHotFlow(flow: usize, out: usize): void {
-  const hot: usize = load<u32>(sb(SB_HOT));
-  if (hot == 0 || slotOf(flow) >= load<u32>(hot, HOT_RECORD_COUNT)) return;
-  const record = recordAt(hot, slotOf(flow));
-  const packets = unfoldedPackets(record);
-  if (packets == 0) return;
-  store<u64>(out, load<u64>(out) + packets);
-  store<u64>(out, load<u64>(out, 8) + unfoldedBytes(record), 8);
-  store<u64>(out, max<u64>(load<u64>(out, 16), usedMsOfRecord(record)), 16);
-}
-
-/** When a program forwarded a packet of the flow, ms of CLOCK_MONOTONIC; 0: not since it was folded last. */
-export function hotUsedMsOf(flow: usize): u64 {
-  const hot: usize = load<u32>(sb(SB_HOT));
-  if (hot == 0 || slotOf(flow) >= load<u32>(hot, HOT_RECORD_COUNT)) return 0;
-  const record = recordAt(hot, slotOf(flow));
-  return unfoldedPackets(record) == 0 ? 0 : usedMsOfRecord(record);
-}
-
-/** Packets that are in no row yet, of all flows. */
-export function hotPackets(): u64 {
-  const hot: usize = load<u32>(sb(SB_HOT));
-  if (hot == 0) return 0;
-  let sum: u64 = 0;
-  const used = recordsInUse(hot);
-  for (let slot: u32 = 0; slot < used; slot++) sum += unfoldedPackets(recordAt(hot, slot));
-  return sum;
-}
-
-/** Adds what came in by a port, or went out by it, and is in no row yet to the PORT_ROW_* sums at `out`. */
-export function addHotPort(portNo: u32, out: usize): void {
-  const hot: usize = load<u32>(sb(SB_HOT));
-  if (hot == 0) return;
-  const used = recordsInUse(hot);
-  for (let slot: u32 = 0; slot < used; slot++) {
-    const record = recordAt(hot, slot);
-    const packets = unfoldedPackets(record);
-    if (packets == 0) continue;
-    if (load<u32>(record, HOT_RECORD_IN_PORT) == portNo) {
-      store<u64>(out, load<u64>(out, PORT_ROW_RX_PACKETS) + packets, PORT_ROW_RX_PACKETS);
-      store<u64>(out, load<u64>(out, PORT_ROW_RX_BYTES) + unfoldedBytes(record), PORT_ROW_RX_BYTES);
-    }
-    if (load<u32>(record, HOT_RECORD_PORT) == portNo) {
-      store<u64>(out, load<u64>(out, PORT_ROW_TX_PACKETS) + packets, PORT_ROW_TX_PACKETS);
-      store<u64>(out, load<u64>(out, PORT_ROW_TX_BYTES) + unfoldedBytes(record), PORT_ROW_TX_BYTES);
-    }
-  }
-}
-
-// ---------------------------------------------------------------------------------------------------- the account
-
-/**
- * 0 when every record that counts is that of a flow which sends to its port; otherwise 60: the flow is gone; 61: it does something else; 62: an entry names no
- * record. The caller holds the writer lock, and no worker polls.
- */
-export function checkHot(): u32 {
-  const hot: usize = load<u32>(sb(SB_HOT));
-  if (hot == 0) return 0;
-  const used = recordsInUse(hot);
-  for (let slot: u32 = 0; slot < used; slot++) {
-    const record = recordAt(hot, slot);
-    if ((load<u32>(record, HOT_RECORD_GENERATION) & 1) == 0) continue;
-    const flow = flowAt(slot);
-    if (load<u32>(flow, FLOW_SUBTABLE) == 0) return 60;
-    const actions: usize = load<u32>(flow, FLOW_ACTIONS);
-    if (
-      load<u32>(actions, ACTIONS_KIND) != ACTIONS_KIND_OUTPUT ||
-      load<u32>(actions, ACTIONS_PORT) != load<u32>(record, HOT_RECORD_PORT)
-    )
-      return 61;
-  }
-  const entries: u32 = 2 << load<u32>(hot, HOT_PAIR_BITS);
-  for (let i: u32 = 0; i < entries; i++) {
-    const head = load<u64>(load<u32>(hot, HOT_PAIRS) + i * HOT_ENTRY_SIZEOF, HOT_ENTRY_HEAD);
-    if (head != 0 && head != HEAD_WRITING && <u32>head >= load<u32>(hot, HOT_RECORD_COUNT)) return 62;
-  }
-  return 0;
+/** What is wrong with a record that counts for a flow: 60, 61, or 0. */
+export function faultOf(record: usize, flow: usize): u32 {
+  if (atomic.load<u32>(flow, FLOW_SUBTABLE) == 0) return 60;
+  const actions: usize = atomic.load<u32>(flow, FLOW_ACTIONS);
+  const isOutput = load<u32>(actions, ACTIONS_KIND) == ACTIONS_KIND_OUTPUT;
+  return isOutput && load<u32>(actions, ACTIONS_PORT) == load<u32>(record, HOT_RECORD_PORT) ? 0 : 61;
 }

@@ -29,6 +29,7 @@ import {
 } from '../constants';
 import { releaseMetersOf } from '../actions/meter-table';
 import { RX_PORT_MASK } from '../io/port';
+import { recoverHot } from '../io/hot-flows';
 import { recoverQueues } from '../io/queue';
 import { portAt } from '../io/transmit';
 import { initBatch } from '../pipeline';
@@ -65,6 +66,7 @@ export function recoverWorker(slot: u32): u32 {
   passOver(dead, load<u32>(dead, WORKER_BATCH));
   store<u32>(dead, 0, WORKER_BATCH);
   recoverQueues(slot);
+  recoverHot(slot);
   atomic.store<u32>(dead, 0, WORKER_SLEEPING);
   atomic.store<u32>(dead, 0, WORKER_EPOCH);
   recoverRing(slot);

@@ -24,9 +24,12 @@ export class HotFlows {
   readonly #blocks: QueueBlocks;
   readonly #native: NativeHotFlows;
   readonly #recordCount: number;
+  readonly #pairBits: number;
   #factors: Uint8Array = new Uint8Array();
 
-  constructor(memory: DatapathMemory, native: NativeHotFlows) {
+  /** `pairBits`: there are 1 << pairBits pairs of entries. */
+  constructor(memory: DatapathMemory, native: NativeHotFlows, pairBits = PAIR_BITS) {
+    this.#pairBits = pairBits;
     this.#memory = memory;
     this.#blocks = new QueueBlocks(memory, 'hot flows');
     this.#native = native;
@@ -36,7 +39,7 @@ export class HotFlows {
 
   /** Makes the maps and the tables. 0, or -errno, then `operation` was refused and nothing is left behind. */
   open(): number {
-    const pairsSize = 2 ** PAIR_BITS * C.HOT_PAIR_SIZEOF;
+    const pairsSize = 2 ** this.#pairBits * C.HOT_PAIR_SIZEOF;
     const size = Math.ceil((pairsSize + this.#recordCount * C.HOT_RECORD_SIZEOF) / PAGE) * PAGE;
     const place = this.#blocks.allocatePages(size);
     const status = this.#native.open(this.#memory.bytes, place, size, C.PORTS_MAX);
@@ -49,7 +52,7 @@ export class HotFlows {
     for (let word = 0; word < FACTORS_SIZE; word += 8) this.#factors[word] |= 1;
     this.#memory.slice(block + C.HOT_FACTORS, FACTORS_SIZE).set(this.#factors);
     this.#memory.setU32(block + C.HOT_PAIRS, place);
-    this.#memory.setU32(block + C.HOT_PAIR_BITS, PAIR_BITS);
+    this.#memory.setU32(block + C.HOT_PAIR_BITS, this.#pairBits);
     this.#memory.setU32(block + C.HOT_RECORDS, place + pairsSize);
     this.#memory.setU32(block + C.HOT_RECORD_COUNT, this.#recordCount);
     this.#memory.wasm.setHotFlows(block);
@@ -68,7 +71,7 @@ export class HotFlows {
   /** What the program of a port has to know. */
   describe(portNo: number, isSoft: boolean): NativeHotOptions {
     const { values, devices } = this.#native;
-    const sizes = { pairBits: PAIR_BITS, recordCount: this.#recordCount };
+    const sizes = { pairBits: this.#pairBits, recordCount: this.#recordCount };
     return { values, devices, ...sizes, portNo, isSoft };
   }
 

@@ -19,7 +19,8 @@ export class XdpRings {
   readonly xsk: Xsk;
   readonly #filled: number[] = [];
 
-  constructor(datapath: Datapath, worker = 0) {
+  /** `flags`: PORT_FLAG_*. */
+  constructor(datapath: Datapath, worker = 0, flags = 0) {
     const { memory } = datapath;
     this.datapath = datapath;
     this.out = datapath.ports.add('out', { slots: 256 });
@@ -36,7 +37,15 @@ export class XdpRings {
     const own = table + worker * 4;
     memory.setU32(own, this.xsk.transmitQueue(memory.u32(own)));
     memory.wasm.closePort(XDP_PORT);
-    memory.wasm.openPort(XDP_PORT, C.RX_QUEUES, blocks.receiveTable([this.xsk.address]), C.TX_QUEUES, table, worker, 0);
+    memory.wasm.openPort(
+      XDP_PORT,
+      C.RX_QUEUES,
+      blocks.receiveTable([this.xsk.address]),
+      C.TX_QUEUES,
+      table,
+      worker,
+      flags,
+    );
     datapath.flows.put(`in_port(${this.out.portNo}),eth_type(0x0800),ipv4(frag=no)`, String(XDP_PORT));
     datapath.flows.put(`in_port(${XDP_PORT}),eth_type(0x0800),ipv4(frag=no)`, String(this.out.portNo));
   }
