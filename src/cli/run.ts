@@ -79,7 +79,7 @@ ${kinds.join('\n')}
   the peer.
   queues: flows are spread over so many rings, each for one worker. tx: plain frames are sent by
   AF_XDP (xdp), or by the packet socket (socket), where tcpdump sees them.
-  mode: zerocopy, native, generic.
+  mode: zerocopy, native, generic. offload: XDP programs forward what they can (on, off).
   A memory port is for programs that embed the datapath.
 
 HANDLER:
