@@ -72,6 +72,11 @@ export class Dpif extends DpifServices implements Disposable {
     return attempt(`list datapaths of type ${provider.type}`, {}, () => provider.enumerate(), [ENOENT]);
   }
 
+  /** The type of device that a port of this type is opened as in a datapath of this type. */
+  static portOpenType(type: string, portType: string): string {
+    return findProvider(type).portOpenType?.(portType) ?? portType;
+  }
+
   /** Lets go of it; the datapath stays. Idempotent. */
   close(): void {
     this.closeService();

@@ -22,6 +22,8 @@ export const {
   EOVERFLOW,
   EMSGSIZE,
   ENOTCONN,
+  ENOSPC,
+  ENOMEM,
 } = constants.errno;
 
 /** What an errno means for what was being done. */
@@ -39,6 +41,7 @@ const COMMON: Meanings = {
   },
   [EOPNOTSUPP]: { code: 'ERR_OPERATION', text: 'this datapath cannot do it' },
   [ENODEV]: { code: 'ERR_NO_SUCH_DATAPATH', text: 'the datapath is gone' },
+  [ENOMEM]: { code: 'ERR_OUT_OF_MEMORY', text: 'the datapath has no memory left' },
 };
 
 /** An error of its own: `operation` names what was done and to what, as in 'flow put' or 'port add eth0'. */
@@ -104,6 +107,7 @@ export const PORT_ERRORS: Meanings = {
   [EINVAL]: { code: 'ERR_PORT_OPTION', text: 'no such port can be, or the local port, which stays with its datapath' },
   [EFBIG]: { code: 'ERR_PORTS_EXHAUSTED', text: 'the port number is too large, or all are in use' },
   [EAFNOSUPPORT]: { code: 'ERR_PORT_TYPE', text: 'this datapath has no ports of that type' },
+  [ENOSPC]: { code: 'ERR_PORTS_EXHAUSTED', text: 'there is no room for another port' },
 };
 
 export const FLOW_ERRORS: Meanings = {
@@ -111,6 +115,7 @@ export const FLOW_ERRORS: Meanings = {
   [EEXIST]: { code: 'ERR_FLOW_EXISTS', text: 'there is such a flow already, or one that overlaps it' },
   [EINVAL]: { code: 'ERR_INVALID_ACTIONS', text: 'the datapath does not take this key, mask or list of actions' },
   [EFBIG]: { code: 'ERR_TABLE_FULL', text: 'the flow table is full' },
+  [ENOSPC]: { code: 'ERR_TABLE_FULL', text: 'the flow table, or its list of masks, is full' },
   [E2BIG]: { code: 'ERR_INVALID_ACTIONS', text: 'the list of actions is too long' },
   [EMSGSIZE]: { code: 'ERR_INVALID_ACTIONS', text: 'the list of actions is too long' },
   [EOVERFLOW]: { code: 'ERR_INVALID_ACTIONS', text: 'the actions nest too deep' },

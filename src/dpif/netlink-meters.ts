@@ -7,7 +7,7 @@
 import { DatapathError } from '../errors.ts';
 import { MessageCursor } from '../netlink/message.ts';
 import type { Transport } from '../transport/transport.ts';
-import { dpifError, EINVAL, EOPNOTSUPP, errnoOf } from './errors.ts';
+import { dpifError, EINVAL, ENODEV, EOPNOTSUPP, errnoOf } from './errors.ts';
 import { meterFeaturesRequest, meterRequest, meterSetRequest, readMeter, readMeterFeatures } from './messages/meter.ts';
 import { firstReply } from './messages/request.ts';
 import type { MeterConfig, MeterFeatures, MeterStats } from './types.ts';
@@ -112,7 +112,7 @@ export class NetlinkMeters {
       step();
       return true;
     } catch (error) {
-      if (error instanceof DatapathError && PROBE_REFUSALS.has(error.code) && errnoOf(error) !== EOPNOTSUPP)
+      if (error instanceof DatapathError && PROBE_REFUSALS.has(error.code) && !SAYS_NOTHING.has(errnoOf(error)))
         return false;
       throw error;
     }
@@ -120,6 +120,9 @@ export class NetlinkMeters {
 }
 
 const PROBE_REFUSALS: ReadonlySet<string> = new Set(['ERR_NETLINK_REFUSED', 'ERR_OPERATION', 'ERR_NETLINK_MALFORMED']);
+
+/** Of meters: the datapath has none, or is gone, which says nothing of others at the same end. */
+const SAYS_NOTHING: ReadonlySet<number | undefined> = new Set([EOPNOTSUPP, ENODEV]);
 
 function wrongMeter(operation: string, id: number, said: number | undefined): DatapathError {
   return dpifError(EINVAL, operation, { [EINVAL]: { text: `the answer for meter ${id} is about ${said ?? 'none'}` } });

@@ -21,7 +21,7 @@ import type { UpcallService } from '../upcall-service.ts';
 import { callbackHandler } from './upcall-callback.ts';
 
 /** What a port of Open vSwitch's type `system` is: a network device, by the rings of AF_PACKET. */
-const SYSTEM_DRIVER = 'afpacket';
+export const SYSTEM_DRIVER = 'afpacket';
 /** The id of the thread that is none of the pollers, as Open vSwitch numbers it. */
 const NON_PMD_CORE_ID = 0x7fffffff;
 

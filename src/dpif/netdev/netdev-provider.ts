@@ -9,7 +9,7 @@ import { datapathRequest, readDatapath } from '../messages/datapath.ts';
 import { firstReply } from '../messages/request.ts';
 import { datapathFamilies, enumerateDatapaths } from '../netlink-dpif.ts';
 import type { DpifProvider } from '../provider.ts';
-import { NetdevDatapath } from './netdev-datapath.ts';
+import { NetdevDatapath, SYSTEM_DRIVER } from './netdev-datapath.ts';
 
 let transport: WasmTransport | undefined;
 
@@ -19,6 +19,11 @@ export const netdevProvider: DpifProvider = {
 
   enumerate() {
     return enumerateDatapaths(wasm());
+  },
+
+  /** An internal port is a TAP device where the datapath makes interfaces of them; what Open vSwitch calls `system` goes by the rings of AF_PACKET. */
+  portOpenType(type) {
+    return type === 'internal' ? 'tap' : type === 'system' ? SYSTEM_DRIVER : type;
   },
 
   open(name, create) {
