@@ -6,7 +6,9 @@
  *
  * With `static` the datapath goes by two rules, from either port to the other, that its worker itself answers misses by; else it learns.
  */
+
 import { spawnSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { Datapath, learning, parseRules, staticRules } from '../../dist/src/index.js';
 import { ip, Lab, told } from './lab.mjs';
@@ -141,6 +143,22 @@ export function portCounts(lab, datapath) {
     const link = isTap ? { rx: counts(tx), tx: counts(rx) } : { rx: counts(rx), tx: counts(tx) };
     return { name: port.name, stats: port.stats(), link };
   });
+}
+
+/** The same, with the frames that the kernel lost on the way to a port, and what the account of its own frames says. */
+export function portAccounts(lab, datapath) {
+  return portCounts(lab, datapath).map((counts) => {
+    const port = datapath.ports.get(counts.name);
+    return { ...counts, kernelDrops: port.kernelDrops, broken: port.check?.() ?? 0 };
+  });
+}
+
+/** Until nothing has come in for a while. */
+export async function drained(datapath) {
+  for (let before = -1, now = 0; before !== now; now = datapath.stats().received) {
+    before = now;
+    await sleep(200);
+  }
 }
 
 async function main(spec, handlerName) {

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as C from '../../dist/assembly/constants.js';
 import { Datapath, exactMask } from '../../dist/src/index.js';
 import { Lab } from './lab.mjs';
-import { portCounts } from './lab-exercise.mjs';
+import { drained, portAccounts } from './lab-exercise.mjs';
 
 const FLOWS = 1000;
 /** Warming up is over, and memory is as large as it gets, after this share of the run. */
@@ -76,14 +76,6 @@ async function underLoad(datapath, seconds, killCount) {
   return { kills, memory };
 }
 
-/** Until nothing has come in for a while. */
-async function drained(datapath) {
-  for (let before = -1, now = 0; before !== now; now = datapath.stats().received) {
-    before = now;
-    await sleep(200);
-  }
-}
-
 async function main(backend, seconds, killCount) {
   const lab = new Lab();
   const from = lab.host('h1', { ipv4: '10.0.0.1/24' });
@@ -103,10 +95,7 @@ async function main(backend, seconds, killCount) {
   await sender.ended;
   await drained(datapath);
   await datapath.stop();
-  const ports = portCounts(lab, datapath).map((port) => {
-    const { kernelDrops } = datapath.ports.get(port.name);
-    return { ...port, kernelDrops, broken: datapath.ports.get(port.name).check?.() ?? 0 };
-  });
+  const ports = portAccounts(lab, datapath);
   const { count: flows } = datapath.flows;
   const [stats, check] = [datapath.stats(), datapath.check()];
   await datapath.close();

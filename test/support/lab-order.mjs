@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Datapath } from '../../dist/src/index.js';
 import { flowTuple, udpFrame } from '../../dist/src/ports/frames.js';
 import { ip, Lab, told } from './lab.mjs';
-import { datapathByFlows, portCounts } from './lab-exercise.mjs';
+import { datapathByFlows, drained, portAccounts } from './lab-exercise.mjs';
 
 const QUEUES = 4;
 const FLOWS = 8;
@@ -129,17 +129,11 @@ async function main(backend, seconds) {
   }
   sender.child.stdin.end();
   const { sent } = told(await sender.ended);
-  for (let before = -1, now = 0; before !== now; now = datapath.stats().received) {
-    before = now;
-    await sleep(200);
-  }
+  await drained(datapath);
   receiver.child.stdin.end();
   const received = told(await receiver.ended);
   await datapath.stop();
-  const ports = portCounts(lab, datapath).map((counts) => {
-    const { kernelDrops } = datapath.ports.get(counts.name);
-    return { ...counts, kernelDrops, broken: datapath.ports.get(counts.name).check?.() ?? 0 };
-  });
+  const ports = portAccounts(lab, datapath);
   const [stats, check] = [datapath.stats(), datapath.check()];
   await datapath.close();
   lab.close();

@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ip, Lab } from './lab.mjs';
-import { datapathByFlows, portCounts } from './lab-exercise.mjs';
+import { datapathByFlows, portAccounts } from './lab-exercise.mjs';
 
 const WORKERS = 3;
 const QUEUES = 4;
@@ -100,10 +100,7 @@ await datapath.ports.remove(port.portNo);
 await datapath.setPollers(1);
 const workers = datapath.queues.list().map(({ worker }) => worker);
 await datapath.stop();
-const ports = portCounts(lab, datapath).map((counts) => {
-  const { kernelDrops } = datapath.ports.get(counts.name);
-  return { ...counts, kernelDrops, broken: datapath.ports.get(counts.name).check?.() ?? 0 };
-});
+const ports = portAccounts(lab, datapath);
 const [stats, check] = [datapath.stats(), datapath.check()];
 await datapath.close();
 lab.close();
