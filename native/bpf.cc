@@ -15,6 +15,24 @@ int Bpf(int command, bpf_attr* attributes) {
   return result < 0 ? -errno : static_cast<int>(result);
 }
 
+int MakeMap(uint32_t type, uint32_t valueSize, uint32_t entries, uint32_t flags) {
+  bpf_attr map = {};
+  map.map_type = type;
+  map.key_size = sizeof(uint32_t);
+  map.value_size = valueSize;
+  map.max_entries = entries;
+  map.map_flags = flags;
+  return Bpf(BPF_MAP_CREATE, &map);
+}
+
+int SetElement(int map, uint32_t key, uint32_t value) {
+  bpf_attr update = {};
+  update.map_fd = static_cast<uint32_t>(map);
+  update.key = AddressOf(&key);
+  update.value = AddressOf(&value);
+  return Bpf(BPF_MAP_UPDATE_ELEM, &update);
+}
+
 void BpfCode::Emit(int code, int to, int from, int offset, int32_t value) {
   bpf_insn instruction = {};
   instruction.code = static_cast<uint8_t>(code);
@@ -35,9 +53,8 @@ void BpfCode::EmitJump(int code, int a, int b, int32_t value, Label* to) {
   Emit(code, a, b, 0, value);
 }
 
-void BpfCode::Bind(Label* label) {
-  label->at = static_cast<int>(code_.size());
-  for (const size_t jump : label->jumps) code_[jump].off = static_cast<int16_t>(label->at - static_cast<int>(jump) - 1);
+void BpfCode::Bind(const Label& label) {
+  for (const size_t jump : label.jumps) code_[jump].off = static_cast<int16_t>(code_.size() - jump - 1);
 }
 
 int BpfCode::LoadXdp() const {

@@ -18,6 +18,11 @@ namespace wdp {
 /** The system call: its result, or -errno. */
 int Bpf(int command, bpf_attr* attributes);
 
+/** A map whose keys are of 32 bits. Its descriptor, or -errno. */
+int MakeMap(uint32_t type, uint32_t valueSize, uint32_t entries, uint32_t flags = 0);
+/** map[key] = value, both of 32 bits. 0 or -errno. */
+int SetElement(int map, uint32_t key, uint32_t value);
+
 inline uint64_t AddressOf(const void* data) { return reinterpret_cast<uint64_t>(data); }
 
 class BpfCode {
@@ -25,7 +30,6 @@ class BpfCode {
   enum Width : uint8_t { kByte = BPF_B, kHalf = BPF_H, kWord = BPF_W, kDouble = BPF_DW };
   /** A place in the code that jumps go to. */
   struct Label {
-    int at = -1;
     std::vector<size_t> jumps;
   };
 
@@ -52,7 +56,7 @@ class BpfCode {
   void Call(int helper) { Emit(BPF_JMP | BPF_CALL, 0, 0, 0, helper); }
   void Exit() { Emit(BPF_JMP | BPF_EXIT, 0, 0, 0, 0); }
   /** What follows is where the label's jumps go. */
-  void Bind(Label* label);
+  void Bind(const Label& label);
 
   /** Loads the code as an XDP program. Its descriptor, or -errno. */
   int LoadXdp() const;

@@ -10,19 +10,6 @@
 #include "io-layout.h"
 
 namespace wdp {
-namespace {
-
-int MakeMap(uint32_t type, uint32_t valueSize, uint32_t entries, uint32_t flags) {
-  bpf_attr map = {};
-  map.map_type = type;
-  map.key_size = sizeof(uint32_t);
-  map.value_size = valueSize;
-  map.max_entries = entries;
-  map.map_flags = flags;
-  return Bpf(BPF_MAP_CREATE, &map);
-}
-
-}  // namespace
 
 int HotFlows::Open(uint8_t* place, size_t size, uint32_t portCount) {
   Close();
@@ -30,7 +17,7 @@ int HotFlows::Open(uint8_t* place, size_t size, uint32_t portCount) {
   const int values = MakeMap(BPF_MAP_TYPE_ARRAY, static_cast<uint32_t>(size), 1, BPF_F_MMAPABLE);
   if (values < 0) return values;
   values_.Reset(values);
-  const int devices = MakeMap(BPF_MAP_TYPE_DEVMAP, sizeof(uint32_t), portCount, 0);
+  const int devices = MakeMap(BPF_MAP_TYPE_DEVMAP, sizeof(uint32_t), portCount);
   if (devices < 0) return devices;
   devices_.Reset(devices);
   operation_ = "mmap";
@@ -42,11 +29,7 @@ int HotFlows::Open(uint8_t* place, size_t size, uint32_t portCount) {
 
 int HotFlows::SetDevice(uint32_t portNo, uint32_t ifindex) {
   operation_ = "BPF_MAP_UPDATE_ELEM";
-  bpf_attr update = {};
-  update.map_fd = static_cast<uint32_t>(devices_.get());
-  update.key = AddressOf(&portNo);
-  update.value = AddressOf(&ifindex);
-  return Bpf(BPF_MAP_UPDATE_ELEM, &update);
+  return SetElement(devices_.get(), portNo, ifindex);
 }
 
 void HotFlows::ClearDevice(uint32_t portNo) {
@@ -170,7 +153,7 @@ class Emitter {
     RefuseShorter(kTransport + kUdpSize);
     code_.Load(BpfCode::kHalf, R1, R7, kEthernetType);
     code_.JumpIfImmediate(BPF_JNE, R1, kTypeIpv4, pass_);
-    code_.Bind(&untagged);
+    code_.Bind(untagged);
     StoreKey(2, R4);
   }
 
@@ -219,10 +202,10 @@ class Emitter {
     code_.Alu(BPF_OR, R9, R1);
     code_.Load(BpfCode::kHalf, R3, R7, kTcpChecksum);
     code_.Jump(&done);
-    code_.Bind(&udp);
+    code_.Bind(udp);
     code_.JumpIfImmediate(BPF_JLT, R4, kIpSize + kUdpSize, pass_);
     code_.Load(BpfCode::kHalf, R3, R7, kUdpChecksum);
-    code_.Bind(&done);
+    code_.Bind(done);
     StoreKey(5, R9);
   }
 
@@ -236,15 +219,10 @@ class Emitter {
     code_.AluImmediate(BPF_SUB, R4, kIpSize);
     code_.FromNetwork16(R4);
     code_.Alu(BPF_ADD, R1, R4);
-    for (const int bits : {32, 16, 16, 16}) {
+    for (int carry = 0; carry < 3; carry++) {
       code_.Alu(BPF_MOV, R2, R1);
-      code_.AluImmediate(BPF_RSH, R2, bits);
-      if (bits == 32) {
-        code_.AluImmediate(BPF_LSH, R1, 32);
-        code_.AluImmediate(BPF_RSH, R1, 32);
-      } else {
-        code_.AluImmediate(BPF_AND, R1, 0xffff);
-      }
+      code_.AluImmediate(BPF_RSH, R2, 16);
+      code_.AluImmediate(BPF_AND, R1, 0xffff);
       code_.Alu(BPF_ADD, R1, R2);
     }
     code_.JumpIf(BPF_JEQ, R1, R3, pass_);
@@ -278,9 +256,9 @@ class Emitter {
         code_.JumpIf(BPF_JNE, R1, R2, way == 0 ? &next : pass_);
       }
       if (way == 0) code_.Jump(&found);
-      code_.Bind(&next);
+      code_.Bind(next);
     }
-    code_.Bind(&found);
+    code_.Bind(found);
   }
 
   /** The record counts, before and after it was read, and takes a frame of that size; the port has a device. */

@@ -230,7 +230,7 @@ Napi::Value XdpProgramObject::Open(Info info) {
   if (isHot) hot = HotOptionsOf(&args, info);
   if (!args.ok()) return info.Env().Undefined();
   const int error =
-      program_.Open(static_cast<int>(ifindex), static_cast<uint32_t>(mode), static_cast<uint32_t>(queueCount), isHot ? &hot : nullptr);
+      socket_.Open(static_cast<int>(ifindex), static_cast<uint32_t>(mode), static_cast<uint32_t>(queueCount), isHot ? &hot : nullptr);
   return Napi::Number::New(info.Env(), error);
 }
 
@@ -239,15 +239,8 @@ Napi::Value XdpProgramObject::SetSocket(Info info) {
   const int64_t queue = args.Integer(info[0], "queue", 0, UINT16_MAX);
   const int64_t socket = args.Integer(info[1], "socket", 0, INT32_MAX);
   if (!args.ok()) return info.Env().Undefined();
-  return Napi::Number::New(info.Env(), program_.SetSocket(static_cast<uint32_t>(queue), static_cast<int>(socket)));
+  return Napi::Number::New(info.Env(), socket_.SetSocket(static_cast<uint32_t>(queue), static_cast<int>(socket)));
 }
-
-Napi::Value XdpProgramObject::Close(Info info) {
-  program_.Close();
-  return info.Env().Undefined();
-}
-
-Napi::Value XdpProgramObject::Operation(Info info) { return Napi::String::New(info.Env(), program_.operation()); }
 
 // ------------------------------------------------------------------------------------------------ HotFlows
 
@@ -274,7 +267,7 @@ Napi::Value HotObject::Open(Info info) {
   args.Inside(offset, static_cast<size_t>(size), view.length);
   args.Aligned(reinterpret_cast<uintptr_t>(view.data) + offset, sysconf(_SC_PAGESIZE), "offset");
   if (!args.ok()) return info.Env().Undefined();
-  const int error = flows_.Open(view.data + offset, static_cast<size_t>(size), static_cast<uint32_t>(portCount));
+  const int error = socket_.Open(view.data + offset, static_cast<size_t>(size), static_cast<uint32_t>(portCount));
   if (error == 0) view_ = Napi::Reference<Napi::Value>::New(info[0], 1);
   return Napi::Number::New(info.Env(), error);
 }
@@ -284,19 +277,13 @@ Napi::Value HotObject::SetDevice(Info info) {
   const int64_t portNo = args.Integer(info[0], "portNo", 0, UINT16_MAX);
   const int64_t ifindex = args.Integer(info[1], "ifindex", 1, INT32_MAX);
   if (!args.ok()) return info.Env().Undefined();
-  return Napi::Number::New(info.Env(), flows_.SetDevice(static_cast<uint32_t>(portNo), static_cast<uint32_t>(ifindex)));
+  return Napi::Number::New(info.Env(), socket_.SetDevice(static_cast<uint32_t>(portNo), static_cast<uint32_t>(ifindex)));
 }
 
 Napi::Value HotObject::ClearDevice(Info info) {
   Arguments args(info, "clearDevice");
   const int64_t portNo = args.Integer(info[0], "portNo", 0, UINT16_MAX);
-  if (args.ok()) flows_.ClearDevice(static_cast<uint32_t>(portNo));
-  return info.Env().Undefined();
-}
-
-Napi::Value HotObject::Close(Info info) {
-  flows_.Close();
-  view_.Reset();
+  if (args.ok()) socket_.ClearDevice(static_cast<uint32_t>(portNo));
   return info.Env().Undefined();
 }
 

@@ -19,7 +19,7 @@
 
 namespace wdp {
 
-/** What objects over a descriptor have in common. `view_` keeps the memory alive that the kernel has a part of. */
+/** What objects over descriptors have in common, `Fd` for those with one. `view_` keeps the memory alive that the kernel has a part of. */
 template <typename Self, typename Socket>
 class DescriptorObject : public Napi::ObjectWrap<Self> {
  public:
@@ -65,26 +65,22 @@ class XdpObject : public DescriptorObject<XdpObject, XdpSocket> {
   Napi::Value IsZeroCopy(Info info);
 };
 
-class XdpProgramObject : public Napi::ObjectWrap<XdpProgramObject> {
+class XdpProgramObject : public DescriptorObject<XdpProgramObject, XdpProgram> {
  public:
   static void Define(Napi::Env env, Napi::Object exports);
-  explicit XdpProgramObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<XdpProgramObject>(info) {}
+  using DescriptorObject::DescriptorObject;
 
  private:
   using Info = const Napi::CallbackInfo&;
 
   Napi::Value Open(Info info);
   Napi::Value SetSocket(Info info);
-  Napi::Value Close(Info info);
-  Napi::Value Operation(Info info);
-
-  XdpProgram program_;
 };
 
-class HotObject : public Napi::ObjectWrap<HotObject> {
+class HotObject : public DescriptorObject<HotObject, HotFlows> {
  public:
   static void Define(Napi::Env env, Napi::Object exports);
-  explicit HotObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<HotObject>(info) {}
+  using DescriptorObject::DescriptorObject;
 
  private:
   using Info = const Napi::CallbackInfo&;
@@ -92,13 +88,8 @@ class HotObject : public Napi::ObjectWrap<HotObject> {
   Napi::Value Open(Info info);
   Napi::Value SetDevice(Info info);
   Napi::Value ClearDevice(Info info);
-  Napi::Value Close(Info info);
-  Napi::Value Values(Info info) { return Napi::Number::New(info.Env(), flows_.values()); }
-  Napi::Value Devices(Info info) { return Napi::Number::New(info.Env(), flows_.devices()); }
-  Napi::Value Operation(Info info) { return Napi::String::New(info.Env(), flows_.operation()); }
-
-  HotFlows flows_;
-  Napi::Reference<Napi::Value> view_;
+  Napi::Value Values(Info info) { return Napi::Number::New(info.Env(), socket_.values()); }
+  Napi::Value Devices(Info info) { return Napi::Number::New(info.Env(), socket_.devices()); }
 };
 
 class TapObject : public DescriptorObject<TapObject, TapQueue> {

@@ -12,12 +12,7 @@ namespace wdp {
 int XdpProgram::Open(int ifindex, uint32_t mode, uint32_t queueCount, const HotOptions* hot) {
   Close();
   operation_ = "BPF_MAP_CREATE";
-  bpf_attr map = {};
-  map.map_type = BPF_MAP_TYPE_XSKMAP;
-  map.key_size = sizeof(uint32_t);
-  map.value_size = sizeof(uint32_t);
-  map.max_entries = queueCount;
-  int error = Bpf(BPF_MAP_CREATE, &map);
+  int error = MakeMap(BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t), queueCount);
   if (error >= 0) {
     map_.Reset(error);
     error = Load(hot);
@@ -46,7 +41,7 @@ int XdpProgram::Load(const HotOptions* hot) {
   BpfCode::Label pass;
   code.Alu(BPF_MOV, BPF_REG_6, BPF_REG_1);
   if (hot != nullptr) EmitHotLookup(&code, *hot, &pass);
-  code.Bind(&pass);
+  code.Bind(pass);
   code.Load(BpfCode::kWord, BPF_REG_2, BPF_REG_6, offsetof(xdp_md, rx_queue_index));
   code.MapOf(BPF_REG_1, map_.get());
   code.AluImmediate(BPF_MOV, BPF_REG_3, XDP_PASS);
@@ -59,11 +54,7 @@ int XdpProgram::Load(const HotOptions* hot) {
 
 int XdpProgram::SetSocket(uint32_t queue, int socket) {
   operation_ = "BPF_MAP_UPDATE_ELEM";
-  bpf_attr update = {};
-  update.map_fd = static_cast<uint32_t>(map_.get());
-  update.key = AddressOf(&queue);
-  update.value = AddressOf(&socket);
-  return Bpf(BPF_MAP_UPDATE_ELEM, &update);
+  return SetElement(map_.get(), queue, static_cast<uint32_t>(socket));
 }
 
 void XdpProgram::Close() {

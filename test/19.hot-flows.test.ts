@@ -81,11 +81,16 @@ function withPseudoSum(frame: Bytes): Bytes {
   const copy = Uint8Array.from(frame);
   const view = new DataView(copy.buffer);
   const at = view.getUint16(12) === IPV4 ? 14 : 18;
-  let sum = 17 + view.getUint16(at + 2) - 20;
+  view.setUint16(at + 26, pseudoSum(view, at));
+  return copy;
+}
+
+/** Of the packet whose IPv4 header is at `at`, without options. */
+function pseudoSum(view: DataView, at: number): number {
+  let sum = view.getUint8(at + 9) + view.getUint16(at + 2) - 20;
   for (let i = 12; i < 20; i += 2) sum += view.getUint16(at + i);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  view.setUint16(at + 26, sum);
-  return copy;
+  return sum;
 }
 
 /** The same question asked of the bytes, by other code than the program's. */
@@ -104,10 +109,7 @@ function isPlain(frame: Bytes): boolean {
 }
 
 function isPartial(view: DataView, at: number, offset: number): boolean {
-  let sum = view.getUint8(at + 9) + view.getUint16(at + 2) - 20;
-  for (let i = 12; i < 20; i += 2) sum += view.getUint16(at + i);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return view.getUint16(at + 20 + offset) === sum;
+  return view.getUint16(at + 20 + offset) === pseudoSum(view, at);
 }
 
 function randomPlain(random: Random): Bytes {

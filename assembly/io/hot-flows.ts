@@ -108,10 +108,10 @@ export function offer(packet: usize, flow: usize, actions: usize, output: u32): 
   const hot: usize = load<u32>(sb(SB_HOT));
   const key: usize = load<u32>(packet, PACKET_KEY);
   if (hot == 0 || !isPlain(packet, key)) return;
-  const slot = slotOf(flow);
-  if (slot >= load<u32>(hot, HOT_RECORD_COUNT)) return;
-  const generation = bind(recordAt(hot, slot), flow, actions, load<u32>(packet, PACKET_IN_PORT), output);
-  if (generation != 0) enter(hot, key, <u64>slot | ((<u64>generation) << 32));
+  const record = recordOf(flow);
+  if (record == 0) return;
+  const generation = bind(record, flow, actions, load<u32>(packet, PACKET_IN_PORT), output);
+  if (generation != 0) enter(hot, key, <u64>slotOf(flow) | ((<u64>generation) << 32));
 }
 
 /** The first words of the key say all there is. */
@@ -202,6 +202,13 @@ export function recordAt(hot: usize, slot: u32): usize {
   return load<u32>(hot, HOT_RECORDS) + slot * HOT_RECORD_SIZEOF;
 }
 
+/** The record of a flow; 0: there are none, or none for its slot. */
+@inline
+export function recordOf(flow: usize): usize {
+  const hot: usize = load<u32>(sb(SB_HOT));
+  return hot == 0 || slotOf(flow) >= load<u32>(hot, HOT_RECORD_COUNT) ? 0 : recordAt(hot, slotOf(flow));
+}
+
 /**
  * The generation under which entries of the flow count, 0: it cannot be hot. A flow that looks at no port stands for several, whose counts one record cannot
  * tell apart.
@@ -269,9 +276,8 @@ export function unfoldedBytes(record: usize): u64 {
 
 /** The flow changes, or it is none any more: nothing is forwarded by what it was; what was is counted in this worker's rows. The caller holds the writer lock. */
 export function coolFlow(flow: usize): void {
-  const hot: usize = load<u32>(sb(SB_HOT));
-  if (hot == 0 || slotOf(flow) >= load<u32>(hot, HOT_RECORD_COUNT)) return;
-  const record = recordAt(hot, slotOf(flow));
+  const record = recordOf(flow);
+  if (record == 0) return;
   endGeneration(record);
   const packets = unfoldedPackets(record);
   if (packets == 0) return;

@@ -16,13 +16,14 @@ import {
   PORT_ROW_TX_PACKETS,
   SB_HOT,
 } from '../constants';
-import { flowAt, slotOf } from '../flow/slot';
+import { flowAt } from '../flow/slot';
 import { sb } from '../memory/layout';
 import {
   entryCount,
   faultOf,
   HEAD_WRITING,
   recordAt,
+  recordOf,
   recordsInUse,
   unfoldedBytes,
   unfoldedPackets,
@@ -31,9 +32,8 @@ import {
 
 /** Adds what was forwarded of a flow and is in no row yet to packets, bytes and time of use (u64 each) at `out`. */
 export function addHotFlow(flow: usize, out: usize): void {
-  const hot: usize = load<u32>(sb(SB_HOT));
-  if (hot == 0 || slotOf(flow) >= load<u32>(hot, HOT_RECORD_COUNT)) return;
-  const record = recordAt(hot, slotOf(flow));
+  const record = recordOf(flow);
+  if (record == 0) return;
   const packets = unfoldedPackets(record);
   if (packets == 0) return;
   store<u64>(out, load<u64>(out) + packets);
@@ -43,9 +43,8 @@ export function addHotFlow(flow: usize, out: usize): void {
 
 /** When a program forwarded a packet of the flow, ms of CLOCK_MONOTONIC; 0: not since it was folded last. */
 export function hotUsedMsOf(flow: usize): u64 {
-  const hot: usize = load<u32>(sb(SB_HOT));
-  if (hot == 0 || slotOf(flow) >= load<u32>(hot, HOT_RECORD_COUNT)) return 0;
-  const record = recordAt(hot, slotOf(flow));
+  const record = recordOf(flow);
+  if (record == 0) return 0;
   return unfoldedPackets(record) == 0 ? 0 : usedMsOfRecord(record);
 }
 

@@ -126,13 +126,13 @@ export class AfXdpPort extends InterfacePort {
     this.#sending = { table, plain, by: new Map() };
     this.#sendBy(this.#sending, this.#wanted());
     const rx = this.blocks.receiveTable(this.#xsks.map(({ address }) => address));
-    this.open(C.RX_QUEUES, rx, C.TX_QUEUES, table, this.#isOffloading ? C.PORT_FLAG_HOT : 0);
+    this.open(C.RX_QUEUES, rx, C.TX_QUEUES, table, this.#offloadsIn(this.#mode) ? C.PORT_FLAG_HOT : 0);
     this.stateChanged(link);
   }
 
   /** Its program looks through the hot flows: only where frames are no skbs yet, or it would gain nothing. */
-  get #isOffloading(): boolean {
-    return this.#options.offload === true && this.#mode !== 'generic';
+  #offloadsIn(mode: XdpMode): boolean {
+    return this.#options.offload === true && mode !== 'generic';
   }
 
   /** Other ports' programs may send frames here while it is up and takes them. */
@@ -177,8 +177,7 @@ export class AfXdpPort extends InterfacePort {
   #openMode(addon: NativeAddon, link: Link, mode: XdpMode): Refusal | undefined {
     const [programFlags, socketFlags] = FLAGS[mode];
     const program = new addon.XdpProgram();
-    const isHot = this.#options.offload === true && mode !== 'generic';
-    const hot = isHot ? this.context.hotFlows() : undefined;
+    const hot = this.#offloadsIn(mode) ? this.context.hotFlows() : undefined;
     const status = program.open(
       link.ifindex,
       programFlags,
@@ -267,7 +266,7 @@ export class AfXdpPort extends InterfacePort {
   #describeOffload(): string[] {
     if (this.#options.offload !== true) return [];
     const out = this.#sentTo === 0 ? ['takes no XDP frames'] : [];
-    return this.#isOffloading ? ['offload', ...out] : ['no offload in this mode', ...out];
+    return this.#offloadsIn(this.#mode) ? ['offload', ...out] : ['no offload in this mode', ...out];
   }
 
   /** 0 when every frame of every socket has one owner, else what is wrong (checkXsk). While no worker polls. */
