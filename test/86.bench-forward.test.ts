@@ -12,7 +12,7 @@ import { packageRoot } from '../src/native/package-root.ts';
 import { whyNoLab } from './support/lab.ts';
 import { requireProgram } from './support/require.ts';
 
-const PROGRAM = path.join(packageRoot(), 'dist/src/cli/main.js');
+const PROGRAM = path.join(packageRoot(), 'dist/src/cli/main.cjs');
 const whyNot = whyNoLab() ?? requireProgram('cc') ?? requireProgram('ethtool') ?? requireProgram('timeout');
 const folder = mkdtempSync(path.join(tmpdir(), 'bench-forward-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -10,7 +10,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ip, Lab } from './lab.mjs';
 
-const program = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
+const program = new URL('../../dist/src/cli/main.cjs', import.meta.url).pathname;
 const socket = path.join(process.argv[2], 'internal.ctl');
 const MAC = '02:00:00:00:00:99';
 const lab = new Lab();

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { Lab } from './lab.mjs';
 import { twoHosts } from './lab-exercise.mjs';
 
-const program = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
+const program = new URL('../../dist/src/cli/main.cjs', import.meta.url).pathname;
 const withoutXdp = new URL('./without-xdp.py', import.meta.url).pathname;
 const MEMLOCK = 65_536;
 const NOT_EXEMPT = '-ipc_lock,-sys_resource';

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab } from './lab.mjs';
 import { twoHosts } from './lab-exercise.mjs';
 
-const program = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
+const program = new URL('../../dist/src/cli/main.cjs', import.meta.url).pathname;
 /** Prints every datagram that comes to the abstract name. */
 const LISTENER = `
 import socket
