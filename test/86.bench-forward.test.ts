@@ -35,7 +35,7 @@ cat /sys/class/net/sink/statistics/rx_packets`;
 
 function run(...command: string[]): { report: Record<string, unknown>; sink: number } {
   const args = ['-n', '-m', 'bash', '-c', SCRIPT, 'bash', ...command];
-  const { stdout, stderr, status } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 60_000 });
+  const { stdout, stderr, status } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 600_000 });
   expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
   const [report, sink] = stdout.split('\n').filter((line) => line !== '');
   return { report: JSON.parse(report) as Record<string, unknown>, sink: Number(sink) };

@@ -9,7 +9,7 @@ import { packageRoot } from '../src/native/package-root.ts';
 
 const root = packageRoot();
 const run = (...args: string[]): string =>
-  execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8', timeout: 60_000 });
+  execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8', timeout: 600_000 });
 
 describe('examples', () => {
   it('the README example runs as pasted', () => {
