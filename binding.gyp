@@ -25,6 +25,7 @@
         "native/poll-set-object.cc",
         "native/probe.cc",
         "native/pump.cc",
+        "native/sleeper.cc",
         "native/tap.cc",
         "native/xdp-program.cc",
         "native/xdp-socket.cc",

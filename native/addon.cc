@@ -6,6 +6,7 @@
 #include "lifeline.h"
 #include "netlink-object.h"
 #include "poll-set-object.h"
+#include "sleeper.h"
 
 namespace wdp {
 
@@ -21,6 +22,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   HotObject::Define(env, exports);
   TapObject::Define(env, exports);
   PumpObject::Define(env, exports);
+  SleeperObject::Define(env, exports);
   PollSetObject::Define(env, exports);
   LifelineObject::Define(env, exports);
   return exports;

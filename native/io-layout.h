@@ -1,5 +1,5 @@
 /*
- * The words of queues that the shim reads and writes: assembly/constants.ts once more, where each is explained. test/19.queue-layout.test.ts holds the two
+ * The words of queues and workers that the shim reads and writes: assembly/constants.ts once more, where each is explained. test/19.queue-layout.test.ts holds the two
  * against each other, name by name.
  */
 #pragma once
@@ -17,6 +17,15 @@ constexpr uint32_t QUEUE_KIND_TAP_RX = 3;
 constexpr uint32_t QUEUE_KIND_TAP_TX = 4;
 constexpr uint32_t QUEUE_KIND_XDP_RX = 5;
 constexpr uint32_t QUEUE_KIND_XDP_TX = 6;
+
+constexpr uint32_t WORKER_SLEEPING = 28;
+constexpr uint32_t WORKER_POLL_COUNT = 36;
+constexpr uint32_t WORKER_POLL_SET = 40;
+constexpr uint32_t WORKER_TOUCHED_LIST = 44;
+constexpr uint32_t WORKER_TIME_NS = 72;
+constexpr uint32_t WORKER_TIME_MS = 80;
+constexpr uint32_t WORKER_TOUCHED = 108;
+constexpr uint32_t WORKER_CONTROL_SIZE = 1024;
 
 constexpr uint32_t RXQ_FLAGS = 24;
 constexpr uint32_t RXQ_RING = 28;

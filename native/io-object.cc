@@ -316,7 +316,6 @@ void PumpObject::Define(Napi::Env env, Napi::Object exports) {
   exports.Set("Pump", DefineClass(env, "Pump",
                                   {
                                       InstanceMethod("kick", &PumpObject::Kick),
-                                      InstanceMethod("sleep", &PumpObject::Sleep),
                                   }));
   exports.Set("openWake", Napi::Function::New(env, OpenWake, "openWake"));
   exports.Set("wake", Napi::Function::New(env, Wake, "wake"));
@@ -338,15 +337,6 @@ Napi::Value PumpObject::Kick(Info info) {
   const int64_t count = args.Integer(info[1], "count", 0, UINT16_MAX);
   if (!args.ok()) return info.Env().Undefined();
   return Napi::Number::New(info.Env(), pump_->Kick(static_cast<uint32_t>(list), static_cast<uint32_t>(count)));
-}
-
-Napi::Value PumpObject::Sleep(Info info) {
-  Arguments args(info, "sleep");
-  const int64_t set = args.Integer(info[0], "set", 0, UINT32_MAX);
-  const int64_t count = args.Integer(info[1], "count", 1, UINT16_MAX);
-  const int64_t timeoutUs = args.Integer(info[2], "timeoutUs", 0, INT32_MAX);
-  if (!args.ok()) return info.Env().Undefined();
-  return Napi::Number::New(info.Env(), pump_->Sleep(static_cast<uint32_t>(set), static_cast<uint32_t>(count), timeoutUs));
 }
 
 }  // namespace wdp

@@ -113,7 +113,6 @@ class PumpObject : public Napi::ObjectWrap<PumpObject> {
   using Info = const Napi::CallbackInfo&;
 
   Napi::Value Kick(Info info);
-  Napi::Value Sleep(Info info);
 
   std::unique_ptr<Pump> pump_;
   Napi::Reference<Napi::Value> view_;

@@ -42,7 +42,6 @@ Pump::Pump(uint8_t* memory, size_t size) : memory_(memory), size_(size) {
   }
 }
 
-/** Words of the memory, null when they are not all inside of it. */
 uint32_t* Pump::WordsAt(uint32_t address, size_t size) {
   if (address % 4 != 0 || size > size_ || address > size_ - size) return nullptr;
   return reinterpret_cast<uint32_t*>(memory_ + address);

@@ -34,10 +34,12 @@ class Pump {
   /** Wakes whoever sleeps on it. 0 or -errno. */
   static int Wake(int fd);
 
+  /** Words of the memory, null when they are not all inside of it. */
+  uint32_t* WordsAt(uint32_t address, size_t size);
+
  private:
   static constexpr uint32_t kBatch = 64;
 
-  uint32_t* WordsAt(uint32_t address, size_t size);
   uint32_t Send(uint32_t queue);
   void SendXdp(uint32_t queue);
   void WakeXdp(const uint32_t* xsk);

@@ -14,7 +14,7 @@ bool IsThreadWanted(void* env) {
   return napi_get_undefined(e, &value) == napi_ok && napi_strict_equals(e, value, value, &same) == napi_ok;
 }
 
-int ReadyCallback::Start(Napi::Env env, int fd, int wakeFd, napi_value object, napi_value callback) {
+int ReadyCallback::Start(Napi::Env env, int fd, int wakeFd, napi_value object, napi_value callback, Before before, void* context) {
   Stop();
   uv_loop_t* loop = nullptr;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) return -ENOSYS;
@@ -22,6 +22,8 @@ int ReadyCallback::Start(Napi::Env env, int fd, int wakeFd, napi_value object, n
   if (error < 0) return error;
   watch_->KeepLoop(keepLoop_);
   env_ = env;
+  before_ = before;
+  context_ = context;
   object_ = Napi::Persistent(Napi::Object(env, object));
   callback_ = Napi::Persistent(Napi::Function(env, callback));
   napi_add_env_cleanup_hook(env, OnThreadEnd, this);
@@ -63,9 +65,12 @@ void ReadyCallback::OnReady(void* self) {
   auto* const ready = static_cast<ReadyCallback*>(self);
   const Napi::Env env = ready->env_;
   const Napi::HandleScope scope(env);
+  napi_value arguments[kArgumentsMax];
+  const int count = ready->before_ == nullptr ? 0 : ready->before_(ready->context_, env, arguments);
+  if (count < 0) return;
   const napi_value object = ready->object_.Value();
   const napi_value callback = ready->callback_.Value();
-  if (napi_make_callback(env, nullptr, object, callback, 0, nullptr, nullptr) != napi_pending_exception) return;
+  if (napi_make_callback(env, nullptr, object, callback, static_cast<size_t>(count), arguments, nullptr) != napi_pending_exception) return;
   napi_value thrown;
   const bool isTaken = napi_get_and_clear_last_exception(env, &thrown) == napi_ok;
   if (isTaken && IsThreadWanted(static_cast<napi_env>(env))) napi_fatal_exception(env, thrown);

@@ -23,8 +23,12 @@ class ReadyCallback {
   ReadyCallback(const ReadyCallback&) = delete;
   ReadyCallback& operator=(const ReadyCallback&) = delete;
 
+  static constexpr int kArgumentsMax = 2;
+  /** What is done before the callback is called. Returns how many arguments it gets, -1: it is not called. Nothing may be left pending. */
+  using Before = int (*)(void* context, napi_env env, napi_value* arguments);
+
   /** Calls `callback` on `object` while `fd` is readable; replaces what was watched before. `wakeFd` (-1 none) is as in Watch. 0, or -errno. */
-  int Start(Napi::Env env, int fd, int wakeFd, napi_value object, napi_value callback);
+  int Start(Napi::Env env, int fd, int wakeFd, napi_value object, napi_value callback, Before before = nullptr, void* context = nullptr);
   /** Idempotent. */
   void Stop();
   void WatchWake(int wakeFd);
@@ -38,6 +42,8 @@ class ReadyCallback {
   Watch* watch_ = nullptr;
   bool keepLoop_ = true;
   napi_env env_ = nullptr;
+  Before before_ = nullptr;
+  void* context_ = nullptr;
   Napi::ObjectReference object_;
   Napi::FunctionReference callback_;
 };

@@ -12,7 +12,7 @@ import { packageRoot } from '../src/native/package-root.ts';
 import { whyNoLab } from './support/lab.ts';
 import { requireProgram } from './support/require.ts';
 
-const PROGRAM = path.join(packageRoot(), 'dist/src/cli/main.cjs');
+const PROGRAM = path.join(packageRoot(), 'dist/src/cli/main.js');
 const whyNot = whyNoLab() ?? requireProgram('cc') ?? requireProgram('ethtool') ?? requireProgram('timeout');
 const folder = mkdtempSync(path.join(tmpdir(), 'bench-forward-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -35,7 +35,7 @@ cat /sys/class/net/sink/statistics/rx_packets`;
 
 function run(...command: string[]): { report: Record<string, unknown>; sink: number } {
   const args = ['-n', '-m', 'bash', '-c', SCRIPT, 'bash', ...command];
-  const { stdout, stderr, status } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 600_000 });
+  const { stdout, stderr, status } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 60_000 });
   expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
   const [report, sink] = stdout.split('\n').filter((line) => line !== '');
   return { report: JSON.parse(report) as Record<string, unknown>, sink: Number(sink) };
@@ -89,8 +89,6 @@ describe.skipIf(whyNot)(`bench forward (${whyNot ?? 'runs'})`, () => {
   });
 });
 
-type Spread = Record<'median' | 'min' | 'max', number>;
-
 interface Row extends Record<'pps' | 'offeredPps' | 'loss' | 'machineNsPerPacket', Spread> {
   /** Null where no thread forwards. */
   busyNsPerPacket: Spread | null;
@@ -101,6 +99,40 @@ interface Row extends Record<'pps' | 'offeredPps' | 'loss' | 'machineNsPerPacket
   seconds: number;
   forwarded: number;
 }
+
+type Spread = Record<'median' | 'min' | 'max', number>;
+
+interface Wake {
+  rounds: number;
+  sent: number;
+  lost: number;
+  us: Record<'median' | 'lowest' | 'highest', number>;
+  idleLoad: number;
+  usOfFrame: number;
+}
+
+describe.skipIf(whyNot)(`waking up (${whyNot ?? 'runs'})`, () => {
+  it('has a row for each forwarder, through which the frames came', () => {
+    const options = ['--parts', 'wake', '--repeat', '1', '--seconds', '0.1', '--json'];
+    const run = spawnSync(path.join(packageRoot(), 'bench/forward/run.mjs'), options, { encoding: 'utf8' });
+    expect({ status: run.status, stderr: run.stderr }).toMatchObject({ status: 0 });
+    const { wake, failures } = JSON.parse(run.stdout) as { wake: Record<string, Wake>; failures: string[] };
+    expect(failures).toEqual([]);
+    const names = ['afpacket', 'afxdp'].flatMap((type) => [
+      `plain C, ${type}`,
+      `${type}, a worker`,
+      `${type}, no worker`,
+    ]);
+    expect(Object.keys(wake)).toEqual(names);
+    for (const { rounds, sent, lost, us, idleLoad, usOfFrame } of Object.values(wake)) {
+      expect({ rounds, sent }).toEqual({ rounds: 1, sent: 10 });
+      expect(lost).toBeLessThan(sent);
+      expect(us.median).toBeGreaterThan(0);
+      expect(idleLoad).toBeLessThan(cpus().length * 1.1);
+      expect(usOfFrame).toBeGreaterThanOrEqual(0);
+    }
+  });
+});
 
 describe.skipIf(whyNot)(`the comparison (${whyNot ?? 'runs'})`, () => {
   const HUGEPAGES = '/proc/sys/vm/nr_hugepages';

@@ -3,9 +3,9 @@
  * AF_PACKET or AF_XDP ports do and sends as both of them do, by an AF_XDP socket into whose frames everything is copied (docs/decisions/packet-rings.md).
  * It has as many frames as they have, and its XDP program runs where theirs does: in the driver, if that can.
  *
- *     forwarder RX TX afpacket|afxdp
+ *     forwarder RX TX afpacket|afxdp [asleep]
  *
- * One thread, never asleep. Says `ready` on stderr; at SIGTERM prints one JSON object: received, sent, txFull, seconds, busySeconds (of the rounds that
+ * One thread, never asleep; with `asleep` it waits in epoll_wait(2) whenever nothing is there. Says `ready` on stderr; at SIGTERM prints one JSON object: received, sent, txFull, seconds, busySeconds (of the rounds that
  * received something).
  */
 #define _GNU_SOURCE
@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -186,7 +187,7 @@ static uint32_t send_xsk(struct xsk *xsk, const struct batch *batch) {
 
 /* AF_PACKET */
 
-static uint8_t *open_ring(unsigned ifindex) {
+static uint8_t *open_ring(unsigned ifindex, int *socket_fd) {
     const int fd = check(socket(AF_PACKET, SOCK_RAW, 0), "socket AF_PACKET");
     set_option(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2, "PACKET_VERSION");
     set_option(fd, SOL_PACKET, IGNORE_OUTGOING, 1, "PACKET_IGNORE_OUTGOING");
@@ -195,6 +196,7 @@ static uint8_t *open_ring(unsigned ifindex) {
     uint8_t *frames = map((size_t)RX_FRAMES * FRAME_SIZE, MAP_SHARED, fd, 0);
     const struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = (int)ifindex, .sll_protocol = htons(ETH_P_ALL)};
     check(bind(fd, (const struct sockaddr *)&address, sizeof address), "bind AF_PACKET");
+    *socket_fd = fd;
     return frames;
 }
 
@@ -217,22 +219,32 @@ static void give_back(uint8_t *ring, uint32_t next, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) __atomic_store_n(&header(ring, next + i)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
 }
 
+static int open_epoll(int fd) {
+    const int set = check(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
+    struct epoll_event event = {.events = EPOLLIN};
+    check(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
+    return set;
+}
+
 int main(int count, char **arguments) {
-    if (count != 4 || if_nametoindex(arguments[1]) == 0 || if_nametoindex(arguments[2]) == 0) {
-        fputs("usage: forwarder RX TX afpacket|afxdp\n", stderr);
+    const int sleeps = count == 5 && strcmp(arguments[4], "asleep") == 0;
+    if ((count != 4 && !sleeps) || if_nametoindex(arguments[1]) == 0 || if_nametoindex(arguments[2]) == 0) {
+        fputs("usage: forwarder RX TX afpacket|afxdp [asleep]\n", stderr);
         return 2;
     }
     static struct xsk in, out;
     uint8_t *ring = NULL;
+    int ring_fd = -1;
     const unsigned ifindex = if_nametoindex(arguments[1]);
     if (strcmp(arguments[3], "afpacket") == 0) {
-        ring = open_ring(ifindex);
+        ring = open_ring(ifindex, &ring_fd);
     } else {
         open_xsk(&in, ifindex, 1);
         fill(&in);
         redirect_to(&in, ifindex);
     }
     open_xsk(&out, if_nametoindex(arguments[2]), 0);
+    const int set = sleeps ? open_epoll(ring != NULL ? ring_fd : in.fd) : -1;
     signal(SIGTERM, on_term);
     fputs("ready\n", stderr);
 
@@ -251,6 +263,8 @@ int main(int count, char **arguments) {
         const double end = now();
         if (batch.count > 0) busy += end - begin;
         begin = end;
+        struct epoll_event event;
+        if (sleeps && batch.count == 0 && !stop) epoll_wait(set, &event, 1, 100);
     }
     printf("{\"received\":%llu,\"sent\":%llu,\"txFull\":%llu,\"seconds\":%.6f,\"busySeconds\":%.6f}\n", (unsigned long long)received,
            (unsigned long long)sent, (unsigned long long)tx_full, now() - start, busy);

@@ -79,6 +79,7 @@ export async function makeReport({ options, setting, results, parts, failures })
     ratios: ratios(results),
     tcp: parts.tcp ?? null,
     overload: parts.overload ?? null,
+    wake: parts.wake ?? null,
     failures,
     ...provenance(),
   };
@@ -142,11 +143,22 @@ function overloadTable({ overload }) {
   return `\n| ${head} | offered a second | known flows that arrived | % of the peak |\n|---|---|---|---|\n${lines.join('\n')}\n`;
 }
 
+function wakeTable({ wake }) {
+  if (wake === null) return '';
+  const lines = Object.entries(wake).map(([name, { us, idleLoad, usOfFrame, lost, sent, rounds }]) => {
+    const cells = [us.median, us.lowest, us.highest, usOfFrame].map((value) => value?.toFixed(0) ?? '-');
+    return `| ${name} | ${cells.join(' | ')} | ${(100 * idleLoad).toFixed(1)} % | ${lost} of ${sent} | ${rounds} |`;
+  });
+  const head =
+    '| waking up | wire to wire, us | lowest tenth | highest tenth | processor time a frame, us | idle | lost | rounds |';
+  return `\n${head}\n|---|---|---|---|---|---|---|---|\n${lines.join('\n')}\n`;
+}
+
 /** The report for people, and for docs/performance.md. */
 export function markdown(report) {
   const { machine, node, commit, date, command, generator, loadAverage, checksum, failures } = report;
   const where = `${machine.cpu}, ${machine.cores} cores, ${machine.mhz} MHz, Linux ${machine.kernel}, Node.js ${node}`;
   const intro = `${date.slice(0, 10)}, commit ${commit ?? '-'}; ${where}; load average at the end ${loadAverage.join(', ')}. Command: \`${command}\`; generator ${generator}; check-sum ${checksum}.\n`;
   const failed = failures.map((text) => `failed: ${text}\n`).join('');
-  return `${intro}${forwardTable(report)}${ratioTable(report)}${tcpTable(report)}${overloadTable(report)}${failed}`;
+  return `${intro}${forwardTable(report)}${ratioTable(report)}${tcpTable(report)}${overloadTable(report)}${wakeTable(report)}${failed}`;
 }

@@ -3,7 +3,7 @@
  * The comparison of forwarding from interface to interface: plain C, wasm-datapath, Open vSwitch and a Linux bridge, in turn, on one core, under the same
  * traffic, in namespaces of their own. README.md says what is measured. The table goes to stdout, progress to stderr.
  *
- *   bench/forward/run.mjs [--only NAME,NAME] [--parts forward,tcp,overload] [--seconds T] [--repeat R] [--generator auto|xdp|sendmmsg] [--limit S] [--json]
+ *   bench/forward/run.mjs [--only NAME,NAME] [--parts forward,tcp,overload,wake] [--seconds T] [--repeat R] [--generator auto|xdp|sendmmsg] [--limit S] [--json]
  *
  * Needs root, cc, iproute2, ethtool, and what each contestant needs; those that cannot run are named. Exit status: 0 done, 1 a run failed or forwarded
  * nothing (the others are printed), 2 wrong usage, 77 cannot run here. Over after --limit seconds (235) whatever happens.
@@ -20,10 +20,13 @@ import { runOverload } from './overload.mjs';
 import { HUGEPAGES } from './ovs.mjs';
 import { makeReport, markdown } from './report.mjs';
 import { runTcp } from './tcp.mjs';
+import { runWake } from './wake.mjs';
 
 const EXIT_CANNOT = 77;
 const EXIT_LATE = 124;
-const PARTS = ['forward', 'tcp', 'overload'];
+const PARTS = ['forward', 'tcp', 'overload', 'wake'];
+/** Together they are over in time. */
+const DEFAULT_PARTS = PARTS.slice(0, 3);
 /** Set, to its folder, in the process that has the namespaces. */
 const INSIDE = 'BENCH_FORWARD_FOLDER';
 const WARMUP_S = 0.5;
@@ -36,7 +39,7 @@ function readOptions() {
   const { values } = parseArgs({
     options: {
       only: { type: 'string', default: Object.keys(CONTESTANTS).join(',') },
-      parts: { type: 'string', default: PARTS.join(',') },
+      parts: { type: 'string', default: DEFAULT_PARTS.join(',') },
       seconds: { type: 'string', default: '1' },
       repeat: { type: 'string', default: '5' },
       generator: { type: 'string', default: 'auto' },
@@ -197,6 +200,7 @@ async function inside(options, folder) {
     modes: new Set(),
     generator: compile(folder, 'generator'),
     forwarder: compile(folder, 'forwarder'),
+    stopwatch: compile(folder, 'stopwatch'),
     say,
   };
   const others = options.parts.includes('tcp') ? 0.28 : 0.1;
@@ -207,6 +211,8 @@ async function inside(options, folder) {
   if (options.parts.includes('tcp')) parts.tcp = await attempt('tcp', failures, () => runTcp(setting));
   if (options.parts.includes('overload'))
     parts.overload = await attempt('overload', failures, () => runOverload(setting));
+  if (options.parts.includes('wake'))
+    parts.wake = await attempt('wake', failures, () => runWake(setting, options.repeat));
   if (options.parts.includes('forward')) await runForwarding(options, setting, results, failures);
   const report = await makeReport({ options, setting, results, parts, failures });
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : markdown(report));

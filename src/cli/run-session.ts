@@ -20,8 +20,9 @@ import { Service } from './service.ts';
 import { colorsFor, type Output, portStatus, StatusReporter } from './status.ts';
 import { account, type RunResult, summaryJson, summaryText } from './status-summary.ts';
 
-/** How often the end is looked for. */
+/** How often the end is looked for, while replays can bring it about; else nothing but the time or an interrupt does. */
 const WATCH_MS = 20;
+const NO_WATCH_MS = 3_600_000;
 /** How long handlers that answer later are waited for at the end, over their own time limit. */
 const ANSWER_GRACE_MS = 500;
 /** Events of one kind are told so often at most. */
@@ -113,9 +114,12 @@ function introduction(settings: RunSettings, datapath: Datapath, replaying: read
 
 function endText(forMs: number | undefined, replaying: readonly Port[]): string {
   if (forMs !== undefined) return `ends after ${forMs / 1000} s`;
-  return replaying.length === 0 || replaying.some((port) => port.isLive)
-    ? 'ends with ctrl-C'
-    : 'ends when all is replayed, or with ctrl-C';
+  return endsByItself(replaying) ? 'ends when all is replayed, or with ctrl-C' : 'ends with ctrl-C';
+}
+
+/** All of the ports come to an end, and there is one. */
+function endsByItself(replaying: readonly Port[]): boolean {
+  return replaying.length > 0 && !replaying.some((port) => port.isLive);
 }
 
 function describe(port: Port): string {
@@ -136,10 +140,12 @@ async function untilEnd(
   interrupt: AbortSignal,
 ): Promise<void> {
   const deadline = performance.now() + (forMs ?? Number.POSITIVE_INFINITY);
+  const pauseMs = endsByItself(replaying) ? WATCH_MS : NO_WATCH_MS;
   let receivedBefore = -1;
   while (!interrupt.aborted && performance.now() < deadline) {
-    await sleep(Math.max(1, Math.min(WATCH_MS, deadline - performance.now())));
-    if (replaying.length === 0 || !replaying.every((port) => port.exhausted)) continue;
+    const restMs = Math.max(1, deadline - performance.now());
+    await sleep(Math.min(pauseMs, restMs), undefined, { signal: interrupt }).catch(() => {});
+    if (!endsByItself(replaying) || !replaying.every((port) => port.exhausted)) continue;
     // a replay is over before its last batch is counted: two equal readings say that it is
     const { received, upcallsPending } = datapath.stats();
     if (received === receivedBefore && upcallsPending === 0) return;

@@ -22,7 +22,6 @@ import { integer } from '../ranges.ts';
 import { Dispatcher } from '../upcall/dispatcher.ts';
 import type { UpcallHandler } from '../upcall/handler.ts';
 import { perPacket, type UpcallFunction } from '../upcall/per-packet.ts';
-import { monotonicMs, tellTime } from '../wasm/clock.ts';
 import { loadModule } from '../wasm/load.ts';
 import { DatapathMemory } from '../wasm/memory.ts';
 import { OwnerLoop } from '../worker/owner-loop.ts';
@@ -43,8 +42,7 @@ import { Meters } from './meters.ts';
 import { capacityOf, type DatapathOptions, type OpenOptions, resolveOptions } from './options.ts';
 import { type SampleListener, type SampleOptions, Samples } from './samples.ts';
 import { type DatapathStats, StatsReader } from './stats.ts';
-
-const POLL_BREATHS = 64;
+import { POLL_BREATHS, Turn } from './turn.ts';
 
 export class Datapath implements AsyncDisposable {
   /** Where messages go in: for the wasm transport. */
@@ -66,7 +64,7 @@ export class Datapath implements AsyncDisposable {
   readonly #samples: Samples;
   #unwatch: (() => void) | undefined;
   readonly #loop: OwnerLoop;
-  readonly #maintenance: Maintenance;
+  readonly #turn: Turn;
   #pool: WorkerPool | undefined;
   #handler: UpcallHandler | undefined;
   #started = false;
@@ -94,17 +92,12 @@ export class Datapath implements AsyncDisposable {
     this.#memory = memory;
     this.door = new FrontDoor(memory, (group, message) => this.#heard(group, message));
     this.#client = new KernelClient(this.door);
-    this.#loop = new OwnerLoop(memory, {
-      turn: () => this.poll() > 0 || this.ports.service(),
-      needsService: () => this.ports.needService || this.#samples.areHeard,
-    });
     memory.setOption(C.OPTION_EMC, options.emc);
     this.#stats = new StatsReader(memory, slots);
     this.flows = new Flows(memory);
     this.meters = new Meters(memory);
     this.bonds = new Bonds(memory);
     this.ageing = new Ageing(memory, options);
-    this.#maintenance = new Maintenance(this.ageing, (nowMs) => this.#keepHouse(nowMs));
     const pollers = (): number => this.pollers;
     this.ports = new Ports({
       ...{ memory, door: this.door, client: this.#client, stats: this.#stats, workerSlots: slots, pollers },
@@ -123,8 +116,12 @@ export class Datapath implements AsyncDisposable {
       onEvent: (event) => this.options.onEvent?.(event),
     });
     this.#samples = new Samples(memory, (reason) => this.options.onEvent?.({ type: 'sample-error', reason }));
+    const { ports } = this;
+    const maintenance = new Maintenance(this.ageing, (nowMs) => this.#keepHouse(nowMs));
+    this.#turn = new Turn({ memory, ports, maintenance, dispatcher: this.#dispatcher, samples: this.#samples });
+    this.#loop = new OwnerLoop(memory, this.#turn);
     this.#stats.markHostBlocks();
-    this.#tellTime();
+    this.#turn.tellTime();
   }
 
   /** The datapath was made: it is in the list of this process from now on, if nobody there has its name or dp_ifindex. */
@@ -218,25 +215,9 @@ export class Datapath implements AsyncDisposable {
    */
   poll(breaths = POLL_BREATHS): number {
     this.#assertOpen();
-    this.#tellTime();
-    const received = this.#pollOwn(breaths);
-    this.#dispatcher.dispatch();
-    this.#samples.deliver();
-    this.ports.service();
-    this.#maintenance.turn();
+    const received = this.#turn.round(breaths);
+    this.#turn.afterRound(received);
     return received;
-  }
-
-  /** A trap here is accounted for like a worker's, and told to the caller. */
-  #pollOwn(breaths: number): number {
-    try {
-      return this.#memory.wasm.poll(breaths);
-    } catch (cause) {
-      const lost = this.#memory.wasm.recoverWorker(0);
-      throw new DatapathError('ERR_WASM', `the datapath trapped on the calling thread; ${lost} packets were lost`, {
-        cause,
-      });
-    }
   }
 
   /**
@@ -259,7 +240,7 @@ export class Datapath implements AsyncDisposable {
   async batch(worker: number): Promise<number> {
     this.#assertOpen();
     integer('worker', worker, 1, this.options.workers);
-    this.#tellTime();
+    this.#turn.tellTime();
     const received = await this.#makePool().batch(worker);
     this.#dispatcher.dispatch();
     this.#samples.deliver();
@@ -378,11 +359,6 @@ export class Datapath implements AsyncDisposable {
 
   #assertOpen(): void {
     if (this.#closed !== undefined) throw new DatapathError('ERR_DATAPATH_CLOSED', `datapath ${this.name} is closed`);
-  }
-
-  #tellTime(): void {
-    tellTime(this.#memory, this.#memory.workerArea(0));
-    this.#memory.setU64(C.SUPERBLOCK + C.SB_TIME_MS, Math.floor(monotonicMs()));
   }
 
   #keepHouse(nowMs: number): void {

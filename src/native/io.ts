@@ -132,8 +132,19 @@ export interface NativeTapQueue {
 export interface NativePump {
   /** Kicks the queues whose addresses stand at `list`: sends, then receives. Returns how many frames were refused. */
   kick(list: number, count: number): number;
-  /** Waits for the `count` struct pollfd at `set`, the first an event counter, at most `timeoutUs`. How many are ready, or -errno. */
-  sleep(set: number, count: number, timeoutUs: number): number;
+}
+
+/** The sleep of the thread that has a worker slot, and the round after it. `prepareSleep` of the module comes first, and says what is waited for. */
+export interface NativeSleeper {
+  /** Waits at most `limitUs`, and takes a round if something has come. The packets that it received; throws what the module throws. */
+  sleep(limitUs: number): number;
+  /** Has the event loop watch, which that does not keep running. 0 or -errno. */
+  watch(woken: (received: number, thrown?: unknown) => void): number;
+  /** From now on the first readiness takes a round and calls back, once, with the packets that it received or what the module threw. */
+  arm(): void;
+  disarm(): void;
+  /** Watches no more. */
+  close(): void;
 }
 
 /** While it is open: when the thread that made it ends, in whatever way, others are told. */
@@ -149,6 +160,15 @@ export interface NativeIo {
   readonly HotFlows: new () => NativeHotFlows;
   readonly TapQueue: new () => NativeTapQueue;
   readonly Pump: new (memory: ByteView) => NativePump;
+  /**
+   * `area`: of the worker slot; `poll`: of the calling thread's instance of the module; CLOCK_REALTIME is taken to be so much ahead of CLOCK_MONOTONIC.
+   */
+  readonly Sleeper: new (
+    memory: ByteView,
+    area: number,
+    poll: (breaths: number) => number,
+    realtimeOffsetUs: number,
+  ) => NativeSleeper;
   /**
    * At the end of the thread, if the word of `memory` at address `holder` is `id` then: the one at `state` becomes `orphaned`, that at `holder` 0, and the
    * event counter `counter` is written to.

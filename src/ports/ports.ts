@@ -186,9 +186,14 @@ export class Ports implements Iterable<Port> {
     if (cursor.command === OVS_VPORT_CMD_DEL) this.#detach(portNo);
   }
 
-  /** Regular work of all ports, and the system calls for what the calling thread received and sent. True when there was some. */
+  /** The system calls for what the calling thread received and sent. True when there was some. */
+  kick(): boolean {
+    return this.#pump?.turn() ?? false;
+  }
+
+  /** Regular work of all ports, and the system calls for what answers sent. True when there was some. */
   service(): boolean {
-    let busy = this.#pump?.turn() ?? false;
+    let busy = this.kick();
     for (const port of this.#byNumber.values()) busy = port.service() || busy;
     return busy;
   }

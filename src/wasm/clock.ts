@@ -6,7 +6,14 @@
 import * as C from '../../assembly/constants.ts';
 import type { DatapathMemory } from './memory.ts';
 
-const monotonicOffsetMs = Number(process.hrtime.bigint() / 1000n) / 1000 - performance.now();
+/** The two clocks cannot be read at once: the readings that were closest to each other are those that tell. */
+const READINGS = 8;
+const monotonicOffsetMs = Math.max(
+  ...Array.from({ length: READINGS }, () => Number(process.hrtime.bigint()) / 1e6 - performance.now()),
+);
+
+/** So much is CLOCK_REALTIME ahead of CLOCK_MONOTONIC, us: as it was when this thread began. */
+export const realtimeOffsetUs = Math.floor((performance.timeOrigin - monotonicOffsetMs) * 1000);
 
 /** CLOCK_MONOTONIC, ms, with a fraction. */
 export function monotonicMs(): number {
@@ -16,6 +23,11 @@ export function monotonicMs(): number {
 /** CLOCK_REALTIME, ns, to about a quarter of a microsecond. */
 export function realtimeNs(): number {
   return (performance.timeOrigin + performance.now()) * 1e6;
+}
+
+/** The time that was last written into the worker's area: CLOCK_MONOTONIC, ms, with a fraction. */
+export function toldMs(memory: DatapathMemory, area: number): number {
+  return (memory.u64(area + C.WORKER_TIME_NS) / 1000 - realtimeOffsetUs) / 1000;
 }
 
 /** Writes the time into the calling worker's area; before each poll. Returns CLOCK_MONOTONIC, ms. */

@@ -1,75 +1,81 @@
 /*
- * The sleep of the owner thread, which is its event loop: a callback when something can be received on the rings of slot 0, or somebody wakes the slot. Before
- * it: Datapath's background work, when a turn brought nothing. After it: a PollSet on the loop, and worker/pump.ts for what errors leave behind.
+ * The sleep of a worker slot, until something can be received on its rings or somebody wakes it, and the round after it: what comes to a thread that slept has been
+ * forwarded when JavaScript hears of it. Before it: poller.ts; for the owner thread owner-loop.ts. After it: native/sleeper.cc.
  *
- * Concepts. What is waited for is what `prepareSleep` says, as for the pollers. The set stays watched between two waits, and calls that come while nobody
- * waits are passed over. Without the addon there are no rings, and the caller's timer is all there is. Threads: the owner thread.
+ * Concepts. What is waited for is what `prepareSleep` says. A poller waits inside of the call; the owner thread, slot 0, waits in its event loop. Without the
+ * addon there are no rings, and the caller's timer is all there is. Threads: the one that has the slot. Nothing here is allocated a round.
  */
+import type { NativeSleeper } from '../native/io.ts';
 import { nativeAddon } from '../native/load.ts';
-import type { NativePollSet } from '../native/poll-set.ts';
+import { realtimeOffsetUs } from '../wasm/clock.ts';
 import type { DatapathMemory } from '../wasm/memory.ts';
-import { Pump } from './pump.ts';
 import { closeWake, openWake } from './wake.ts';
 
-export class IdleWait {
-  readonly #memory: DatapathMemory;
-  readonly #onReady: () => void;
-  readonly #set: NativePollSet;
-  readonly #pump: Pump;
-  /** Descriptors in the set; one that was closed meanwhile is not, and is added again if its number is. */
-  readonly #watched = new Set<number>();
-  #isWaiting = false;
+/** So long after the last packet a thread polls on instead of sleeping: about what falling asleep and waking cost. */
+export const SPIN_MS = 0.05;
 
-  /** Undefined without the addon. `onReady` is called once for each `arm`, at most. */
-  static open(memory: DatapathMemory, onReady: () => void): IdleWait | undefined {
-    const addon = nativeAddon();
-    const pump = Pump.open(memory, 0);
-    if (addon === undefined || pump === undefined || !openWake(memory, 0)) return undefined;
-    return new IdleWait(memory, onReady, new addon.PollSet(), pump);
+/** Undefined without the addon. */
+function sleeperOf(memory: DatapathMemory, slot: number): NativeSleeper | undefined {
+  const addon = nativeAddon();
+  if (addon === undefined) return undefined;
+  return new addon.Sleeper(memory.bytes, memory.workerArea(slot), memory.wasm.poll, realtimeOffsetUs);
+}
+
+/** Of a poller. */
+export class Sleep {
+  readonly #memory: DatapathMemory;
+  readonly #native: NativeSleeper;
+
+  /** Undefined without the addon. */
+  static open(memory: DatapathMemory, slot: number): Sleep | undefined {
+    const native = sleeperOf(memory, slot);
+    return native && new Sleep(memory, native);
   }
 
-  private constructor(memory: DatapathMemory, onReady: () => void, set: NativePollSet, pump: Pump) {
+  private constructor(memory: DatapathMemory, native: NativeSleeper) {
     this.#memory = memory;
-    this.#onReady = onReady;
-    this.#set = set;
-    this.#pump = pump;
-    set.watch(() => this.#ready());
-    set.unref();
+    this.#native = native;
+  }
+
+  /** Waits, unless something is there already. Returns the packets that the round after it received. */
+  sleep(): number {
+    const limitUs = this.#memory.wasm.prepareSleep();
+    return limitUs === 0 ? 0 : this.#native.sleep(limitUs);
+  }
+}
+
+/** Of the owner thread. */
+export class IdleWait {
+  readonly #memory: DatapathMemory;
+  readonly #native: NativeSleeper;
+
+  /** Undefined without the addon. `woken` is called once for each `arm`, at most, with the packets of the round or what it threw. */
+  static open(memory: DatapathMemory, woken: (received: number, thrown?: unknown) => void): IdleWait | undefined {
+    const native = sleeperOf(memory, 0);
+    if (native === undefined || !openWake(memory, 0)) return undefined;
+    native.watch(woken);
+    return new IdleWait(memory, native);
+  }
+
+  private constructor(memory: DatapathMemory, native: NativeSleeper) {
+    this.#memory = memory;
+    this.#native = native;
   }
 
   /** Waits from now on. How long at most, in ms; 0 when something is there already. */
   arm(): number {
-    const limitUs = this.#pump.prepare();
-    if (limitUs === 0) return 0;
-    const fds = this.#pump.descriptors();
-    for (const fd of this.#watched) if (!fds.includes(fd)) this.#forget(fd);
-    for (const fd of fds) {
-      this.#set.add(fd, 0);
-      this.#watched.add(fd);
-    }
-    this.#isWaiting = true;
+    const limitUs = this.#memory.wasm.prepareSleep();
+    if (limitUs !== 0) this.#native.arm();
     return limitUs / 1000;
   }
 
-  #forget(fd: number): void {
-    this.#watched.delete(fd);
-    this.#set.remove(fd);
-  }
-
   disarm(): void {
-    this.#isWaiting = false;
-    this.#pump.awake();
-  }
-
-  #ready(): void {
-    if (!this.#isWaiting) return;
-    this.disarm();
-    this.#onReady();
+    this.#native.disarm();
   }
 
   close(): void {
-    this.disarm();
-    this.#set.close();
+    this.#native.disarm();
+    this.#native.close();
     closeWake(this.#memory, 0);
   }
 }

@@ -9,11 +9,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import * as C from '../../assembly/constants.ts';
 import { nativeAddon } from '../native/load.ts';
-import { tellTime } from '../wasm/clock.ts';
+import { tellTime, toldMs } from '../wasm/clock.ts';
 import { DatapathMemory } from '../wasm/memory.ts';
 import { cpuOf, stayOn } from './affinity.ts';
 import { STOOD_BY, type Standing, type Succession } from './heirs.ts';
 import { Hold } from './hold.ts';
+import { Sleep, SPIN_MS } from './idle.ts';
 import { Pump } from './pump.ts';
 
 export interface PoolData {
@@ -46,8 +47,6 @@ export type PoolTask = WorkTask | StandbyTask;
 
 /** Batches a call into the module: between calls the time is told and the stop word looked at. */
 const BREATHS = 64;
-/** So long after the last packet the thread sleeps instead of spinning: about what falling asleep and waking cost. */
-const SPIN_MS = 0.05;
 /** Without the addon nothing wakes the thread: so long it naps. */
 const NAP_MS = 0.2;
 /** A thread that stands by looks so often whether it is to go on, even if nobody tells it: a thread that is terminated is not woken. */
@@ -134,6 +133,7 @@ function poll(datapath: DatapathMemory, slot: number): number {
   const stop = (area + C.WORKER_STOP) >>> 2;
   const hasWake = datapath.u32(area + C.WORKER_WAKE) !== 0;
   const pump = Pump.open(datapath, slot);
+  const sleep = hasWake ? Sleep.open(datapath, slot) : undefined;
   let received = 0;
   let busyNs = datapath.u64(area + C.WORKER_BUSY_NS);
   let lastMs = 0; // when the last round that received something began
@@ -146,12 +146,13 @@ function poll(datapath: DatapathMemory, slot: number): number {
     }
     const n = datapath.wasm.poll(BREATHS);
     pump?.turn();
-    received += n;
-    isBusy = n > 0;
-    if (isBusy) lastMs = nowMs;
-    else if (nowMs - lastMs < SPIN_MS) continue;
-    else if (pump !== undefined && hasWake) pump.sleep();
-    else Atomics.wait(datapath.int32, stop, 0, NAP_MS);
+    if (n > 0) lastMs = nowMs;
+    const isTired = n === 0 && nowMs - lastMs >= SPIN_MS;
+    if (isTired && sleep === undefined) Atomics.wait(datapath.int32, stop, 0, NAP_MS);
+    const woken = isTired && sleep !== undefined ? sleep.sleep() : 0;
+    if (woken > 0) lastMs = toldMs(datapath, area);
+    received += n + woken;
+    isBusy = n + woken > 0;
   }
   return received;
 }
