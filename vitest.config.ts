@@ -1,6 +1,6 @@
 /*
  * Vitest: test/**, numbered along a packet's path. Two processes at most, because several suites start threads of their
- * own; long limits, because nothing here is a timing test and a loaded machine is not a failure. Random tests begin from the same
+ * own; limits for what hangs, because nothing here is a timing test and a loaded machine is not a failure: no test has a shorter one of its own. Random tests begin from the same
  * seed unless SEED says another, so that a run can be had again; SEED=$RANDOM looks further.
  */
 import { defineConfig } from 'vitest/config';
@@ -13,8 +13,8 @@ export default defineConfig({
     env: { SEED: process.env.SEED ?? '1' },
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 300_000,
-    hookTimeout: 300_000,
+    testTimeout: 1_200_000,
+    hookTimeout: 1_200_000,
     reporters: ['default', new Tally()],
   },
 });

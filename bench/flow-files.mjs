@@ -47,7 +47,7 @@ function measure() {
     best[name] = Math.round(Math.min(best[name] ?? Number.POSITIVE_INFINITY, performance.now() - start));
     return stdout;
   };
-  const programs = { ovs: ['ovs-dpctl'], wdp: [process.execPath, 'package/dist/src/cli/main.js'] };
+  const programs = { ovs: ['ovs-dpctl'], wdp: [process.execPath, 'package/dist/src/cli/main.cjs'] };
   run('veth', 'ip', ['link', 'add', 'v1', 'type', 'veth', 'peer', 'name', 'w1']);
   run('datapath', 'ovs-dpctl', ['add-dp', 'dp0', 'v1']);
   for (let round = 0; round < rounds; round++) {

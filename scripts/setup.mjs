@@ -126,7 +126,8 @@ function typeScriptInputs() {
 function typeScriptOutputs() {
   const compiled = ['src', 'examples'].flatMap((folder) => listFiles(folder, isTypeScript));
   const sources = [...compiled, 'assembly/constants.ts'].filter((file) => !file.endsWith('.d.ts'));
-  return [...sources.map((file) => `dist/${file.slice(0, -'.ts'.length)}.js`), 'dist/src/worker/poller.cjs'];
+  const bundles = ['dist/src/cli/main.cjs', 'dist/src/worker/poller.cjs'];
+  return [...sources.map((file) => `dist/${file.slice(0, -'.ts'.length)}.js`), ...bundles];
 }
 
 async function buildTypeScript() {

@@ -11,7 +11,7 @@ import { say } from './child.mjs';
 import { inRoot } from './files.mjs';
 import { orExit, SetupError, setup } from './setup.mjs';
 
-const program = inRoot('dist/src/cli/main.js');
+const program = inRoot('dist/src/cli/main.cjs');
 
 async function setupFor(command) {
   try {

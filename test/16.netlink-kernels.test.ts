@@ -26,7 +26,7 @@ const NAMES = [...readFileSync(SUITE, 'utf8').matchAll(/^ {2}'(.+)': \(\) => \{$
 
 function runHere(): string {
   const command = ['--net', '--mount', process.execPath, SUITE, path.join(packageRoot(), MODULE)];
-  const result = spawnSync('unshare', command, { encoding: 'utf8', timeout: 120_000 });
+  const result = spawnSync('unshare', command, { encoding: 'utf8', timeout: 600_000 });
   if (result.status !== 0) throw new Error(`the suite failed:\n${result.stdout}${result.stderr}`);
   return result.stdout;
 }

@@ -16,7 +16,7 @@ const whyNot =
   nativeUnavailableReason() ??
   (process.geteuid?.() === 0 ? undefined : 'needs root for a network namespace');
 const unshared = (...args: string[]): string =>
-  execFileSync('unshare', ['--net', ...args], { cwd: ROOT, encoding: 'utf8', timeout: 60_000 });
+  execFileSync('unshare', ['--net', ...args], { cwd: ROOT, encoding: 'utf8', timeout: 600_000 });
 
 /** What each block of the manual prints, in their order. */
 const EXPECTED = [
@@ -49,7 +49,7 @@ describe.skipIf(whyNot)(`the manual of Netlink (${whyNot ?? 'runs'})`, () => {
     const child = spawn('unshare', ['--net', 'sh'], { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
     let out = '';
     const heard = (text: string): Promise<void> =>
-      vi.waitFor(() => expect(out).toContain(text), { timeout: 60_000, interval: 20 });
+      vi.waitFor(() => expect(out).toContain(text), { timeout: 600_000, interval: 20 });
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
       out += chunk;
     });

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cacheFile } from '../src/cli/code-cache.ts';
 import { nativeUnavailableReason } from '../src/native/load.ts';
 import { packageRoot } from '../src/native/package-root.ts';
 import { requireProgram } from './support/require.ts';
@@ -67,12 +68,13 @@ describe.skipIf(whyNot)(`the package (${whyNot ?? 'packed'})`, () => {
     expect(stdout).toBe('system,netdev dp0,one\n');
   });
 
-  it('has a command line whose control commands are bundled', () => {
+  it('has a command line whose control commands are bundled, with their compiled code', () => {
     rmSync(path.join(installed, 'dist/src/dpctl'), { recursive: true });
-    const wdp = path.join(installed, 'dist/src/cli/main.js');
+    const wdp = path.join(installed, 'dist/src/cli/main.cjs');
     const { status, stderr } = spawnSync(process.execPath, [wdp, 'show', 'netdev@dp0'], { encoding: 'utf8' });
     expect(stderr).toContain('opening datapath netdev@dp0 failed (No such device)');
     expect(status).toBe(1);
+    expect(existsSync(cacheFile(path.join(installed, 'dist/src/cli/commands/commands.cjs')))).toBe(true);
   });
 
   it('says what is missing where there is no addon for the machine', () => {

@@ -152,37 +152,33 @@ const whyNot = whyNoLab();
 const BACKENDS = ['afpacket,queues=4', 'afpacket,queues=4,ring=copied', 'afxdp', 'afxdp,mode=generic'];
 
 describe.skipIf(whyNot)(`queues of interfaces${whyNot ? `: ${whyNot}` : ''}`, () => {
-  it.each(BACKENDS)(
-    'over %s move under full load, and every packet is counted',
-    { timeout: 120_000 },
-    async (backend) => {
-      const { counted, list, refused, workers, lost, ports, stats, check } = await runInLab<Queues>(
-        'lab-queues',
-        backend,
-        '2',
-      );
-      expect(Math.min(...Object.values(counted))).toBeGreaterThan(0);
-      expect(list.map(({ port, queue }) => `${port} ${queue}`)).toEqual(
-        ['h1', 'h2'].flatMap((name) => [0, 1, 2, 3].map((n) => `${name} ${n}`)),
-      );
-      // generic XDP takes the first two queues of a veth for one
-      expect(list.filter(({ port, packets }) => port === 'h1' && packets > 0)).toHaveLength(
-        backend.includes('generic') ? 3 : 4,
-      );
-      expect(workers).toEqual(new Array(8).fill(1));
-      expect(refused).toEqual({
-        noQueues: 'ERR_QUEUE_FIXED: port replay has no queues: it stays with worker 3',
-        noQueue: 'ERR_NO_SUCH_QUEUE: port h1 has queues 0 to 3, not 4',
-        noWorker: 'ERR_WORKER: worker 4 polls nothing: workers 1 to 3 poll',
-        noPort: 'ERR_NO_SUCH_PORT: no port h3',
-        leftBehind: 'ERR_QUEUE_FIXED: port replay has no queues: it stays with worker 3, which must go on',
-      });
-      expect(stats.drops.workerLost).toBe(lost.reduce((sum, packets) => sum + packets, 0));
-      expectCountersAfterDeaths(ports, stats.drops.workerLost);
-      expectAccounted(stats);
-      expect(check).toBe(0);
-    },
-  );
+  it.each(BACKENDS)('over %s move under full load, and every packet is counted', async (backend) => {
+    const { counted, list, refused, workers, lost, ports, stats, check } = await runInLab<Queues>(
+      'lab-queues',
+      backend,
+      '2',
+    );
+    expect(Math.min(...Object.values(counted))).toBeGreaterThan(0);
+    expect(list.map(({ port, queue }) => `${port} ${queue}`)).toEqual(
+      ['h1', 'h2'].flatMap((name) => [0, 1, 2, 3].map((n) => `${name} ${n}`)),
+    );
+    // generic XDP takes the first two queues of a veth for one
+    expect(list.filter(({ port, packets }) => port === 'h1' && packets > 0)).toHaveLength(
+      backend.includes('generic') ? 3 : 4,
+    );
+    expect(workers).toEqual(new Array(8).fill(1));
+    expect(refused).toEqual({
+      noQueues: 'ERR_QUEUE_FIXED: port replay has no queues: it stays with worker 3',
+      noQueue: 'ERR_NO_SUCH_QUEUE: port h1 has queues 0 to 3, not 4',
+      noWorker: 'ERR_WORKER: worker 4 polls nothing: workers 1 to 3 poll',
+      noPort: 'ERR_NO_SUCH_PORT: no port h3',
+      leftBehind: 'ERR_QUEUE_FIXED: port replay has no queues: it stays with worker 3, which must go on',
+    });
+    expect(stats.drops.workerLost).toBe(lost.reduce((sum, packets) => sum + packets, 0));
+    expectCountersAfterDeaths(ports, stats.drops.workerLost);
+    expectAccounted(stats);
+    expect(check).toBe(0);
+  });
 });
 
 describe('distribution', () => {

@@ -165,7 +165,7 @@ describe.skipIf(whyNot)(`offload${whyNot ? `: ${whyNot}` : ''}`, () => {
       CASES.map(([, frame]) => frame),
       'on',
     );
-  }, 120_000);
+  });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   it('says of each case what the bytes say', () => {
@@ -198,7 +198,7 @@ describe.skipIf(whyNot)(`offload${whyNot ? `: ${whyNot}` : ''}`, () => {
     expect(on.after).toEqual(on.stats.hits);
   });
 
-  it('follows the flow and the interfaces', { timeout: 60_000 }, async () => {
+  it('follows the flow and the interfaces', async () => {
     const { outcomes, stats, check } = await runInLab<{
       outcomes: Record<string, unknown>;
       stats: DatapathStats;
@@ -237,7 +237,7 @@ describe.skipIf(whyNot)(`offload${whyNot ? `: ${whyNot}` : ''}`, () => {
     expect(check).toBe(0);
   });
 
-  it('loses and doubles nothing while flows come, change and go', { timeout: 60_000 }, async () => {
+  it('loses and doubles nothing while flows come, change and go', async () => {
     const churn = await runInLab<{
       sent: number;
       caught: number[];

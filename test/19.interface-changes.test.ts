@@ -49,7 +49,6 @@ const whyNot = whyNoLab();
 describe.skipIf(whyNot)(`interfaces${whyNot ? `: ${whyNot}` : ''}`, () => {
   it.each(['afpacket', 'afpacket,ring=copied', 'afxdp', 'afxdp,mode=generic', 'afxdp,offload=on'])(
     'change under %s, and the port follows',
-    { timeout: 60_000 },
     async (backend) => {
       const { outcomes, stats, check } = await runInLab<Changes>('lab-changes', backend);
       const { loadWhileGone, idleLoad, ...steps } = outcomes;
@@ -78,7 +77,6 @@ describe.skipIf(whyNot)(`interfaces${whyNot ? `: ${whyNot}` : ''}`, () => {
 
   it.each(['afpacket', 'afpacket,tx=socket', 'afxdp', 'afxdp,mode=generic'])(
     'that are down cost no more than others under %s: what was to go out is dropped by name, once',
-    { timeout: 60_000 },
     async (backend) => {
       const { up, down, upAgain, broken, stats, check } = await runInLab<Down>('lab-down', backend);
       const cost = ({ busyNs, received }: Window): number => busyNs / received;
@@ -97,7 +95,6 @@ describe.skipIf(whyNot)(`interfaces${whyNot ? `: ${whyNot}` : ''}`, () => {
 
   it.each(['afpacket', 'afpacket,ring=copied', 'afxdp', 'afxdp,offload=on'])(
     'change under full load over %s, and forwarding goes on',
-    { timeout: 120_000 },
     async (backend) => {
       const { outcomes, described, broken, stats, check } = await runInLab<Churn>('lab-churn', backend, '1');
       expect(outcomes).toEqual([

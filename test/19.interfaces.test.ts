@@ -39,34 +39,30 @@ describe.skipIf(whyNot)(`two hosts${whyNot ? `: ${whyNot}` : ''}`, () => {
   let bridged: Exercise;
   beforeAll(async () => {
     bridged = await runInLab<Exercise>('lab-exercise', 'bridge');
-  }, 60_000);
+  });
 
   it('have what they need: the bridge is an oracle', () => {
     expect(bridged.outcomes).toMatchObject({ arpAndPing: true, jumbo: true, 'tcp fd00::2': { whole: true } });
     expect(bridged.outcomes.raw).toHaveLength(6);
   });
 
-  it.each(RUNS)(
-    'over %s by the handler %s see what they see through a Linux bridge',
-    { timeout: 60_000 },
-    async (backend, handler) => {
-      const { outcomes, stats, ports, broken } = await runInLab<Exercise>('lab-exercise', backend, handler);
-      const asked = Object.entries(bridged.outcomes).filter(
-        ([name]) => !(backend.startsWith('afxdp') && JUMBO.includes(name)),
-      );
-      expect(outcomes).toEqual(Object.fromEntries(asked));
-      expectAccounted(stats);
-      expect(broken).toEqual([0, 0]);
-      for (const { link, stats: own } of ports) {
-        expect(own.txDropped).toBe(0);
-        expect({ packets: own.txPackets, bytes: own.txBytes }).toEqual({
-          packets: link.tx.packets,
-          bytes: link.tx.bytes,
-        });
-        // what the host said before the port was there, and after it was gone, the port has not seen
-        expect(link.rx.packets - own.rxPackets).toBeGreaterThanOrEqual(0);
-        expect(link.rx.packets - own.rxPackets).toBeLessThan(20);
-      }
-    },
-  );
+  it.each(RUNS)('over %s by the handler %s see what they see through a Linux bridge', async (backend, handler) => {
+    const { outcomes, stats, ports, broken } = await runInLab<Exercise>('lab-exercise', backend, handler);
+    const asked = Object.entries(bridged.outcomes).filter(
+      ([name]) => !(backend.startsWith('afxdp') && JUMBO.includes(name)),
+    );
+    expect(outcomes).toEqual(Object.fromEntries(asked));
+    expectAccounted(stats);
+    expect(broken).toEqual([0, 0]);
+    for (const { link, stats: own } of ports) {
+      expect(own.txDropped).toBe(0);
+      expect({ packets: own.txPackets, bytes: own.txBytes }).toEqual({
+        packets: link.tx.packets,
+        bytes: link.tx.bytes,
+      });
+      // what the host said before the port was there, and after it was gone, the port has not seen
+      expect(link.rx.packets - own.rxPackets).toBeGreaterThanOrEqual(0);
+      expect(link.rx.packets - own.rxPackets).toBeLessThan(20);
+    }
+  });
 });

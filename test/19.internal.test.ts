@@ -23,7 +23,7 @@ interface Seen {
 
 const whyNot = whyNoLab();
 
-it.skipIf(whyNot)(`internal ports are interfaces${whyNot ? `: ${whyNot}` : ''}`, { timeout: 120_000 }, async () => {
+it.skipIf(whyNot)(`internal ports are interfaces${whyNot ? `: ${whyNot}` : ''}`, async () => {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'internal-'));
   const seen = await runInLab<Seen>('lab-internal', folder).finally(() => rmSync(folder, { recursive: true }));
   expect(seen.lan0).toEqual({ kind: 'tun', mac: true, reached: true });

@@ -38,7 +38,7 @@ describe.skipIf(whyNot)(`ports without AF_XDP${whyNot ? `: ${whyNot}` : ''}`, ()
   let seen: Record<keyof typeof PLACES, Outcome>;
   beforeAll(async () => {
     seen = await runInLab('lab-limits');
-  }, 120_000);
+  });
 
   describe.each(Object.entries(PLACES))('%s', (name, { refusal, reason, check }) => {
     const outcome = (): Outcome => seen[name as keyof typeof PLACES];

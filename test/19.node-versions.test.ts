@@ -61,7 +61,7 @@ describe.skipIf(whyNot)(`Node of another version${whyNot ? `: ${whyNot}` : ''}`,
 
   const cases = VERSIONS.flatMap((version) => RINGS.map(([spec, rings]) => ({ version, spec, rings })));
   for (const { version, spec, rings } of cases)
-    it(`${version} forwards over ${spec}`, { timeout: 60_000 }, async ({ skip }) => {
+    it(`${version} forwards over ${spec}`, async ({ skip }) => {
       if (missing !== undefined && process.env.REQUIRE_ALL !== '1') return skip(missing);
       expect(missing).toBeUndefined();
       const { outcomes, stats, broken, described } = await runInLabBy<Exercise>(nodeOf(version), 'lab-exercise', spec);

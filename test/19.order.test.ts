@@ -34,7 +34,7 @@ const sum = (counts: readonly number[]): number => counts.reduce((total, count) 
 describe.skipIf(whyNot)(`order${whyNot ? `: ${whyNot}` : ''}`, () => {
   it.each(['afpacket,queues=4', 'afpacket,queues=4,tx=socket', 'afxdp', 'afxdp,mode=generic'])(
     'over %s is kept while queues move between workers',
-    { timeout: 60_000 + 4000 * Number(SECONDS) },
+    { timeout: 1_200_000 + 4000 * Number(SECONDS) },
     async (backend) => {
       const { moves, sent, received, ports, stats, check } = await runInLab<Order>('lab-order', backend, SECONDS);
       expect(moves).toBeGreaterThan(20);

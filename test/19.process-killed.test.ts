@@ -13,7 +13,7 @@ interface Seen {
 const whyNot = whyNoLab();
 
 describe.skipIf(whyNot)(`a process that is killed${whyNot ? `: ${whyNot}` : ''}`, () => {
-  it('leaves the interfaces as they were', { timeout: 60_000 }, async () => {
+  it('leaves the interfaces as they were', async () => {
     const { before, during, after, pinged } = await runInLab<
       Record<'before' | 'during' | 'after', Seen> & { pinged: boolean }
     >('lab-killed');

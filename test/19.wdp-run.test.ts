@@ -22,7 +22,7 @@ describe.skipIf(whyNot)(`wdp run on interfaces${whyNot ? `: ${whyNot}` : ''}`, (
   let seen: Outcome;
   beforeAll(async () => {
     seen = await runInLab<Outcome>('lab-run');
-  }, 60_000);
+  });
 
   it('says which kind of port serves each best, forwards, and accounts for everything', () => {
     expect(seen.served.stderr).toMatch(/^ {2}port 1: h1, afpacket, ring in memory, sends by AF_XDP$/m);

@@ -41,7 +41,7 @@ let instance: ExtractInstance;
 
 beforeAll(async () => {
   instance = new ExtractInstance(await compileExtract('release'));
-}, 60_000);
+});
 
 function extract(frame: Bytes): Uint8Array {
   const { status, key } = instance.run(frame, 1, 0, { poison: 0xa5, atEnd: true, coldSlot: false });

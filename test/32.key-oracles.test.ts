@@ -124,7 +124,7 @@ describe.skipIf(noSwitch)('a dummy ovs-vswitchd', () => {
   let dummy: DummySwitch;
   beforeAll(async () => {
     dummy = await DummySwitch.start();
-  }, 60_000);
+  });
   afterAll(() => dummy.stop());
 
   test('prints what we print, and means what we mean', async () => {
@@ -152,7 +152,7 @@ describe.skipIf(noSwitch)('a dummy ovs-vswitchd', () => {
     }
     expect(refused.slice(0, DIFFERENCES_SHOWN)).toEqual([]);
     report('dummy ovs-vswitchd', compared);
-  }, 120_000);
+  });
 });
 
 describe.skipIf(requireProgram('ovs-dpctl'))('ovs-dpctl', () => {

@@ -128,7 +128,7 @@ describe('ovs-dpctl and the kernel', () => {
     const random = new Random(seed);
     const requests = Array.from({ length: COUNT }, (_, index) => randomFlow(random, COUNT + index));
     talk = await kernelDpctl(lines, requests);
-  }, 300_000);
+  });
 
   test('the bytes that ovs-dpctl sends', ({ skip }) => {
     skip(reason !== undefined, reason);

@@ -84,7 +84,7 @@ describe.skipIf(noKernel)(`typed matches in the kernel (${noKernel ?? `SEED=${se
     const kernel = await kernelFlows(flows);
     answers = kernel.answers;
     account.push(`34.key-kernel: SEED=${seed}, ${kernel.summary}`);
-  }, 300_000);
+  });
   afterAll(() => console.log(account.join('\n')));
 
   it('are accepted, every one', () => {
@@ -117,7 +117,7 @@ describe.skipIf(noKernel)(`typed matches in the kernel (${noKernel ?? `SEED=${se
   });
 
   const noProgram = requireProgram('ovs-dpctl');
-  it.skipIf(noProgram)('are printed as ovs-dpctl prints them', { timeout: 300_000 }, async () => {
+  it.skipIf(noProgram)('are printed as ovs-dpctl prints them', async () => {
     const { answers: kept, lines } = await dumpedFlows(dumped);
     expect(kept.every(({ errno }) => errno === 0)).toBe(true);
     expect(lines.size).toBe(dumped.length);

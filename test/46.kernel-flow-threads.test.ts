@@ -23,7 +23,7 @@ const keyOf = (number: number): Uint8Array =>
 const ACTIONS = attribute(1, le32(2));
 
 describe.each(BUILDS)('flows by messages beside a worker, %s', (build) => {
-  it('stay, are dumped once and count right', { timeout: 300_000 }, async () => {
+  it('stay, are dumped once and count right', async () => {
     await using datapath = await openDatapath({ build, workers: 1, flows: FLOWS + OWN + 64 });
     await datapath.ports.addSpec(`g,type=generator,flows=${FLOWS}`);
     await datapath.ports.addSpec('n,type=null');

@@ -22,7 +22,7 @@ const FOLDER = path.join(import.meta.dirname, 'corpus/messages');
 
 if (process.env.RECORD_SESSIONS) {
   describe('recording', () => {
-    it.each(Object.entries(sessions()))('%s', { timeout: 600_000 }, async (name, session) => {
+    it.each(Object.entries(sessions()))('%s', async (name, session) => {
       expect(whyNoKernel()).toBeUndefined();
       const steps = stepsOf(await record(session));
       const head = `# ${name} 3.1 on Linux 6.1: kernel-vm/sessions/${session.script}, recorded by test/48.conformance-corpus\n`;

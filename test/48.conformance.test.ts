@@ -59,7 +59,7 @@ describe('the kernel and ours, message by message', () => {
     const { summary, ...observed } = await replayOnKernel(Object.values(SETS).flat());
     kernel = observed;
     lines.push(`seed ${SEED}, ${summary}`);
-  }, 600_000);
+  });
 
   afterAll(() => {
     if (lines.length > 0) console.log(lines.join('\n'));
@@ -82,7 +82,7 @@ describe('the kernel and ours, message by message', () => {
     for (const [name, scenarios] of Object.entries(SETS)) {
       const start = first;
       first += scenarios.length;
-      it(`say the same: ${name}, ${build}`, { timeout: 300_000 }, ({ skip, task }) => {
+      it(`say the same: ${name}, ${build}`, ({ skip, task }) => {
         skip(reason !== undefined, reason);
         const observations = kernel.observations.slice(start, start + scenarios.length);
         const ours = replayOnOurs(build, scenarios);

@@ -20,7 +20,7 @@ describe.skipIf(whyNot)(`a learning switch on netdev (${whyNot ?? 'two hosts'})`
     const script = path.join(import.meta.dirname, 'support', 'learning-switch.sh');
     const example = path.join(packageRoot(), 'dist', 'examples', 'dpif', 'learning-switch.js');
     const command = ['--net', '--mount', script, example];
-    const { status, stdout, stderr } = spawnSync('unshare', command, { encoding: 'utf8', timeout: 120_000 });
+    const { status, stdout, stderr } = spawnSync('unshare', command, { encoding: 'utf8', timeout: 600_000 });
     expect(status, stdout + stderr).toBe(0);
     expect(stdout).toContain('netdev@lan switches port1, port2\n');
     expect(stdout.match(/4 packets transmitted, 4 received, 0% packet loss/g), stdout).toHaveLength(2);

@@ -8,5 +8,5 @@ const SUPPORT = path.join(import.meta.dirname, 'support');
 
 describeGuestSuite('handlers on openvswitch.ko', path.join(SUPPORT, 'dpif-switch.mjs'), {
   programs: ['ip', 'ping', 'iperf3', 'ovs-dpctl'],
-  files: [path.join(SUPPORT, 'dpif-suite-tools.mjs')],
+  files: ['dpif-suite-tools.mjs', 'dpif-gone.mjs'].map((name) => path.join(SUPPORT, name)),
 });

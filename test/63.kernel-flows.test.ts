@@ -130,7 +130,7 @@ describe('flows of the kernel and ours', () => {
     const kernel = await kernelFlows(Object.values(SETS).flat());
     answers = kernel.answers;
     account.push(`seed ${SEED}`, kernel.summary);
-  }, 300_000);
+  });
 
   afterAll(() => {
     if (account.length > 0) console.log(account.join('\n'));
@@ -140,7 +140,7 @@ describe('flows of the kernel and ours', () => {
   for (const [name, set] of Object.entries(SETS)) {
     const start = first;
     first += set.length;
-    it(`are the same for ${name}`, { timeout: 120_000 }, ({ skip, task }) => {
+    it(`are the same for ${name}`, ({ skip, task }) => {
       skip(reason !== undefined, reason);
       const differences: string[] = [];
       const known = new Map<string, number>();

@@ -103,7 +103,7 @@ describe.skipIf(whyNoDummySwitch())('beside a dummy ovs-vswitchd', () => {
   let dummy: DummySwitch;
   beforeAll(async () => {
     dummy = await DummySwitch.start();
-  }, 60_000);
+  });
   afterAll(() => dummy.stop());
 
   /** A packet of each case goes round once for each bit, and leaves with the bit's number as its tag where the bit is set. */

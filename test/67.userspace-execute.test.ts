@@ -22,7 +22,7 @@ describe.skipIf(whyNoDummySwitch())('a dummy ovs-vswitchd', () => {
   let dummy: DummySwitch;
   beforeAll(async () => {
     dummy = await DummySwitch.start();
-  }, 60_000);
+  });
   afterAll(() => dummy.stop());
 
   /** By number of the case. */
@@ -55,7 +55,7 @@ describe.skipIf(whyNoDummySwitch())('a dummy ovs-vswitchd', () => {
     expect(sent.size).toBeGreaterThan(CASES / 2);
     for (const [kind, count] of compared) expect(count, kind).toBeGreaterThan(CASES / 50);
     executor.verify(CASES);
-  }, 120_000);
+  });
 
   it('counts outputs to a port that does not exist as often as we do', async () => {
     const random = new Random(SEED);

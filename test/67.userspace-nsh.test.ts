@@ -61,7 +61,7 @@ describe.skipIf(whyNoDummySwitch())('set_masked(nsh) of a dummy ovs-vswitchd', (
   let dummy: DummySwitch;
   beforeAll(async () => {
     dummy = await DummySwitch.start();
-  }, 60_000);
+  });
   afterAll(() => dummy.stop());
 
   /** Actions of the datapath's flows, by source address. */

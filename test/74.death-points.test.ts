@@ -189,7 +189,7 @@ const SOURCES: Record<string, (datapath: Datapath) => Source> = {
 describe.each(BUILDS)('a worker that dies at any point, %s', (build) => {
   const instrumented = withPoints(build);
 
-  it.each(Object.entries(SOURCES))('over %s', { timeout: 120_000 }, async (_name, makeSource) => {
+  it.each(Object.entries(SOURCES))('over %s', async (_name, makeSource) => {
     await using datapath = await openDatapath({ build, workers: SLOT });
     const { wasm } = datapath.memory;
     const source = makeSource(datapath);

@@ -237,7 +237,7 @@ describe('what the steps come to', () => {
     return parts.join(',');
   }
 
-  test(`is what a running datapath sends, for random lists, SEED=${SEED}`, { timeout: 120_000 }, async () => {
+  test(`is what a running datapath sends, for random lists, SEED=${SEED}`, async () => {
     const random = new Random(SEED);
     const frames = samples().map(({ frame }) => frame);
     let compared = 0;

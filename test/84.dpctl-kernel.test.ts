@@ -288,7 +288,7 @@ describe.skipIf(whyNot)(`beside ovs-dpctl (${whyNot ?? 'runs'})`, () => {
       bad: BAD_FILE,
       file: GONE,
     });
-  }, 900_000);
+  });
 
   let first = 0;
   for (const [title, cases] of SCENES) {

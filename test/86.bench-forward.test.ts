@@ -12,7 +12,7 @@ import { packageRoot } from '../src/native/package-root.ts';
 import { whyNoLab } from './support/lab.ts';
 import { requireProgram } from './support/require.ts';
 
-const PROGRAM = path.join(packageRoot(), 'dist/src/cli/main.js');
+const PROGRAM = path.join(packageRoot(), 'dist/src/cli/main.cjs');
 const whyNot = whyNoLab() ?? requireProgram('cc') ?? requireProgram('ethtool') ?? requireProgram('timeout');
 const folder = mkdtempSync(path.join(tmpdir(), 'bench-forward-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -35,7 +35,7 @@ cat /sys/class/net/sink/statistics/rx_packets`;
 
 function run(...command: string[]): { report: Record<string, unknown>; sink: number } {
   const args = ['-n', '-m', 'bash', '-c', SCRIPT, 'bash', ...command];
-  const { stdout, stderr, status } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 60_000 });
+  const { stdout, stderr, status } = spawnSync('unshare', args, { encoding: 'utf8', timeout: 600_000 });
   expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
   const [report, sink] = stdout.split('\n').filter((line) => line !== '');
   return { report: JSON.parse(report) as Record<string, unknown>, sink: Number(sink) };

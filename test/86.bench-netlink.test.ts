@@ -11,7 +11,7 @@ import { whyNoKernel } from './kernel-vm/kernel.ts';
 import { GUEST_PACKAGE, runInGuest } from './kernel-vm/package.ts';
 import { requireProgram } from './support/require.ts';
 
-const PROGRAM = path.join(packageRoot(), 'dist/src/cli/main.js');
+const PROGRAM = path.join(packageRoot(), 'dist/src/cli/main.cjs');
 const wdp = (...args: string[]) =>
   spawnSync(process.execPath, [PROGRAM, 'bench', 'netlink', ...args], { encoding: 'utf8' });
 

@@ -14,7 +14,7 @@ const run = (...args: string[]) =>
   spawnSync(process.execPath, [path.join(packageRoot(), 'bench/flow-files.mjs'), ...args], { encoding: 'utf8' });
 
 describe('bench/flow-files.mjs', () => {
-  it.skipIf(whyNot)(`times both programs (${whyNot ?? 'runs'})`, { timeout: 600_000 }, () => {
+  it.skipIf(whyNot)(`times both programs (${whyNot ?? 'runs'})`, () => {
     const { stdout, stderr, status } = run('--json', '--flows', '30', '--rounds', '1');
     expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
     const { bench, flows, ms } = JSON.parse(stdout) as { bench: string; flows: number; ms: Record<string, number> };

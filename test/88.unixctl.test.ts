@@ -37,7 +37,7 @@ function talk(socketPath: string, pieces: readonly (string | Buffer)[], replies:
       socket.destroy();
       resolve(result);
     };
-    const timer = setTimeout(finish, 10_000);
+    const timer = setTimeout(finish, 600_000);
     const hungUp = ['EPIPE', 'ECONNRESET'];
     socket.on('error', (error: NodeJS.ErrnoException) => (hungUp.includes(error.code!) ? undefined : reject(error)));
     socket.on('data', (bytes) => {

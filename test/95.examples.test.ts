@@ -9,7 +9,7 @@ import { packageRoot } from '../src/native/package-root.ts';
 
 const root = packageRoot();
 const run = (...args: string[]): string =>
-  execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8', timeout: 60_000 });
+  execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8', timeout: 600_000 });
 
 describe('examples', () => {
   it('the README example runs as pasted', () => {
@@ -37,7 +37,7 @@ describe('examples', () => {
   it('batch-handler: a module for wdp run', () => {
     const handler = 'module:examples/batch-handler.mjs';
     const ports = ['--port', 'g,type=generator,flows=500,rate=5000,loop=3', '--port', 'n,type=null'];
-    const out = run('dist/src/cli/main.js', 'run', ...ports, '--handler', handler, '--json');
+    const out = run('dist/src/cli/main.cjs', 'run', ...ports, '--handler', handler, '--json');
     const summary = JSON.parse(out.trim().split('\n').at(-1) ?? '');
     expect(summary.type).toBe('summary');
     expect(JSON.stringify(summary)).toContain('upcallHandler');

@@ -10,7 +10,7 @@ import path from 'node:path';
 import { busiest, Child, command, FROM, SINK, TICK_NS, TO, takeXdpFrames, threadTimes } from './lab.mjs';
 import { Ovs, whyNoOvs } from './ovs.mjs';
 
-export const WDP = path.join(import.meta.dirname, '..', '..', 'dist/src/cli/main.js');
+export const WDP = path.join(import.meta.dirname, '..', '..', 'dist/src/cli/main.cjs');
 /** Our window lasts so much longer than that of run.mjs, in which it lies. */
 const MARGIN_S = 0.3;
 

@@ -61,7 +61,7 @@ export async function runControlLine({ command, options, values, args }: Control
   const timeout = values.get('timeout');
   if (timeout !== undefined && !/^[1-9]\d{0,5}$/.test(timeout))
     throw new UsageError(`value ${timeout} on -t or --timeout is invalid: it takes seconds, from 1 on`);
-  if (timeout !== undefined) await setAlarm(Number(timeout));
+  if (timeout !== undefined) setAlarm(Number(timeout));
   const output = new Output();
   const context = new DpctlContext(options, output, false);
   const target = values.get('target');
@@ -74,9 +74,9 @@ export async function runControlLine({ command, options, values, args }: Control
   return context.failed ? EXIT_FAILED : EXIT_DONE;
 }
 
-/** Ends this process, as alarm(2) would: whatever it waits for, from another thread. */
-async function setAlarm(seconds: number): Promise<void> {
-  const { Worker } = await import('node:worker_threads');
+/** Ends this process, as alarm(2) would: whatever it waits for, from another thread. What that takes is loaded by no other command. */
+function setAlarm(seconds: number): void {
+  const { Worker } = process.getBuiltinModule('node:worker_threads');
   const script = `setTimeout(() => process.kill(process.pid, 'SIGALRM'), ${seconds * 1000})`;
   new Worker(script, { eval: true }).unref();
 }

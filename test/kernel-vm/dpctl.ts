@@ -44,7 +44,7 @@ export async function kernelDpctl(lines: readonly string[], requests: readonly K
     ];
     const copies = ['transact', 'record.so', 'flows', 'requests'].flatMap((name) => ['--copy', at(name)]);
     const args = [...copies, '--program', 'ovs-dpctl', '--out', folder, '--', script.join(' && ')];
-    await run(BOOT, args, { KERNEL_VM_TIMEOUT: String(120 + Math.ceil((lines.length + requests.length) / 200)) });
+    await run(BOOT, args);
     const [add, dump] = await Promise.all([readFile(at('add')), readFile(at('dump'))]);
     const printed = (await readFile(at('lines'), 'utf8')).split('\n').slice(0, -1);
     const flows = flowsIn(dump, 1, FLOW_CMD_GET);

@@ -74,11 +74,6 @@ export function unpackKeys(packed: Uint8Array): Uint8Array[] {
   return keys;
 }
 
-/** Enough for a machine that is busy with other things: both ways together take about 0.15 ms a frame on an idle one. */
-function timeoutSeconds(frameCount: number): string {
-  return String(60 + Math.ceil(frameCount / 1000));
-}
-
 /** What the kernel said; `tap` and `execute` are the two ways of keydump.c, one key a frame. */
 export interface KernelKeys {
   tap: Uint8Array[];
@@ -89,7 +84,7 @@ export interface KernelKeys {
 
 /** The key attributes that the kernel gives to each frame that comes from port KERNEL_IN_PORT; empty where it gave none. */
 export async function kernelKeys(frames: readonly Uint8Array[]): Promise<KernelKeys> {
-  const { files, summary } = await runInGuest('keydump', packFrames(frames), ['tap', 'execute'], frames.length);
+  const { files, summary } = await runInGuest('keydump', packFrames(frames), ['tap', 'execute']);
   const [tap, execute] = files.map(unpackKeys) as [Uint8Array[], Uint8Array[]];
   if (tap.length !== frames.length || execute.length !== frames.length) {
     throw new Error(`${frames.length} frames gave ${tap.length} and ${execute.length} keys`);
@@ -105,7 +100,6 @@ async function runInGuest(
   name: string,
   input: Uint8Array,
   outputs: readonly string[],
-  count: number,
   setup?: string,
 ): Promise<{ files: Uint8Array[]; summary: string }> {
   const folder = await mkdtemp(path.join(os.tmpdir(), `kernel-${name}-`));
@@ -118,7 +112,7 @@ async function runInGuest(
     const command = [...words, ...(setup === undefined ? [] : [`'${setup}'`])].join(' ');
     const programs = setup === undefined ? [] : ['--program', 'tc'];
     const args = ['--copy', program, '--copy', path.join(folder, 'input'), ...programs, '--out', folder, '--', command];
-    const summary = await run(BOOT, args, { KERNEL_VM_TIMEOUT: timeoutSeconds(count) });
+    const summary = await run(BOOT, args);
     const files = await Promise.all(outputs.map((file) => readFile(path.join(folder, file))));
     return { files, summary: summary.trim() };
   } finally {
@@ -177,7 +171,7 @@ export function packRequests(requests: readonly KernelRequest[]): Uint8Array {
  * ports, port1 to port4, are there; it loads psample, whose messages come among the upcalls.
  */
 export async function kernelTransact(requests: readonly KernelRequest[], setup?: string): Promise<KernelResult[]> {
-  const { files } = await runInGuest('transact', packRequests(requests), ['results'], requests.length, setup);
+  const { files } = await runInGuest('transact', packRequests(requests), ['results'], setup);
   const results = unpackResults(files[0]);
   if (results.length !== requests.length) throw new Error(`${requests.length} requests, ${results.length} results`);
   return results;

@@ -123,7 +123,7 @@ export async function replayOnKernel(scenarios: readonly Scenario[]): Promise<Ob
     await writeFile(at('scenarios'), packScenarios(scenarios));
     const copies = ['replay', 'scenarios'].flatMap((name) => ['--copy', at(name)]);
     const args = [...copies, '--out', folder, '--', './replay scenarios out/results'];
-    const summary = await run(BOOT, args, { KERNEL_VM_TIMEOUT: String(120 + Math.ceil(scenarios.length / 10)) });
+    const summary = await run(BOOT, args);
     return { ...unpackResults(await readFile(at('results')), scenarios), summary: summary.trim() };
   } finally {
     await rm(folder, { recursive: true, force: true });

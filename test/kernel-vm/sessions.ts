@@ -56,7 +56,7 @@ export async function record({ script, programs, files }: Session): Promise<Buff
     const names = ['tap', 'record.so', ...Object.keys(files)];
     const copies = [...names.map(at), source(`sessions/${script}`)].flatMap((file) => ['--copy', file]);
     const wanted = programs.flatMap((program) => ['--program', program]);
-    await run(BOOT, [...copies, ...wanted, '--out', folder, '--', `sh ${script}`], { KERNEL_VM_TIMEOUT: '300' });
+    await run(BOOT, [...copies, ...wanted, '--out', folder, '--', `sh ${script}`]);
     return await readFile(at('records'));
   } finally {
     await rm(folder, { recursive: true, force: true });

@@ -7,7 +7,7 @@ import { expect } from 'vitest';
 import type { PortStatus, Rates } from '../../src/cli/status.ts';
 import { allHits, type DatapathStats, receiveDrops } from '../../src/datapath/stats.ts';
 
-const program = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
+const program = new URL('../../dist/src/cli/main.cjs', import.meta.url).pathname;
 
 export interface CliResult {
   status: number | null;

@@ -59,7 +59,7 @@ const ENDS = [
 ];
 
 /** Lets timers and promises of the datapath run until `done` says so. */
-export async function until(done: () => boolean, what: string, limitMs = 60_000): Promise<void> {
+export async function until(done: () => boolean, what: string, limitMs = 600_000): Promise<void> {
   const deadline = performance.now() + limitMs;
   while (!done()) {
     if (performance.now() > deadline) throw new Error(`never happened: ${what}`);

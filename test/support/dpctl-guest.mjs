@@ -11,7 +11,7 @@ import { DpctlContext } from './package/dist/src/dpctl/context.js';
 import { readWords } from './package/dist/src/dpctl/options.js';
 import { countProblem, runCommand } from './package/dist/src/dpctl/run.js';
 
-const PROGRAM = 'package/dist/src/cli/main.js';
+const PROGRAM = 'package/dist/src/cli/main.cjs';
 
 function program(name, words, input = '') {
   const { status, stdout, stderr } = spawnSync(name, words, { encoding: 'utf8', input, maxBuffer: 1 << 28 });

@@ -1,8 +1,10 @@
 /*
- * What dpif-suite.mjs is made of: the programs to compare with, namespaces as hosts, datapaths that go away with their check. Travels with it into the virtual machine.
+ * What dpif-suite.mjs and dpif-switch.mjs are made of: the programs to compare with, namespaces as hosts, datapaths that go away with their check. Travels with them into the
+ * virtual machine.
  */
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
@@ -17,7 +19,7 @@ export const { probeCapabilities } = await load('dpif/probe.js');
 const { Dpif } = dpifModule;
 
 const OPTIONS = { encoding: 'utf8', maxBuffer: 64 << 20 };
-const RUN_MS = 60_000;
+const RUN_MS = 300_000;
 
 /** A program that changes nothing that this process has to answer. */
 export const run = (program, ...args) => execFileSync(program, args, { ...OPTIONS, stdio: 'pipe' });
@@ -51,6 +53,8 @@ export async function closeDatapaths() {
   }
 }
 
+/** How often a host asks for an address, once a second, before it says that there is none. */
+const SOLICITATIONS = 60;
 /** A namespace as a host: its device `e` is the other end of `v` + name, has 10.0.0.number and fd00::number, and 02:00:00:00:00:0number. */
 export function host(name, number) {
   ip('netns add', name);
@@ -60,35 +64,80 @@ export function host(name, number) {
   ip('-n', name, `link set e address 02:00:00:00:00:0${number} up`);
   ip('-n', name, `addr add 10.0.0.${number}/24 dev e`);
   ip('-n', name, `addr add fd00::${number}/64 dev e nodad`);
+  for (const family of ['ipv4', 'ipv6']) {
+    run(
+      'ip',
+      'netns',
+      'exec',
+      name,
+      'sh',
+      '-c',
+      `echo ${SOLICITATIONS} > /proc/sys/net/${family}/neigh/e/mcast_solicit`,
+    );
+  }
+}
+
+/** Two devices for ports that only this program sends by: they are down, so nothing comes in, and the kernel sends nothing of its own. */
+export function silentDevices(...names) {
+  ip('link add', names[0], 'type veth peer name', names[1]);
 }
 
 /** In a namespace, while this process goes on. */
 export const inside = (name, ...words) => runAside('ip', 'netns', 'exec', name, ...words.join(' ').split(' '));
 
-/** Packets that came back. */
-export async function ping(from, to, count = 3) {
-  const printed = await inside(from, 'ping -c', count, '-i 0.2 -W 5', to).catch(
+/** Packets that came back, of those whose answer took `seconds` at most. */
+export async function ping(from, to, count = 3, seconds = 60) {
+  const printed = await inside(from, 'ping -c', count, '-i 0.2 -W', seconds, to).catch(
     (error) => error.stdout ?? String(error),
   );
   return Number(/(\d+) received/.exec(printed)?.[1] ?? -1);
 }
 
-/** A program in a namespace until the check is over. */
+/** A program in a namespace until the check is over, or `closeServers`. */
 const servers = [];
-export async function serve(name, ...words) {
+export function serve(name, ...words) {
   const child = spawn('ip', ['netns', 'exec', name, ...words.join(' ').split(' ')], { stdio: 'ignore' });
   servers.push(child);
-  await sleep(500);
+  return child;
 }
 
-export function closeServers() {
-  for (const child of servers.splice(0)) child.kill();
+/** Serves iperf3 for one client. */
+export async function serveIperf(name) {
+  const { pid } = serve(name, 'iperf3 -s -1');
+  const isListening = /:1451 \S+ 0A /m; // port 5201, TCP_LISTEN
+  const inside = (tcp) => readFileSync(`/proc/${pid}/net/${tcp}`, 'utf8');
+  if (!(await until(() => ['tcp', 'tcp6'].some((tcp) => isListening.test(inside(tcp)))))) throw new Error('no iperf3');
 }
 
-/** Waits until `is` is true; false after half a minute, because two emulated machines may share a processor. */
+export async function closeServers() {
+  await Promise.all(servers.splice(0).map(end));
+}
+
+/** Ends a program, and waits until it has. */
+async function end(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill();
+  await ended;
+}
+
+/** Waits until `is` is true; false after some minutes, because several emulated machines may share a processor. */
 export async function until(is) {
-  for (let i = 0; i < 300 && !is(); i++) await sleep(100);
+  for (let i = 0; i < 1800 && !is(); i++) await sleep(100);
   return is();
+}
+
+export const FRAME = Uint8Array.of(2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x12, 0x34, ...Array(46).fill(1));
+
+/** Executes an action on many packets of the port: upcalls of that port, as many as wanted. */
+export function flood(dpif, portNo, count, pid) {
+  const op = {
+    type: 'execute',
+    packet: FRAME,
+    key: match(`in_port(${portNo})`).key,
+    actions: actions(`userspace(pid=${pid})`),
+  };
+  dpif.operate(Array.from({ length: count }, () => ({ ...op })));
 }
 
 /** The key of a flow, and its mask, from text. */
@@ -130,8 +179,7 @@ export async function featuresOfVswitchd() {
     run('ovs-vsctl', '--timeout=60', 'add-br', 'br0');
     return run('ovs-appctl', '-t', 'ovs-vswitchd', 'dpif/show-dp-features', 'br0');
   } finally {
-    for (const child of started.reverse()) child.kill();
-    await sleep(1000);
+    for (const child of started.reverse()) await end(child);
     for (const name of Dpif.enumerate('system')) Dpif.open(name).destroy();
   }
 }

@@ -392,7 +392,7 @@ for (const [name, check] of Object.entries(checks)) {
   } catch (error) {
     result = { name, ok: false, detail: error.stack ?? String(error) };
   }
-  closeServers();
+  await closeServers();
   await closeDatapaths();
   for (const left of Dpif.enumerate('system')) Dpif.open(left).destroy();
   process.stdout.write(`${JSON.stringify(result)}\n`);

@@ -16,7 +16,7 @@ import { readFilePlain } from './pcap-read.ts';
 import { requireProgram } from './require.ts';
 
 const SCHEMA = '/usr/share/openvswitch/vswitch.ovsschema';
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 600_000;
 /** Frames at once: a dummy port queues 100. */
 const RECEIVE_MAX = 50;
 export const DUMMY_DATAPATH = 'dummy@ovs-dummy';

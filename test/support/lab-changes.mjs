@@ -6,7 +6,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ip, Lab } from './lab.mjs';
+import { ip, Lab, PATIENCE_S, until } from './lab.mjs';
 import { datapathBetween } from './lab-exercise.mjs';
 
 const lab = new Lab();
@@ -18,7 +18,7 @@ const addressOf = ({ ipv4 }) => ipv4.split('/')[0];
 const outcomes = {};
 
 /** Whether a ping is answered within `seconds`. */
-async function answers(from, to, seconds = 5, ...options) {
+async function answers(from, to, seconds = PATIENCE_S, ...options) {
   const { status } = await lab.start(
     from,
     'ping',
@@ -37,13 +37,7 @@ async function answers(from, to, seconds = 5, ...options) {
 const describe = (name) => datapath.ports.get(name).describe();
 
 /** Waits until the port says that its interface is gone, or there again. */
-async function gone(name, wanted = true) {
-  for (let turn = 0; turn < 500; turn++) {
-    if (describe(name).includes('is gone') === wanted) return true;
-    await sleep(10);
-  }
-  return false;
-}
+const gone = (name, wanted = true) => until(() => describe(name).includes('is gone') === wanted);
 
 /** Processor time of all threads of this process in a second, as a share of it. */
 async function load() {
@@ -53,14 +47,18 @@ async function load() {
   return (user + system) / 1e6;
 }
 
-/** The two that nothing happens to: all their pings are answered from the beginning to the end. */
+/** The two that nothing happens to: all their pings are answered from the beginning to the end. What was asked after the last answer may be on its way. */
 function watchOthers() {
-  const pinging = lab.start(h2, 'ping', '-q', '-i', '0.02', addressOf(h3));
+  const pinging = lab.start(h2, 'ping', '-i', '0.02', addressOf(h3));
+  const answered = () =>
+    Array.from(pinging.output.stdout.matchAll(/icmp_seq=(\d+) ttl/g), ([, number]) => Number(number));
   return async () => {
+    const before = answered().length;
+    await until(() => answered().length > before + 10);
     pinging.child.kill('SIGINT'); // nsenter has become ping
-    const { stdout } = await pinging.ended;
-    const [, sent, answered] = /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? [];
-    return Math.max(sent - answered - 1, 0); // the last one may be on its way when ping is told to end
+    await pinging.ended;
+    const numbers = new Set(answered());
+    return Math.max(...numbers) - numbers.size;
   };
 }
 
@@ -77,7 +75,7 @@ if (!backend.startsWith('afxdp')) {
   lab.run(h1, 'ip', 'link', 'set', 'eth0', 'mtu', '9000');
   ip('link', 'set', 'dev', 'h2', 'mtu', '9000');
   lab.run(h2, 'ip', 'link', 'set', 'eth0', 'mtu', '9000');
-  outcomes.jumbo = await answers(h2, h1, 5, '-M', 'do', '-s', '8900');
+  outcomes.jumbo = await answers(h2, h1, PATIENCE_S, '-M', 'do', '-s', '8900');
 }
 
 if (backend.startsWith('afxdp')) {

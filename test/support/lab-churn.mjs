@@ -5,7 +5,7 @@
  *     unshare -n node lab-churn.mjs afpacket[,OPTION...] | afxdp[,OPTION...] ROUNDS
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ip, Lab } from './lab.mjs';
+import { ip, Lab, until } from './lab.mjs';
 import { datapathByFlows } from './lab-exercise.mjs';
 
 const LOAD = new URL('./lab-load.mjs', import.meta.url).pathname;
@@ -64,8 +64,7 @@ async function sending() {
 async function forwards() {
   const sent = () => datapath.ports.get('h2').stats().txPackets;
   const before = sent();
-  for (let turn = 0; turn < 500 && sent() < before + 100; turn++) await sleep(10);
-  return sent() >= before + 100;
+  return until(() => sent() >= before + 100);
 }
 
 const outcomes = [];

@@ -11,16 +11,17 @@ import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { Datapath, learning, parseRules, staticRules } from '../../dist/src/index.js';
-import { ip, Lab, told } from './lab.mjs';
+import { ip, Lab, PATIENCE_S, told } from './lab.mjs';
 
 const MIB = 1048576;
 const RULES = 'in_port(1) actions:2\nin_port(2) actions:1\n';
 /** Stands in every raw frame, so that it is told apart from what the hosts say on their own. */
 const MARK = 'c0ffee00c0ffee';
 
-/** Whether three pings are answered in time; more are sent while the first find their way. */
+/** Whether three pings are answered; more are sent while the first find their way. */
 async function ping(lab, from, to, ...options) {
-  const { stdout } = await lab.start(from, 'ping', '-c', '3', '-i', '0.02', '-w', '5', ...options, to).ended;
+  const { stdout } = await lab.start(from, 'ping', '-c', '3', '-i', '0.02', '-w', String(PATIENCE_S), ...options, to)
+    .ended;
   return Number(/ (\d+) received/.exec(stdout)?.[1] ?? 0) >= 3;
 }
 

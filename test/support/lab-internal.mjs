@@ -7,10 +7,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { ip, Lab } from './lab.mjs';
+import { ip, Lab, PATIENCE_S, until } from './lab.mjs';
 
-const program = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
+const program = new URL('../../dist/src/cli/main.cjs', import.meta.url).pathname;
 const socket = path.join(process.argv[2], 'internal.ctl');
 const MAC = '02:00:00:00:00:99';
 const lab = new Lab();
@@ -30,7 +29,7 @@ const kindOf = (name) => JSON.parse(ip('-j', '-d', 'link', 'show', 'dev', name))
 /** Whether the host reaches an address that an interface of this namespace gets. */
 async function reaches(name, address) {
   ip('addr', 'add', `${address}/24`, 'dev', name);
-  const { status } = await lab.start(host, 'ping', '-c', '2', '-i', '0.1', '-w', '10', address).ended;
+  const { status } = await lab.start(host, 'ping', '-c', '2', '-i', '0.1', '-w', String(PATIENCE_S), address).ended;
   ip('addr', 'del', `${address}/24`, 'dev', name);
   return status === 0;
 }
@@ -38,7 +37,7 @@ async function reaches(name, address) {
 async function run() {
   const args = ['run', '--control', socket, '--port', 'h1', '--port', `lan0,type=internal,mac=${MAC}`];
   const child = spawn(process.execPath, [program, ...args], { stdio: 'ignore' });
-  for (let turn = 0; turn < 500 && ask('version').status !== 0; turn++) await sleep(20);
+  await until(() => ask('version').status === 0);
   return child;
 }
 
@@ -55,11 +54,11 @@ seen.lan1 = { kind: kindOf('lan1'), reached: await reaches('lan1', '10.0.0.10') 
 seen.shown = ask('dpctl/show', 'netdev@dp0').stdout;
 seen.twice = ask('dpctl/add-if', 'netdev@dp0', 'h1,type=internal');
 seen.deleted = ask('dpctl/del-if', 'netdev@dp0', 'lan1');
-for (let turn = 0; turn < 100 && links().includes('lan1'); turn++) await sleep(20);
+await until(() => !links().includes('lan1'));
 seen.links = links();
 child.kill('SIGKILL');
 await once(child, 'close');
-for (let turn = 0; turn < 100 && links().includes('lan0'); turn++) await sleep(20);
+await until(() => !links().includes('lan0'));
 seen.left = links();
 lab.close();
 process.stdout.write(`${JSON.stringify(seen)}\n`);

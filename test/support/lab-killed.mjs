@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Datapath, learning } from '../../dist/src/index.js';
-import { ip, Lab } from './lab.mjs';
+import { ip, Lab, PATIENCE_S, until } from './lab.mjs';
 
 const PORTS = [
   'h1,type=afxdp,offload=on',
@@ -51,13 +51,14 @@ async function lab() {
   });
   await once(child.stdout, 'data');
   const during = seen();
-  const { status } = await made.start(hosts[0], 'ping', '-c', '3', '-i', '0.05', '-w', '5', '10.0.0.3').ended;
+  const { status } = await made.start(hosts[0], 'ping', '-c', '3', '-i', '0.05', '-w', String(PATIENCE_S), '10.0.0.3')
+    .ended;
   const flood = made.start(hosts[0], 'ping', '-f', '10.0.0.2');
   await sleep(200);
   child.kill('SIGKILL');
   await once(child, 'close');
   // the kernel takes back what a process held in its own time
-  for (let turn = 0; turn < 200 && JSON.stringify(seen()) !== JSON.stringify(before); turn++) await sleep(10);
+  await until(() => JSON.stringify(seen()) === JSON.stringify(before));
   flood.child.kill('SIGKILL');
   const after = seen();
   made.close();

@@ -6,10 +6,10 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { Lab } from './lab.mjs';
+import { Lab, PATIENCE_S } from './lab.mjs';
 import { twoHosts } from './lab-exercise.mjs';
 
-const program = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
+const program = new URL('../../dist/src/cli/main.cjs', import.meta.url).pathname;
 const withoutXdp = new URL('./without-xdp.py', import.meta.url).pathname;
 const MEMLOCK = 65_536;
 const NOT_EXEMPT = '-ipc_lock,-sys_resource';
@@ -42,7 +42,7 @@ async function served([command, ...first]) {
   child.stderr.on('data', (chunk) => {
     stderr += chunk;
   });
-  const { status } = await lab.start(h1, 'ping', '-c', '1', '-i', '0.1', '-w', '20', '10.0.0.2').ended;
+  const { status } = await lab.start(h1, 'ping', '-c', '1', '-i', '0.1', '-w', String(PATIENCE_S), '10.0.0.2').ended;
   child.kill('SIGINT');
   await once(child, 'close');
   return { pinged: status === 0, stderr };

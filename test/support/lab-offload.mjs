@@ -13,13 +13,12 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Datapath, exactMask, parseRules, staticRules } from '../../dist/src/index.js';
-import { ip } from './lab.mjs';
+import { until as comesTo, ip } from './lab.mjs';
 
 const OUTS = 3;
 const WIRES = ['in', ...Array.from({ length: OUTS }, (_, i) => `out${i}`)];
 const far = (wire) => `${wire}-far`;
 const SETTLE_MS = 20;
-const PATIENCE_MS = 5000;
 
 function makeWires() {
   execFileSync('sysctl', ['-qw', 'net.ipv6.conf.all.disable_ipv6=1', 'net.ipv6.conf.default.disable_ipv6=1']);
@@ -64,8 +63,7 @@ async function openNear(offload, options = {}) {
 const outPort = (i) => i + 2;
 
 async function until(isSo, what) {
-  for (const end = performance.now() + PATIENCE_MS; !isSo(); await sleep(2))
-    if (performance.now() > end) throw new Error(`never happened: ${what}`);
+  if (!(await comesTo(isSo, 2))) throw new Error(`never happened: ${what}`);
 }
 
 function told(result) {

@@ -6,11 +6,10 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Lab } from './lab.mjs';
+import { Lab, PATIENCE_S, until } from './lab.mjs';
 import { twoHosts } from './lab-exercise.mjs';
 
-const program = new URL('../../dist/src/cli/main.js', import.meta.url).pathname;
+const program = new URL('../../dist/src/cli/main.cjs', import.meta.url).pathname;
 /** Prints every datagram that comes to the abstract name. */
 const LISTENER = `
 import socket
@@ -41,12 +40,22 @@ await listener.printed('ready');
 const told = () => listener.output.stdout;
 const service = { NOTIFY_SOCKET: '@wdp-lab-run', WATCHDOG_USEC: '400000' };
 const { child, ended } = await run(['--port', 'h1', '--port', 'h2'], service);
-for (let turn = 0; turn < 1000 && !told().includes('READY=1'); turn++) await sleep(10);
-const { status: pingStatus } = await lab.start(h1, 'ping', '-c', '3', '-i', '0.05', '-w', '5', '10.0.0.2').ended;
-for (let turn = 0; turn < 300 && !told().includes('WATCHDOG=1'); turn++) await sleep(10);
+await until(() => told().includes('READY=1'));
+const { status: pingStatus } = await lab.start(
+  h1,
+  'ping',
+  '-c',
+  '3',
+  '-i',
+  '0.05',
+  '-w',
+  String(PATIENCE_S),
+  '10.0.0.2',
+).ended;
+await until(() => told().includes('WATCHDOG=1'));
 child.kill('SIGINT');
 const served = await ended;
-for (let turn = 0; turn < 100 && !told().includes('STOPPING=1'); turn++) await sleep(10);
+await until(() => told().includes('STOPPING=1'));
 
 const unprivileged = [
   '--reuid=65534',

@@ -13,6 +13,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export const TRAFFIC = new URL('./lab-traffic.py', import.meta.url).pathname;
 const PYTHON = '/usr/bin/python3';
+/** After so long something hangs: on a machine that is busy with other things, what takes a moment on an idle one may take many seconds. */
+export const PATIENCE_S = 300;
 
 export function ip(...args) {
   return execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
@@ -57,6 +59,11 @@ export class Lab {
     inside('link', 'set', 'lo', 'up');
     inside('link', 'set', 'eth0', 'address', host.mac);
     this.run(host, 'sysctl', '-qw', 'net.ipv6.conf.eth0.accept_dad=0', 'net.ipv6.conf.eth0.router_solicitations=0');
+    // a host asks for an address once a second until it has it: `ping -w` would end at "no route to host"
+    for (const kind of ['ipv4', 'ipv6']) {
+      const solicit = (how) => `net.${kind}.neigh.eth0.${how}_solicit=${PATIENCE_S}`;
+      this.run(host, 'sysctl', '-qw', solicit('mcast'), solicit('ucast'));
+    }
     if (host.ipv4) inside('addr', 'add', host.ipv4, 'dev', 'eth0');
     if (host.ipv6) inside('addr', 'add', host.ipv6, 'dev', 'eth0', 'nodad');
     inside('link', 'set', 'eth0', 'up');
@@ -79,13 +86,13 @@ export class Lab {
     return execFileSync('nsenter', this.#inside(host, command), {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 60_000,
+      timeout: PATIENCE_S * 1000,
     });
   }
 
   /** The same without an exception: status, stdout, stderr. */
   attempt(host, ...command) {
-    return spawnSync('nsenter', this.#inside(host, command), { encoding: 'utf8', timeout: 60_000 });
+    return spawnSync('nsenter', this.#inside(host, command), { encoding: 'utf8', timeout: PATIENCE_S * 1000 });
   }
 
   /** Runs a command in a host while this process goes on. Resolves with its end. */
@@ -153,6 +160,13 @@ export class Lab {
   close() {
     for (const child of this.#children) child.kill('SIGKILL');
   }
+}
+
+/** Waits until something is so; false when it never came to that. */
+export async function until(isSo, pauseMs = 10) {
+  for (const end = performance.now() + PATIENCE_S * 1000; !isSo(); await sleep(pauseMs))
+    if (performance.now() > end) return false;
+  return true;
 }
 
 /** The object that a task of lab-traffic.py printed last. */

@@ -33,7 +33,7 @@ import {
   type UpcallService,
   type UpcallServiceOptions,
 } from '../upcall-service.ts';
-import type { Answers } from './answers.ts';
+import type { Answers, TimeoutsOf } from './answers.ts';
 import { FlowAgeing } from './flow-ageing.ts';
 import type { UpcallReceiver } from './receiver.ts';
 import type { SystemDatapath } from './system-datapath.ts';
@@ -62,7 +62,8 @@ export class SystemUpcallHost implements UpcallHost, UpcallService {
   readonly #paused = new Set<UpcallReceiver>();
   readonly #ended = new AbortController();
   #ports: readonly UpcallPort[] = [];
-  #isServing = false;
+  /** The datapath said so when it was to carry answers out. */
+  #isGone = false;
   #timer: NodeJS.Timeout | undefined;
   #lossesTold = new Set<number>();
 
@@ -95,14 +96,14 @@ export class SystemUpcallHost implements UpcallHost, UpcallService {
     this.#answers = datapath.answers(this.memory, {
       onInstalled: (flow) => this.#ageing.note(flow),
       onRefused: (what, worker, error) => {
-        if (error.errno === ENODEV) this.#gone();
+        if (error.errno === ENODEV) this.#isGone = true;
         else if (what === 'execute') this.#tell({ type: 'execute-failed', worker, errno: error.errno ?? 0, error });
       },
     });
     this.#dispatcher = new Dispatcher(this.memory, {
       rings: this.#upcalls.receivers.map(({ handler: slot }) => this.memory.upcallRing(slot)),
       timeoutMs: options.timeoutMs ?? UPCALL_TIMEOUT_MS,
-      carryOut: (worker, count) => this.#carryOut(worker, count),
+      carryOut: (worker, count) => this.#carryOutOfHandler(worker, count),
       afterBatch: () => this.#goOn(),
       onEvent: (event) => this.#tell(event),
     });
@@ -176,15 +177,26 @@ export class SystemUpcallHost implements UpcallHost, UpcallService {
     for (let count = -1; count !== 0; total += count) {
       count = wasm.take(worker, C.UPCALL_TAKE_MAX);
       wasm.decideTaken(worker, count);
-      const errno = this.#answers.carryOut(worker, count, (frame) => this.#timeoutsOfRule(frame));
+      const errno = this.#carryOut(worker, count, (frame) => this.#timeoutsOfRule(frame));
       if (errno !== 0) this.#tell({ type: 'flow-put-failed', worker, errno });
     }
     return total;
   }
 
-  #carryOut(worker: number, count: number): number {
+  #carryOutOfHandler(worker: number, count: number): number {
     const timeouts = this.#timeouts(this.#handler.idleTimeoutMs, this.#handler.hardTimeoutMs);
-    return this.#answers.carryOut(worker, count, () => timeouts);
+    return this.#carryOut(worker, count, () => timeouts);
+  }
+
+  /** Returns 0 too when the datapath is gone: that is one event, however many answers it refused. */
+  #carryOut(worker: number, count: number, timeoutsOf: TimeoutsOf): number {
+    let errno = 0;
+    this.#guard(() => {
+      errno = this.#answers.carryOut(worker, count, timeoutsOf);
+    });
+    if (!this.#isGone) return errno;
+    this.#gone();
+    return 0;
   }
 
   #timeoutsOfRule(frame: number): { idleMs: number; hardMs: number } {
@@ -200,9 +212,9 @@ export class SystemUpcallHost implements UpcallHost, UpcallService {
 
   /** A batch was carried out, so rings have room again; one that took its time has left upcalls in its ring that nothing else will call for. */
   #goOn(): void {
+    if (this.#ended.signal.aborted) return;
     for (const receiver of this.#paused) this.#watch(receiver);
     this.#paused.clear();
-    if (this.#isServing) return;
     setImmediate(() => {
       if (this.#ended.signal.aborted) return;
       for (const receiver of this.#upcalls.receivers) this.#guard(() => this.#serve(receiver));
