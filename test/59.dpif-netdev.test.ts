@@ -203,6 +203,20 @@ describe('netdev', () => {
     expect(datapath.handler).toBe(handler);
   });
 
+  it('lets go of its handler while the datapath closes', async () => {
+    const datapath = await openDatapath({ name: 'both', dpIfindex: 91 });
+    const dpif = Dpif.open('netdev@both');
+    let closed = 0;
+    const handler = { name: 'closing', handle: (): void => {}, close: () => closed++ };
+    await dpif.onUpcall(handler);
+    const removed = dpif.onUpcall(undefined);
+    const refused = expect(datapath.onUpcall(handler)).rejects.toMatchObject({ code: 'ERR_DATAPATH_CLOSED' });
+    await Promise.all([datapath.close(), removed, refused]);
+    expect(closed).toBe(1);
+    expect(datapath.running).toBe(false);
+    dpif.close();
+  });
+
   it('has no port whose driver cannot be opened', async () => {
     await using datapath = await openDatapath({ name: 'noport', dpIfindex: 86 });
     using dpif = Dpif.open('netdev@noport');

@@ -164,6 +164,8 @@ export class Datapath implements AsyncDisposable {
     const wasRunning = this.#started;
     await this.stop(); // a ring changes its consumer only while no worker polls
     this.#retireHandler();
+    if (this.#closed !== undefined && handler === undefined) return; // it was closed meanwhile
+    this.#assertOpen();
     if (handler !== undefined) await this.#install(typeof handler === 'function' ? perPacket(handler) : handler);
     if (wasRunning) await this.start();
   }
