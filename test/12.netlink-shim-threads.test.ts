@@ -137,7 +137,7 @@ describe.skipIf(reason)('threads on one socket', () => {
     }
     expect(descriptors()).toBe(before + 2);
     expect(sender.send(new Uint8Array(8), 0, 8, 0, portId)).toBe(0);
-    await settle();
+    while (calls.length === 0) await settle();
     expect(calls).toEqual([1]);
     sender.close();
     while (descriptors() > before) {

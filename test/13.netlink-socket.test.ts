@@ -3,6 +3,7 @@
  * kernel.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
@@ -37,20 +38,20 @@ describe('by hand', () => {
     expect(await peer.log()).toMatchObject([{ seq: sequence, pid: socket.portId, type: TYPE, size: 20 }]);
     expect(socket.receive()).toBeUndefined();
     socket.sendSequence(message, 4242);
-    expect(socket.receive({ timeoutMs: 5000 })).toBeDefined();
+    expect(socket.receive({ timeoutMs: 60_000 })).toBeDefined();
     expect((await peer.log())[1].seq).toBe(4242);
   });
 
   it('an unconnected socket says to whom', async () => {
     using socket = listen();
     socket.send(request(TYPE), { to: peer.port });
-    expect(socket.receive({ timeoutMs: 5000 })).toMatchObject({ portId: peer.port });
+    expect(socket.receive({ timeoutMs: 60_000 })).toMatchObject({ portId: peer.port });
   });
 
   it('credentials come from the kernel', async () => {
     using socket = connect({ passCredentials: true });
     socket.send(request(TYPE));
-    const { pid, uid } = socket.receive({ timeoutMs: 5000 })!;
+    const { pid, uid } = socket.receive({ timeoutMs: 60_000 })!;
     expect(uid).toBe(process.getuid!());
     expect(pid).toBeGreaterThan(1);
     expect(pid).not.toBe(process.pid);
@@ -60,9 +61,9 @@ describe('by hand', () => {
     await peer.always({ msg: TYPE, fill: 100_000 });
     using socket = connect();
     socket.send(request(TYPE));
-    expect(socket.receive({ timeoutMs: 5000 })!.bytes.length).toBe(100_016);
+    expect(socket.receive({ timeoutMs: 60_000 })!.bytes.length).toBe(100_016);
     socket.send(request(TYPE));
-    const cut = socket.receive({ timeoutMs: 5000, sizeMax: 40 })!;
+    const cut = socket.receive({ timeoutMs: 60_000, sizeMax: 40 })!;
     expect([cut.bytes.length, cut.truncatedSize]).toEqual([40, 100_016]);
   });
 
@@ -204,20 +205,17 @@ interface ReaderResult {
 }
 
 describe('threads', () => {
-  /** A thread that adopts a socket, reports each datagram's number, and at last what ended it. */
-  function reader(handle: unknown): { messages: Promise<ReaderResult> } {
+  /** A thread that has adopted a socket; `result`: each datagram's number, and what ended it. */
+  async function reader(handle: unknown): Promise<{ result: Promise<ReaderResult> }> {
     const worker = new Worker(new URL('support/netlink-reader.mjs', import.meta.url), { workerData: handle as object });
-    const messages = new Promise<ReaderResult>((resolve, reject) => {
-      worker.once('message', resolve);
-      worker.once('error', reject);
-    });
-    return { messages };
+    await once(worker, 'message');
+    return { result: once(worker, 'message').then(([message]) => message as ReaderResult) };
   }
 
   it('share a queue: every datagram goes to one of them, and closing wakes them', async () => {
     const socket = listen();
     socket.join(14);
-    const readers = [reader(socket.share()), reader(socket.share())];
+    const readers = await Promise.all([reader(socket.share()), reader(socket.share())]);
     for (let i = 0; i < 10; i++) {
       await peer.cast(14, { count: 20 });
       await new Promise((resolve) => setTimeout(resolve, 5));
@@ -226,7 +224,7 @@ describe('threads', () => {
     for (let one = socket.receive(); one !== undefined; one = socket.receive()) own.push(one.bytes[16]);
     await new Promise((resolve) => setTimeout(resolve, 50));
     socket.close();
-    const results = await Promise.all(readers.map((one) => one.messages));
+    const results = await Promise.all(readers.map((one) => one.result));
     const all = [...own, ...results.flatMap((one) => one.numbers)].sort((a, b) => a - b);
     expect(all).toEqual(Array.from({ length: 200 }, (_, i) => Math.floor(i / 10)));
     for (const { code } of results) expect(code).toBe('ERR_NETLINK_CLOSED');

@@ -66,7 +66,7 @@ const errnoOf = (one: Message): number => 0 - one.payload.readInt32LE();
 /** Waits, event by event, until the condition holds. */
 async function until(condition: () => boolean): Promise<void> {
   for (let turn = 0; !condition(); turn++) {
-    if (turn > 5_000) throw new Error('it did not come to that');
+    if (turn > 100_000) throw new Error('it did not come to that');
     await sleep(2);
   }
 }

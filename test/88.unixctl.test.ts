@@ -266,9 +266,17 @@ describe('our server', () => {
   });
 
   it('answers what is at work before it closes', async () => {
-    const closing = await UnixctlServer.listen({ path: path.join(folder, 'closing.ctl'), commands: makeCommands() });
-    const answer = talk(closing.path, [request('slow', [])], 1);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    const commands = makeCommands();
+    const begun = new Promise<void>((resolve) => {
+      const run = (): Promise<string> => {
+        resolve();
+        return new Promise((done) => setTimeout(done, 100, 'done'));
+      };
+      commands.register('begin', { usage: '', minArgs: 0, maxArgs: 0, run });
+    });
+    const closing = await UnixctlServer.listen({ path: path.join(folder, 'closing.ctl'), commands });
+    const answer = talk(closing.path, [request('begin', [])], 1);
+    await begun;
     await closing.close();
     expect((await answer).replies).toHaveLength(1);
     expect(existsSync(closing.path)).toBe(false);

@@ -6,13 +6,16 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as C from '../../dist/assembly/constants.js';
-import { ip, Lab } from './lab.mjs';
+import { ip, Lab, until } from './lab.mjs';
 import { datapathByFlows } from './lab-exercise.mjs';
 
 const LOAD = new URL('./lab-load.mjs', import.meta.url).pathname;
 const RATE = '5000';
 const WINDOWS = 4;
+/** A window is so long, and longer until so many packets have come: on a busy machine the sender rests now and then. */
 const WINDOW_MS = 200;
+const PACKETS_MIN = 100;
+const SETTLE_WINDOWS = 50;
 
 const lab = new Lab();
 const [from] = [1, 2].map((n) => lab.host(`h${n}`, { ipv4: `10.0.0.${n}/24` }));
@@ -29,13 +32,16 @@ const sample = () => {
 async function window() {
   const before = sample();
   await sleep(WINDOW_MS);
+  await until(() => sample().received - before.received >= PACKETS_MIN);
   const now = sample();
   return Object.fromEntries(Object.entries(now).map(([name, value]) => [name, value - before[name]]));
 }
 
 async function windows(state) {
   ip('link', 'set', 'dev', 'h2', state);
-  await sleep(WINDOW_MS); // what was under way has arrived
+  // what was under way has arrived, or was given back, when a window is over in which nothing of the kind that shall not be was counted
+  const over = state === 'up' ? 'down' : 'transmitted';
+  for (let turn = 0; turn < SETTLE_WINDOWS && (await window())[over] !== 0; turn++);
   const seen = [];
   while (seen.length < WINDOWS) seen.push(await window());
   return seen;

@@ -68,7 +68,7 @@ async function underLoad(datapath, seconds, killCount) {
   const kills = [];
   const memory = [];
   const end = performance.now() + seconds * 1000;
-  for (let second = 0; performance.now() < end; second++) {
+  for (let second = 0; performance.now() < end || memory.length === 0; second++) {
     if (kills.length < killCount) kills.push(await killWorker(datapath));
     await sleep(Math.min(1000 / (killCount > 0 ? 4 : 1), Math.max(end - performance.now(), 0)));
     if (second >= seconds * WARM_SHARE) memory.push(residentKib());
