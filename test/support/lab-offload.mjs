@@ -19,6 +19,10 @@ const OUTS = 3;
 const WIRES = ['in', ...Array.from({ length: OUTS }, (_, i) => `out${i}`)];
 const far = (wire) => `${wire}-far`;
 const SETTLE_MS = 20;
+/** Times that in which nothing moves any more, when not all that was sent has been caught. */
+const STILL = 20;
+/** Bursts until the datapath has heard of a new MTU, at most. */
+const TURNS_MAX = 200;
 
 function makeWires() {
   execFileSync('sysctl', ['-qw', 'net.ipv6.conf.all.disable_ipv6=1', 'net.ipv6.conf.default.disable_ipv6=1']);
@@ -39,8 +43,10 @@ async function openFar() {
   const datapath = await Datapath.open({ workers: 0, idleTimeoutMs: 0, arenaSize: 268435456 });
   const memory = WIRES.map((wire) => datapath.ports.add(`m-${wire}`, { slots: 4096, frameSize: 2048 }));
   const rules = [];
+  const fars = [];
   for (const [i, wire] of WIRES.entries()) {
     const port = await datapath.ports.addSpec(`${far(wire)},type=afpacket`);
+    fars.push(port);
     rules.push(i === 0 ? [memory[0].portNo, port.portNo] : [port.portNo, memory[i].portNo]);
   }
   const text = rules.map(([from, to]) => `in_port(${from}) actions:${to}`).join('\n');
@@ -48,6 +54,7 @@ async function openFar() {
   await datapath.start();
   return {
     send: (frame) => memory[0].send(frame),
+    arrived: () => fars.slice(1).reduce((sum, port) => sum + port.stats().rxPackets, 0),
     caught: (i) => memory[i + 1].receive().map((frame) => Buffer.from(frame).toString('hex')),
     close: () => datapath.close(),
   };
@@ -64,6 +71,24 @@ const outPort = (i) => i + 2;
 
 async function until(isSo, what) {
   if (!(await comesTo(isSo, 2))) throw new Error(`never happened: ${what}`);
+}
+
+/** Frames that were sent and did not arrive: a device drops those that are longer than its MTU. */
+let lost = 0;
+
+/** Until what the near datapath has sent is caught or lost, and nothing more comes. */
+async function settled(datapath, ends) {
+  const state = () => [datapath.stats().received, datapath.stats().transmitted, ends.arrived()];
+  let before = [];
+  for (let still = 0; still < STILL; ) {
+    await sleep(SETTLE_MS);
+    const now = state();
+    const isStill = now.every((count, i) => count === before[i]);
+    before = now;
+    if (isStill && now[1] - now[2] === lost) return;
+    still = isStill ? still + 1 : 0;
+  }
+  lost = before[1] - before[2];
 }
 
 function told(result) {
@@ -98,7 +123,7 @@ async function compareFrames(file, rounds, offload) {
     }
     await until(() => datapath.stats().received === round * frames.length, `round ${round}`);
     await until(() => datapath.stats().upcallsPending === 0, 'answers');
-    await sleep(SETTLE_MS);
+    await settled(datapath, ends);
     for (const [i, frameList] of caught.entries()) frameList.push(...ends.caught(i));
     hits.push(datapath.stats().hits);
   }
@@ -144,7 +169,7 @@ async function changes() {
     const upcallsBefore = upcalls;
     for (let i = 0; i < n; i++) ends.send(what);
     await until(() => datapath.stats().received >= before.received + n, 'receipt of a burst');
-    await sleep(SETTLE_MS);
+    await settled(datapath, ends);
     const after = datapath.stats();
     const drops = Object.entries(after.drops).filter(([name, count]) => count > before.drops[name]);
     return {
@@ -154,6 +179,9 @@ async function changes() {
       upcalls: upcalls - upcallsBefore,
     };
   };
+  /** Until the port knows whether its interface takes frames of XDP programs. */
+  const takes = (is) =>
+    until(() => datapath.ports.get('out0').describe().includes('no XDP') !== is, is ? 'XDP frames' : 'no XDP frames');
   /** The first ones make the flow hot. */
   const warm = async () => {
     for (let i = 0; i < 4; i++) await burst(1);
@@ -179,27 +207,26 @@ async function changes() {
   // a second flow of another length of the same key: nothing of the frame but its key decides
   outcomes.long = await burst(20, udpFrame(0x0400, 1400));
   ip('link', 'set', 'out0', 'mtu', '1000');
-  await sleep(100);
+  for (let turn = 0; turn < TURNS_MAX && (await burst(4, udpFrame(0x0400, 1400))).offload > 0; turn++);
   await burst(4, udpFrame(0x0400, 900));
   outcomes.fits = await burst(20, udpFrame(0x0400, 900));
   outcomes.tooLong = await burst(20, udpFrame(0x0400, 1400));
   ip('link', 'set', 'out0', 'mtu', '1500');
-  await sleep(100);
 
   takesXdpFrames('out0', false);
-  await sleep(100);
+  await takes(false);
   outcomes.noXdpFrames = await burst();
   outcomes.described = datapath.ports.get('out0').describe();
   takesXdpFrames('out0', true);
-  await sleep(100);
+  await takes(true);
   await warm();
   outcomes.xdpFramesAgain = await burst();
 
   ip('link', 'set', 'out0', 'down');
-  await sleep(100);
+  await takes(false);
   outcomes.down = await burst();
   ip('link', 'set', 'out0', 'up');
-  await until(() => !datapath.ports.get('out0').describe().includes('no XDP'), 'out0 up');
+  await takes(true);
   await warm();
   outcomes.up = await burst();
 
@@ -214,7 +241,7 @@ async function changes() {
   const before = datapath.stats().hits.offload;
   for (let i = 0; i < 20; i++) ends.send(frame);
   await until(() => datapath.stats().hits.offload === before + 20, 'forwarding without workers');
-  await sleep(SETTLE_MS);
+  await settled(datapath, ends);
   outcomes.stopped = ends.caught(0).length;
   await datapath.start();
 
@@ -223,9 +250,9 @@ async function changes() {
   datapath.flows.flush();
 
   // ageing goes by what the programs forwarded
-  datapath.flows.put(match, String(outPort(0)), { idleTimeoutMs: 400 });
+  datapath.flows.put(match, String(outPort(0)), { idleTimeoutMs: 2000 });
   await warm();
-  for (let i = 0; i < 8; i++) {
+  for (let i = 0; i < 20; i++) {
     await burst(1);
     await sleep(100);
   }
@@ -270,7 +297,7 @@ async function churn(seconds) {
     for (let i = 0; i < OUTS; i++) lostCaught[i] += ends.caught(i).length;
   }
   await until(() => datapath.stats().received === sent, 'receipt of everything');
-  await sleep(SETTLE_MS);
+  await settled(datapath, ends);
   for (let i = 0; i < OUTS; i++) lostCaught[i] += ends.caught(i).length;
   await datapath.stop();
   const [stats, check] = [datapath.stats(), datapath.check()];

@@ -6,7 +6,7 @@
     udp-ask ADDRESS PORT COUNT LOW HIGH   datagrams of random sizes, one after the other; tells how many came back as they were
     raw-send INTERFACE COUNT HEX...       frames as they are
     vnet-send INTERFACE                   frames, each behind its struct virtio_net_hdr: hexadecimal lines on stdin
-    raw-listen INTERFACE MARK COUNT       frames that hold the hexadecimal MARK, as they were on the wire, tags included; also when it is killed
+    raw-listen INTERFACE MARK COUNT       frames that hold the hexadecimal MARK, as they were on the wire, tags included; killed, those that came until then
 """
 import hashlib
 import json
@@ -15,12 +15,15 @@ import signal
 import socket
 import struct
 import sys
+import time
 
 SOL_PACKET, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_IGNORE_OUTGOING = 263, 8, 15, 23
 ETH_P_ALL = 3
 SO_RCVBUFFORCE = 33
 TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 16, 64
 TIMEOUT_S = 300
+# a frame that an interface has counted is heard after so long at the latest
+LATE_S = 10
 
 
 def family(address):
@@ -136,21 +139,36 @@ def as_on_the_wire(data, ancillary):
     return data
 
 
+def received(interface):
+    """Packets that the interface has counted."""
+    with open("/proc/net/dev", encoding="ascii") as lines:
+        return next(int(line.split()[2]) for line in lines if line.split()[0] == f"{interface}:")
+
+
 def raw_listen(interface, mark, count):
+    before, heard, last = received(interface), 0, None
     raw = raw_socket(interface, ETH_P_ALL)
     raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 28)
-    raw.settimeout(TIMEOUT_S)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    raw.settimeout(0.1)
+
+    def end(*_):
+        nonlocal last
+        last = received(interface) - before
+
+    signal.signal(signal.SIGTERM, end)
     print("ready", flush=True)
-    frames = []
-    try:
-        while len(frames) < int(count):
+    frames, spoken = [], time.monotonic()
+    while len(frames) < int(count) and (last is None or heard < last):
+        try:
             data, ancillary, _flags, _peer = raw.recvmsg(65536, 256)
-            frame = as_on_the_wire(data, ancillary)
-            if bytes.fromhex(mark) in frame:
-                frames.append(frame.hex())
-    except (TimeoutError, KeyboardInterrupt):
-        pass
+        except TimeoutError:
+            if time.monotonic() - spoken > (TIMEOUT_S if last is None else LATE_S):
+                break
+            continue
+        heard, spoken = heard + 1, time.monotonic()
+        frame = as_on_the_wire(data, ancillary)
+        if bytes.fromhex(mark) in frame:
+            frames.append(frame.hex())
     tell(frames=frames)
 
 
