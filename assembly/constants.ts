@@ -401,7 +401,7 @@ export const PORT_RX_KIND = 4; // u32, RX_*
 export const PORT_RX = 8; // u32, address of the driver's control block
 export const PORT_TX_KIND = 12; // u32, TX_*
 export const PORT_WORKER = 16; // u32, worker that polls it
-export const PORT_FLAGS = 20; // u32, PORT_FLAG_*
+export const PORT_FLAGS = 20; // u32 (live), PORT_FLAG_*
 export const PORT_TX_RINGS = 24; // u32, address of u32[workers]: transmit ring of each worker
 export const PORT_HOT_SIZE = 28; // u32 (live), longest frame that XDP programs may send out of the port, 0 none
 
@@ -411,6 +411,7 @@ export const PORT_SILENT = 2; // its vport is gone, its driver not yet closed
 
 export const PORT_FLAG_BACKPRESSURE = 1; // replaying ports wait while this port's transmit ring is more than half full
 export const PORT_FLAG_HOT = 2; // an XDP program looks through the hot flows before the port receives
+export const PORT_FLAG_NO_EMC = 4; // what comes by the port is not looked up in the exact-match cache
 
 export const RX_NONE = 0;
 export const RX_RING = 1; // frames in a ring in memory, handled in place

@@ -35,7 +35,6 @@ import {
   FRAME_SIZE_MAX,
   KEY_SIZE,
   KEY_TCP_FLAGS,
-  OPTION_EMC,
   OPTION_RULES,
   PACKET_FLOW,
   PACKET_HASH,
@@ -66,7 +65,7 @@ import {
 import { execute } from './actions/execute';
 import { classify } from './flow/classifier';
 import { count, countDrops, countInFlow, countPort, rowOf } from './flow/counters';
-import { bucketOf, candidate, covers, insert, lookup } from './flow/emc';
+import { bucketOf, candidate, covers, insert, lookup, usesCache } from './flow/emc';
 import { extract } from './flow/extract';
 import { hashPacket } from './flow/hash';
 import { offer } from './io/hot-flows';
@@ -133,7 +132,7 @@ function breathe(receiver: u32): u32 {
   const valid = extractAll(portNo, n);
   if (offloaded != 0) markOffloaded(valid);
   if (soft) findPartial(valid);
-  const useCache = (load<u32>(sb(SB_OPTIONS)) & OPTION_EMC) != 0;
+  const useCache = usesCache(portNo);
   let unresolved = useCache ? findCached(valid) : valid;
   const afterCache = unresolved;
   if (unresolved != 0) unresolved = classify(unresolved);

@@ -12,20 +12,19 @@ import {
   COUNTER_MISSES,
   COUNTER_RECIRCULATED,
   FLOW_ACTIONS,
+  KEY_IN_PORT,
   KEY_TCP_FLAGS,
-  OPTION_EMC,
   PACKET_FLAGS,
   PACKET_FLAG_KEY_STALE,
   PACKET_HASH,
-  SB_OPTIONS,
   WORKER_TIME_MS,
 } from '../constants';
 import { findCovering } from '../flow/classifier';
 import { count, countInFlow, rowOf } from '../flow/counters';
-import { insert, lookup } from '../flow/emc';
+import { insert, lookup, usesCache } from '../flow/emc';
 import { extractAgain } from '../flow/extract';
 import { hashPacket } from '../flow/hash';
-import { area, sb } from '../memory/layout';
+import { area } from '../memory/layout';
 import { ringBell, upcallMiss } from '../upcall/produce';
 import { run } from './execute';
 import { givenHash } from './given';
@@ -47,7 +46,7 @@ export function recirculate(packet: usize, recircId: u32, last: bool, rate: u32)
 
 /** One more pass of a packet whose key is right; what the pass does with it is the pass's own business. */
 export function pass(packet: usize): void {
-  const useCache = (load<u32>(sb(SB_OPTIONS)) & OPTION_EMC) != 0;
+  const useCache = usesCache(load<u32>(keyOf(packet), KEY_IN_PORT));
   const hash = hashPacket(packet);
   // as in the kernel, a given hash that is neither of software nor of ports is made anew
   if (givenHash >> 32 == 0) clearHash(packet);

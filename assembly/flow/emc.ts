@@ -19,18 +19,31 @@ import {
   COUNTER_EMC_INSERTS,
   FLOW_KEY_MORE,
   FLOW_SUBTABLE,
+  OPTION_EMC,
   PACKET_KEY,
+  PORTS_MAX,
+  PORT_FLAGS,
+  PORT_FLAG_NO_EMC,
+  PORT_SIZEOF,
+  SB_OPTIONS,
   SUBTABLE_LIST,
   SUBTABLE_LIST_COUNT,
   SUBTABLE_MASK,
   WORKER_EMC_RELUCTANCE,
 } from '../constants';
-import { area, emc, emcBucketMask } from '../memory/layout';
+import { area, emc, emcBucketMask, ports, sb } from '../memory/layout';
 import { clear, freeWays, match, place, refAt, signatureOf } from './bucket';
 import { count } from './counters';
 import { equalInline, equalList } from './hash';
 
 const EVICT_RELUCTANCE: u32 = 16;
+
+/** Whether packets that came by this port are looked up here. */
+@inline
+export function usesCache(portNo: u32): bool {
+  if ((load<u32>(sb(SB_OPTIONS)) & OPTION_EMC) == 0) return false;
+  return portNo >= <u32>PORTS_MAX || (load<u32>(ports + portNo * PORT_SIZEOF, PORT_FLAGS) & PORT_FLAG_NO_EMC) == 0;
+}
 
 @inline
 export function bucketOf(hash: u32): usize {

@@ -214,5 +214,9 @@ function eventText(event: DatapathEvent): string {
       return `a flow was not installed: errno ${event.errno}`;
     case 'port-failed':
       return `port ${event.name} was added and could not be opened: ${reason(event.reason)}`;
+    case 'queue-not-pinned':
+      return `queue ${event.queue} of port ${event.port} is not pinned: no worker that polls has core ${event.core}`;
+    case 'all-isolated':
+      return 'queues are pinned to every worker that polls: those that are not pinned go to all of them';
   }
 }

@@ -5,12 +5,15 @@
  * (processor cycles, output batches). Threads are named by their worker number, and by their core where they are bound to one. Owner thread.
  */
 import type { Datapath } from '../datapath/datapath.ts';
+import { Dpif } from '../dpif/dpif.ts';
 import { DatapathError } from '../errors.ts';
+import { formatPortConfig } from '../ports/port-config.ts';
 import { LOAD_SECONDS } from '../ports/queue-load.ts';
+import { coreOf } from '../worker/affinity.ts';
 import { type UnixctlCommands, UnixctlError } from './unixctl.ts';
 import type { WorkerStats, WorkerStatsReader } from './worker-stats.ts';
 
-/** Registers pmd-stats-show, pmd-stats-clear, pmd-perf-show, pmd-rxq-show and pmd-rxq-rebalance; and wdp/rxq-move and wdp/pollers, which are ours. */
+/** Registers pmd-stats-show, pmd-stats-clear, pmd-perf-show, pmd-rxq-show and pmd-rxq-rebalance; and those that are ours. */
 export function registerPmd(commands: UnixctlCommands, reader: WorkerStatsReader): void {
   commands.register('dpif-netdev/pmd-stats-show', {
     usage: '[-pmd core] [dp]',
@@ -58,7 +61,7 @@ export function registerPmd(commands: UnixctlCommands, reader: WorkerStatsReader
   registerOurs(commands, reader.datapath);
 }
 
-/** What Open vSwitch does by settings of its database: pmd-rxq-affinity, pmd-cpu-mask. */
+/** What Open vSwitch does by settings of its database: pmd-rxq-affinity and all of other_config of an interface, pmd-rxq-isolate, pmd-cpu-mask. */
 function registerOurs(commands: UnixctlCommands, datapath: Datapath): void {
   commands.register('wdp/rxq-move', {
     usage: 'port queue worker',
@@ -78,12 +81,45 @@ function registerOurs(commands: UnixctlCommands, datapath: Datapath): void {
       return `${datapath.pollers} of ${datapath.options.workers} workers poll\n`;
     },
   });
+  commands.register('wdp/port-config', {
+    usage: 'port [key=value]...',
+    minArgs: 1,
+    maxArgs: 16,
+    run: ([port, ...items]) => refusing(() => portConfig(datapath, port, items)),
+  });
+  commands.register('wdp/rxq-isolate', {
+    usage: '[true | false]',
+    minArgs: 0,
+    maxArgs: 1,
+    run: ([value]) => {
+      if (value !== undefined && !['true', 'false'].includes(value)) throw new UnixctlError('it is true or false');
+      if (value !== undefined) datapath.queues.isolates = value === 'true';
+      return `workers that queues are pinned to ${datapath.queues.isolates ? 'poll nothing else' : 'poll others too'}\n`;
+    },
+  });
+}
+
+/** Sets all of the port's configuration, if anything is given, and says what it is. */
+function portConfig(datapath: Datapath, name: string, items: readonly string[]): string {
+  using dpif = Dpif.open(`netdev@${datapath.name}`);
+  const port = /^\d+$/.test(name) ? dpif.portQueryByNumber(Number(name)) : dpif.portQueryByName(name);
+  if (port === undefined) throw new UnixctlError(`there is no port ${name}`);
+  if (items.length > 0) dpif.portSetConfig(port.portNo, Object.fromEntries(items.map(pairOf)));
+  return formatPortConfig(datapath.ports.config(port.portNo))
+    .map((pair) => `${pair.join('=')}\n`)
+    .join('');
+}
+
+function pairOf(item: string): [string, string] {
+  const [key, ...rest] = item.split('=');
+  if (key === '' || rest.length === 0) throw new UnixctlError(`"${item}" is not key=value`);
+  return [key, rest.join('=')];
 }
 
 /** What cannot be done is an answer, not a failure of the server. */
-async function refusing(work: () => Promise<void>): Promise<void> {
+async function refusing<T>(work: () => T | Promise<T>): Promise<T> {
   try {
-    await work();
+    return await work();
   } catch (error) {
     if (error instanceof DatapathError || error instanceof RangeError) throw new UnixctlError(error.message);
     throw error;
@@ -102,7 +138,7 @@ function chosen(reader: WorkerStatsReader, args: readonly string[]): number[] {
     if (HISTORY.has(arg)) i += 1;
     else if (arg === '-pmd') {
       const wanted = Number(args[++i]);
-      workers = workers.filter((worker) => (reader.read(worker).cpu ?? worker) === wanted);
+      workers = workers.filter((worker) => coreOf(reader.datapath.options.affinity, worker) === wanted);
     } else if (arg !== reader.datapath.name && arg !== `netdev@${reader.datapath.name}`)
       throw new UnixctlError('please specify an existing datapath');
   }
@@ -179,7 +215,9 @@ function perfText(stats: WorkerStats): string {
 }
 
 function rxqText(reader: WorkerStatsReader, workers: readonly number[]): string {
-  const receivers = reader.datapath.queues.list();
+  const { queues: distribution } = reader.datapath;
+  const receivers = distribution.list();
+  const isolated = distribution.isolated();
   const parts = workers.map((worker) => {
     // the calling thread does not measure how long it works
     const usage = (share: number): string =>
@@ -191,7 +229,7 @@ function rxqText(reader: WorkerStatsReader, workers: readonly number[]): string 
         return `  port: ${port.padEnd(16)}  queue-id: ${number} (enabled)   pmd usage: ${usage(share)}\n`;
       });
     const overhead = queues.length === 0 ? '' : '  overhead: NOT AVAIL\n';
-    return `${title(reader.read(worker))}  isolated : false\n${queues.join('')}${overhead}`;
+    return `${title(reader.read(worker))}  isolated : ${isolated.has(worker)}\n${queues.join('')}${overhead}`;
   });
   return `Displaying last ${LOAD_SECONDS} seconds pmd usage %\n${parts.join('')}`;
 }

@@ -103,12 +103,12 @@ export class Datapath implements AsyncDisposable {
       ...{ memory, door: this.door, client: this.#client, stats: this.#stats, workerSlots: slots, pollers },
       internalPorts: options.internalPorts,
       onChange: () => this.#portsChanged(),
+      onReopened: () => void this.queues.uphold(),
       onFailure: (name, reason) => this.options.onEvent?.({ type: 'port-failed', name, reason }),
     });
-    this.queues = new Distribution({ memory, ports: this.ports, workerSlots: slots, pollers });
-    const rings = Array.from({ length: slots }, (_, slot) => memory.upcallRing(slot));
+    this.queues = new Distribution({ memory, ports: this.ports, workerSlots: slots, pollers, options });
     this.#dispatcher = new Dispatcher(memory, {
-      rings,
+      rings: Array.from({ length: slots }, (_, slot) => memory.upcallRing(slot)),
       timeoutMs: options.upcallTimeoutMs,
       carryOut: (worker, count, handler) =>
         memory.wasm.answerTaken(worker, count, handler?.idleTimeoutMs ?? 0, handler?.hardTimeoutMs ?? 0),
@@ -309,6 +309,7 @@ export class Datapath implements AsyncDisposable {
     await this.stop();
     this.options.affinity = cpus;
     if (wasRunning) await this.start();
+    await this.queues.uphold();
   }
 
   /** Whether the exact-match cache is used. */
@@ -371,6 +372,7 @@ export class Datapath implements AsyncDisposable {
 
   #portsChanged(): void {
     this.#stats.markHostBlocks();
+    void this.queues.uphold();
     this.#handler?.portsChanged?.([...this.ports]);
   }
 }

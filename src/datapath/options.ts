@@ -61,7 +61,9 @@ export type DatapathEvent =
   | { type: 'handler-timeout'; worker: number; upcalls: number }
   | { type: 'sample-error'; reason: unknown }
   | { type: 'flow-put-failed'; worker: number; errno: number }
-  | { type: 'port-failed'; name: string; reason: unknown };
+  | { type: 'port-failed'; name: string; reason: unknown }
+  | { type: 'queue-not-pinned'; port: string; queue: number; core: number }
+  | { type: 'all-isolated' };
 
 export type ResolvedOptions = Required<Omit<DatapathOptions, 'signal' | 'onEvent'>> &
   Pick<DatapathOptions, 'signal' | 'onEvent'>;

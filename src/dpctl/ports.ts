@@ -8,7 +8,7 @@ import { changeLink, findLink } from '../ports/links.ts';
 import type { DpctlContext } from './context.ts';
 import { openMend, withDatapath } from './datapaths.ts';
 
-const { EINVAL, ENOENT, EEXIST, ENODEV } = constants.errno;
+const { EINVAL, ENOENT, EEXIST, ENODEV, EOPNOTSUPP } = constants.errno;
 
 /** `NAME[,type=TYPE][,port_no=N][,KEY=VALUE]...` */
 interface PortArgument {
@@ -74,7 +74,7 @@ export async function setIf(context: DpctlContext, [datapath, ...interfaces]: re
   });
 }
 
-/** What the option list does not name stays; an option without a value goes. */
+/** Of no port that there is can the options of its device change. */
 function changePort(context: DpctlContext, dpif: Dpif, datapath: string, wanted: PortArgument): void {
   const { name, type, portNo, options } = wanted;
   attempt(context, `${name}: failed to query port in ${datapath}`, () => {
@@ -84,10 +84,7 @@ function changePort(context: DpctlContext, dpif: Dpif, datapath: string, wanted:
       return context.fail(`${name}: can't change type from ${port.type} to ${type}`);
     if (portNo !== undefined && portNo !== port.portNo)
       return context.fail(`${name}: can't change port number from ${port.portNo} to ${portNo}`);
-    attempt(context, `${name}: Error updating configuration`, () => {
-      const changed = Object.entries({ ...dpif.portOptions(port.portNo), ...options });
-      dpif.portSetConfig(port.portNo, Object.fromEntries(changed.filter(([, value]) => value !== '')));
-    });
+    if (Object.keys(options).length > 0) context.fail(`${name}: Error updating configuration`, EOPNOTSUPP);
   });
 }
 

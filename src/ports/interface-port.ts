@@ -58,6 +58,7 @@ export abstract class InterfacePort extends QueuePort implements LinkListener {
     if (this.#ifindex !== 0) return;
     try {
       this.#attach(link);
+      this.context.reopened();
     } catch (error) {
       // what the kernel refuses now it may grant when the interface changes again
       if (!(error instanceof DatapathError)) throw error;

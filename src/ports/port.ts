@@ -11,6 +11,7 @@ import type { PortStats } from '../datapath/stats.ts';
 import type { DatapathMemory, SharedBytes } from '../wasm/memory.ts';
 import { wakeWorker } from '../worker/wake.ts';
 import type { HotFlows } from './hot-flows.ts';
+import type { PortConfig } from './port-config.ts';
 import { FrameRing } from './ring.ts';
 
 /** Port number, name and what the kind needs to set itself up. */
@@ -27,6 +28,9 @@ export interface PortContext {
   /** Workers that poll are 1 to this one. */
   readonly pollers: () => number;
   readonly stats: (portNo: number) => PortStats;
+  readonly config: () => PortConfig;
+  /** It has its receive queues again, which are where they happen to be. */
+  readonly reopened: () => void;
   /** The hot flows of the datapath, made when they are first asked for. */
   readonly hotFlows: () => HotFlows;
 }
@@ -115,8 +119,9 @@ export abstract class Port {
 
   /** Opens the descriptor: from here on workers see the port. */
   protected open(rxKind: number, rx: number, txKind: number, txRings: number, flags = 0): void {
-    const { memory, portNo, worker } = this.context;
-    const status = memory.wasm.openPort(portNo, rxKind, rx, txKind, txRings, worker, flags);
+    const { memory, portNo, worker, config } = this.context;
+    const all = config().emc ? flags : flags | C.PORT_FLAG_NO_EMC;
+    const status = memory.wasm.openPort(portNo, rxKind, rx, txKind, txRings, worker, all);
     if (status !== 0) throw new RangeError(`port ${portNo} cannot be opened: errno ${-status}`);
     for (let slot = 0; slot < this.context.workerSlots; slot++) wakeWorker(memory, slot);
   }

@@ -28,6 +28,7 @@ import { Pump } from '../worker/pump.ts';
 import { type HotFlows, openHotFlows } from './hot-flows.ts';
 import type { MemoryPort, MemoryPortOptions } from './memory.ts';
 import type { Port, PortContext } from './port.ts';
+import { DEFAULT_CONFIG, type PortConfig } from './port-config.ts';
 import { checkPort, openDriver, optionFault, parsePortSpec } from './registry.ts';
 
 export interface PortPlace {
@@ -61,6 +62,8 @@ export interface PortsHost {
   /** Workers that poll are 1 to this one. */
   readonly pollers: () => number;
   onChange(): void;
+  /** A port has its receive queues again. */
+  onReopened(): void;
   /** Vports of type INTERNAL get interfaces of this host. */
   readonly internalPorts: boolean;
   /** A driver that a message asked for could not be opened. */
@@ -74,6 +77,7 @@ export class Ports implements Iterable<Port> {
   readonly #host: PortsHost;
   readonly #byNumber = new Map<number, Port>();
   readonly #devices = new Map<string, Device>();
+  readonly #configs = new Map<number, PortConfig>();
   /** Drivers that are being closed, by the number that they had. */
   readonly #closing = new Map<number, Promise<void>>();
   readonly #pump: Pump | undefined;
@@ -140,6 +144,20 @@ export class Ports implements Iterable<Port> {
     this.#forget(name);
     if (portNo !== undefined) await this.#closing.get(portNo);
     return true;
+  }
+
+  /** What is set for the port of this number; the defaults when nothing is. */
+  config(portNo: number): PortConfig {
+    return this.#configs.get(portNo) ?? DEFAULT_CONFIG;
+  }
+
+  /** Sets it, until the vport goes. Where its queues are is for `datapath.queues` to see to. */
+  configure(portNo: number, config: PortConfig): void {
+    const { memory } = this.#host;
+    this.#configs.set(portNo, config);
+    const flags = memory.portDescriptor(portNo) + C.PORT_FLAGS;
+    const others = memory.u32(flags) & ~C.PORT_FLAG_NO_EMC;
+    memory.setU32(flags, config.emc ? others : others | C.PORT_FLAG_NO_EMC);
   }
 
   get(nameOrNumber: string | number): Port | undefined {
@@ -285,7 +303,9 @@ export class Ports implements Iterable<Port> {
       );
     const place = { portNo, name, workerSlots, worker, isPinned: device.worker !== undefined, pollers };
     const hotFlows = (): HotFlows => (this.#hotFlows ??= openHotFlows(memory, name));
-    const context: PortContext = { memory, ...place, stats: (no) => stats.port(no), hotFlows };
+    const config = (): PortConfig => this.config(portNo);
+    const reopened = (): void => this.#host.onReopened();
+    const context: PortContext = { memory, ...place, stats: (no) => stats.port(no), config, reopened, hotFlows };
     const opened = openDriver(context, device.type, device.options);
     return opened instanceof Promise
       ? opened.then((port) => this.#register(port, device))
@@ -304,6 +324,7 @@ export class Ports implements Iterable<Port> {
 
   /** A vport is gone: closes its driver. */
   #detach(portNo: number): void {
+    this.#configs.delete(portNo);
     for (const device of this.#devices.values()) {
       if (device.portNo === portNo) device.portNo = device.driver = undefined;
     }

@@ -26,6 +26,11 @@ export function cpuOf(cpus: readonly number[], slot: number): number | undefined
   return slot === 0 || cpus.length === 0 ? undefined : cpus[(slot - 1) % cpus.length];
 }
 
+/** What Open vSwitch calls the core of worker `slot`: its CPU, or its number when it has none of its own. */
+export function coreOf(cpus: readonly number[], slot: number): number {
+  return cpuOf(cpus, slot) ?? slot;
+}
+
 /** Where this thread may run when it does not stay on a CPU; undefined: it does not. */
 let before: number[] | undefined;
 

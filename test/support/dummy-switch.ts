@@ -88,7 +88,7 @@ function objectEnd(text: string): number {
   return 0;
 }
 
-/** A running switch with the datapath DUMMY_DATAPATH and ports p1 (1) and p2 (2), its clock stopped. */
+/** A running switch with the datapath DUMMY_DATAPATH and ports p1 (1) and p2 (2), its clock stopped unless it is free. */
 export class DummySwitch {
   readonly #folder: string;
   readonly #children: ChildProcess[];
@@ -100,7 +100,8 @@ export class DummySwitch {
     this.#control = control;
   }
 
-  static async start(): Promise<DummySwitch> {
+  /** `args`: more of the command line of ovs-vswitchd. `isFree`: nothing of it is stopped, without which it cannot change its poll-mode threads. */
+  static async start({ args = [], isFree = false }: { args?: string[]; isFree?: boolean } = {}): Promise<DummySwitch> {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'dummy-switch-'));
     const env = { ...process.env, OVS_RUNDIR: folder, OVS_LOGDIR: folder, OVS_DBDIR: folder, OVS_SYSCONFDIR: folder };
     const run = (program: string, ...args: string[]) => execFileSync(program, args, { env, stdio: 'pipe' });
@@ -114,7 +115,7 @@ export class DummySwitch {
       await waitFor(() => existsSync(`${folder}/db.sock`), 'ovsdb-server');
       run('ovs-vsctl', `--db=${database}`, '--no-wait', 'init');
       const control = `${folder}/switch.ctl`;
-      start('ovs-vswitchd', '--enable-dummy=override', '--disable-system', `--unixctl=${control}`, database);
+      start('ovs-vswitchd', '--enable-dummy=override', '--disable-system', ...args, `--unixctl=${control}`, database);
       const ports = ['p1', 'p2'].flatMap((name) => [
         '--',
         'add-port',
@@ -144,6 +145,7 @@ export class DummySwitch {
       );
       const socket = connect(control);
       const ready = new DummySwitch(folder, children, new Control(socket));
+      if (isFree) return ready;
       await ready.call('time/stop');
       await ready.call('revalidator/pause');
       return ready;
@@ -162,6 +164,11 @@ export class DummySwitch {
   /** Runs one command as ovs-appctl would; rejects with the switch's error text. */
   call(command: string, ...args: string[]): Promise<string> {
     return this.#control.call(command, args);
+  }
+
+  /** Changes the switch's database, and waits until the switch has done so too. */
+  vsctl(...args: string[]): void {
+    execFileSync('ovs-vsctl', [`--db=unix:${this.#folder}/db.sock`, '--timeout=15', ...args], { stdio: 'pipe' });
   }
 
   /** Installs flows, each as `KEY actions:ACTIONS` or `KEY,ACTIONS` of dpctl's text. */

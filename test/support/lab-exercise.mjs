@@ -89,6 +89,22 @@ export function twoHosts(lab) {
   return [a, b];
 }
 
+/** Host `h<n>`, 10.0.0.n, on a wire whose ends have so many queues. */
+export function hostWithQueues(lab, n, queues) {
+  const host = lab.hostWithout(`h${n}`, { ipv4: `10.0.0.${n}/24` });
+  wire(lab, host, queues);
+  return host;
+}
+
+/** Its wire, also when the one before is gone. */
+export function wire(lab, host, queues) {
+  const count = ['numtxqueues', String(queues), 'numrxqueues', String(queues)];
+  const peer = ['peer', 'name', 'eth0', 'netns', String(host.pid), ...count];
+  ip('link', 'add', 'name', host.name, ...count, 'type', 'veth', ...peer);
+  ip('link', 'set', 'dev', host.name, 'up');
+  lab.configure(host);
+}
+
 /** Connects all wires of the lab by a datapath with ports of the type and the options that `spec` names. `ready` is called before it forwards anything. */
 export async function datapathBetween(lab, spec, options = {}, handler = learning(), ready = () => {}) {
   if (spec.includes('offload')) lab.takeXdpFrames();

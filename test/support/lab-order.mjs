@@ -12,8 +12,8 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Datapath } from '../../dist/src/index.js';
 import { flowTuple, udpFrame } from '../../dist/src/ports/frames.js';
-import { ip, Lab, told } from './lab.mjs';
-import { datapathByFlows, drained, portAccounts } from './lab-exercise.mjs';
+import { Lab, told } from './lab.mjs';
+import { datapathByFlows, drained, hostWithQueues, portAccounts } from './lab-exercise.mjs';
 
 const QUEUES = 4;
 const FLOWS = 8;
@@ -99,12 +99,7 @@ async function receive() {
 /** Two hosts; the wire of the first one has several queues. */
 function hostsOf(lab) {
   return [1, 2].map((n) => {
-    const host = lab.hostWithout(`h${n}`, { ipv4: `10.0.0.${n}/24` });
-    const queues = n === 1 ? ['numtxqueues', String(QUEUES), 'numrxqueues', String(QUEUES)] : [];
-    const peer = ['peer', 'name', 'eth0', 'netns', String(host.pid), ...queues];
-    ip('link', 'add', 'name', host.name, ...queues, 'type', 'veth', ...peer);
-    ip('link', 'set', 'dev', host.name, 'up');
-    lab.configure(host);
+    const host = hostWithQueues(lab, n, n === 1 ? QUEUES : 1);
     if (n === 2) lab.run(host, 'ethtool', '-K', 'eth0', 'gro', 'on');
     return host;
   });

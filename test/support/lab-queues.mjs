@@ -5,8 +5,8 @@
  *     unshare -n node lab-queues.mjs afpacket[,OPTION...] | afxdp[,OPTION...] SECONDS
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ip, Lab, PATIENCE_S } from './lab.mjs';
-import { datapathByFlows, portAccounts } from './lab-exercise.mjs';
+import { Lab, PATIENCE_S } from './lab.mjs';
+import { datapathByFlows, hostWithQueues, portAccounts } from './lab-exercise.mjs';
 
 const WORKERS = 3;
 const QUEUES = 4;
@@ -15,28 +15,7 @@ const LOAD = new URL('./lab-load.mjs', import.meta.url).pathname;
 
 const [, , backend, seconds] = process.argv;
 const lab = new Lab();
-const queues = ['numtxqueues', String(QUEUES), 'numrxqueues', String(QUEUES)];
-const [from] = [1, 2].map((n) => {
-  const host = lab.hostWithout(`h${n}`, { ipv4: `10.0.0.${n}/24` });
-  ip(
-    'link',
-    'add',
-    'name',
-    host.name,
-    ...queues,
-    'type',
-    'veth',
-    'peer',
-    'name',
-    'eth0',
-    'netns',
-    String(host.pid),
-    ...queues,
-  );
-  ip('link', 'set', 'dev', host.name, 'up');
-  lab.configure(host);
-  return host;
-});
+const [from] = [1, 2].map((n) => hostWithQueues(lab, n, QUEUES));
 const lost = [];
 const onEvent = (event) => {
   if (event.type === 'worker-lost') lost.push(event.packetsLost);

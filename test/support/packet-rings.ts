@@ -12,6 +12,30 @@ export const MAC = 192;
 /** What the kernel writes of a frame. */
 type Header = Record<'status' | 'tci' | 'tpid' | 'size' | 'mac' | 'snapSize', number>;
 
+/** A queue over an empty ring of its own. */
+export function packetQueue(
+  blocks: QueueBlocks,
+  {
+    portNo,
+    worker,
+    frames = 64,
+    frameSize = 256,
+  }: { portNo: number; worker: number; frames?: number; frameSize?: number },
+) {
+  const geometry = ringGeometry(frames, MAC + frameSize);
+  const size = geometry.blockSize * geometry.blockCount;
+  const ring = blocks.allocatePages(size);
+  blocks.memory.slice(ring, size).fill(0);
+  const what = { kind: C.QUEUE_KIND_PACKET_RX, fd: 0xffffffff, portNo, worker, flags: 0 };
+  return { queue: blocks.receiveQueue(what, ring, geometry), ring, geometry, count: size / geometry.frameSize };
+}
+
+/** The port receives by these queues from now on, and sends nowhere. */
+export function openQueues({ memory }: QueueBlocks, portNo: number, table: number, worker: number): void {
+  memory.wasm.closePort(portNo);
+  memory.wasm.openPort(portNo, C.RX_QUEUES, table, C.TX_NULL, 0, worker, 0);
+}
+
 export class PacketRing {
   readonly queue: number;
   /** Addresses of the frames. */
@@ -23,15 +47,10 @@ export class PacketRing {
   constructor({ memory }: Datapath, { worker = 0, frames = 64, frameSize = 256 } = {}) {
     this.#memory = memory;
     const blocks = new QueueBlocks(memory, 'the test');
-    const geometry = ringGeometry(frames, MAC + frameSize);
-    const size = geometry.blockSize * geometry.blockCount;
-    const ring = blocks.allocatePages(size);
-    memory.slice(ring, size).fill(0);
-    const what = { kind: C.QUEUE_KIND_PACKET_RX, fd: 0xffffffff, portNo: RING_PORT, worker, flags: 0 };
-    this.queue = blocks.receiveQueue(what, ring, geometry);
-    this.frames = Array.from({ length: size / geometry.frameSize }, (_, i) => ring + i * geometry.frameSize);
-    memory.wasm.closePort(RING_PORT);
-    memory.wasm.openPort(RING_PORT, C.RX_QUEUES, blocks.receiveTable([this.queue]), C.TX_NULL, 0, worker, 0);
+    const { queue, ring, count, geometry } = packetQueue(blocks, { portNo: RING_PORT, worker, frames, frameSize });
+    this.queue = queue;
+    this.frames = Array.from({ length: count }, (_, i) => ring + i * geometry.frameSize);
+    openQueues(blocks, RING_PORT, blocks.receiveTable([queue]), worker);
   }
 
   status(index: number): number {

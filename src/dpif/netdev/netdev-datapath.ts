@@ -8,10 +8,11 @@
 import type { Datapath } from '../../datapath/datapath.ts';
 import { DatapathError } from '../../errors.ts';
 import { OWN_PORT_ID } from '../../kernel/client.ts';
+import { readPortConfig, readSwitch } from '../../ports/port-config.ts';
 import type { Transport } from '../../transport/transport.ts';
 import type { UpcallHandler } from '../../upcall/handler.ts';
 import { allowedCpus } from '../../worker/affinity.ts';
-import { BOND_ERRORS, dpifError, EBUSY, EINVAL, ENOENT } from '../errors.ts';
+import { BOND_ERRORS, dpifError, EBUSY, EINVAL, ENODEV, ENOENT, PORT_ERRORS } from '../errors.ts';
 import type { DatapathMessage } from '../messages/datapath.ts';
 import type { VportMessage } from '../messages/vport.ts';
 import { type DatapathFamilies, NetlinkDpif } from '../netlink-dpif.ts';
@@ -47,10 +48,26 @@ export class NetdevDatapath extends NetlinkDpif {
     return '<built-in>';
   }
 
-  /** `emc-insert-inv-prob` 0 turns the exact-match cache off; what this datapath has no answer to is ignored, as Open vSwitch does. */
+  /**
+   * `emc-insert-inv-prob` 0 turns the exact-match cache off, `pmd-rxq-isolate` false lets queues that are not pinned go to any poller; what this
+   * datapath has no answer to is ignored, as Open vSwitch does.
+   */
   setConfig(config: Readonly<Record<string, string>>): void {
     const probability = config['emc-insert-inv-prob'];
     if (probability !== undefined) this.#datapath.emc = Number(probability) !== 0;
+    this.#datapath.queues.isolates = readSwitch(config['pmd-rxq-isolate'], true);
+  }
+
+  /** `pmd-rxq-affinity` and `emc-enable`, of which a missing one has its default. Queues move when the caller gives way. */
+  portSetConfig(portNo: number, config: Readonly<Record<string, string>>): void {
+    if (super.portQueryByNumber(portNo) === undefined) throw dpifError(ENODEV, `port set ${portNo}`, PORT_ERRORS);
+    try {
+      this.#datapath.ports.configure(portNo, readPortConfig(config));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      throw dpifError(EINVAL, `port set ${portNo}`, { [EINVAL]: { code: 'ERR_PORT_OPTION', text: error.message } });
+    }
+    void this.#datapath.queues.spread();
   }
 
   bondAdd(id: number, ports: readonly number[]): void {

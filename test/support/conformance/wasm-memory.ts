@@ -6,6 +6,7 @@
  */
 import * as C from '../../../assembly/constants.ts';
 import { MemoryPort } from '../../../src/ports/memory.ts';
+import { DEFAULT_CONFIG } from '../../../src/ports/port-config.ts';
 import { tellTime } from '../../../src/wasm/clock.ts';
 import { loadModule, type WasmBuild } from '../../../src/wasm/load.ts';
 import { DatapathMemory } from '../../../src/wasm/memory.ts';
@@ -120,6 +121,8 @@ export class WasmMemory {
       isPinned: true,
       pollers: () => 0,
       stats: never,
+      config: () => DEFAULT_CONFIG,
+      reopened: never,
       hotFlows: never,
     };
     this.ports.set(name, new MemoryPort(context, { slots: 64, frameSize: FRAME_SIZE }));
