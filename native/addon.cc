@@ -12,6 +12,7 @@ namespace wdp {
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("setAffinity", Napi::Function::New(env, SetAffinity, "setAffinity"));
+  exports.Set("setUrgent", Napi::Function::New(env, SetUrgent, "setUrgent"));
   exports.Set("capabilities", Napi::Function::New(env, Capabilities, "capabilities"));
   exports.Set("notify", Napi::Function::New(env, Notify, "notify"));
   exports.Set("probe", Napi::Function::New(env, Probe, "probe"));

@@ -18,6 +18,12 @@ namespace wdp {
 /** setAffinity(cpus: Int32Array | number[]): number. Pins the calling thread to these CPUs; returns 0 or an errno. */
 Napi::Value SetAffinity(const Napi::CallbackInfo& info);
 
+/**
+ * setUrgent(on: boolean): number. Has the calling thread run before all ordinary ones (SCHED_RR, its lowest priority), or as one of them again; threads that
+ * it makes are ordinary. Returns 0 or an errno: EPERM without CAP_SYS_NICE.
+ */
+Napi::Value SetUrgent(const Napi::CallbackInfo& info);
+
 /** capabilities(): { netAdmin, netRaw, ipcLock, sysAdmin, sysNice, bpf }. What the calling thread may do now. */
 Napi::Value Capabilities(const Napi::CallbackInfo& info);
 

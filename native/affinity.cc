@@ -1,5 +1,5 @@
 /*
- * CPU affinity of the calling thread: a poller stays on its CPU, so that its caches stay warm.
+ * CPU affinity of the calling thread: a poller stays on its CPU, so that its caches stay warm; and its urgency: who takes over from a dead one does not wait for a CPU.
  *
  * The list of CPUs is read on the calling thread before anything is changed; a bad entry changes nothing.
  */
@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "addon.h"
+#include "arguments.h"
 
 namespace wdp {
 namespace {
@@ -52,6 +53,15 @@ Napi::Value SetAffinity(const Napi::CallbackInfo& info) {
   }
   const int error = sched_setaffinity(0, sizeof(set), &set) == 0 ? 0 : errno;
   return Napi::Number::New(env, error);
+}
+
+Napi::Value SetUrgent(const Napi::CallbackInfo& info) {
+  Arguments args(info, "setUrgent");
+  const bool on = args.Boolean(0, "on");
+  if (!args.ok()) return info.Env().Undefined();
+  const int policy = on ? SCHED_RR | SCHED_RESET_ON_FORK : SCHED_OTHER | SCHED_RESET_ON_FORK;
+  const sched_param param = {on ? sched_get_priority_min(SCHED_RR) : 0};
+  return Napi::Number::New(info.Env(), sched_setscheduler(0, policy, &param) == 0 ? 0 : errno);
 }
 
 }  // namespace wdp

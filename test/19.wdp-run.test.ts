@@ -57,5 +57,5 @@ it('the unit file starts what there is, with the capabilities that ports need', 
   expect(unit).toMatch(/^Type=notify$/m);
   expect(unit).toMatch(/^WatchdogSec=\d+$/m);
   expect(unit).toMatch(/^ExecStart=.* wdp run --port \w+ --port \w+ --workers 1 --json$/m);
-  expect(unit).toMatch(/^AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN CAP_BPF CAP_IPC_LOCK$/m);
+  expect(unit).toMatch(/^AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN CAP_BPF CAP_IPC_LOCK CAP_SYS_NICE$/m);
 });

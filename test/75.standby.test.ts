@@ -2,10 +2,11 @@
  * Threads that stand by (src/worker/heirs.ts): a worker whose thread dies is followed at once by one of them, without the owner thread, which
  * here hears of nothing for as long as a test likes; whichever thread dies, and however many at once, and with none of them it still is replaced.
  */
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import * as C from '../assembly/constants.ts';
 import type { Datapath, DatapathEvent, DatapathOptions } from '../src/index.ts';
-import { nativeUnavailableReason } from '../src/native/load.ts';
+import { nativeAddon, nativeUnavailableReason } from '../src/native/load.ts';
 import { WorkerPool } from '../src/worker/pool.ts';
 import { expectAccounted, openDatapath, until } from './support/datapath.ts';
 
@@ -51,6 +52,19 @@ function untilWithoutEvents(condition: () => boolean): boolean {
 /** Both are followed: each slot was taken once more, and polls. */
 const areFollowed = (datapath: Datapath, before: readonly number[]): boolean =>
   before.every((taken, i) => generation(datapath, i + 1) > taken && isPolling(datapath, i + 1));
+
+const SCHED_RR = 2;
+/** Threads of this process that run before all ordinary ones. proc(5): the policy is the 41st field. */
+function urgentThreads(): number {
+  const policyOf = (id: string): number => {
+    try {
+      return Number(readFileSync(`/proc/self/task/${id}/stat`, 'latin1').split(') ')[1].split(' ')[38]);
+    } catch {
+      return 0; // it has ended
+    }
+  };
+  return readdirSync('/proc/self/task').filter((id) => policyOf(id) === SCHED_RR).length;
+}
 
 const generations = (datapath: Datapath): number[] =>
   Array.from({ length: datapath.options.workers }, (_, i) => generation(datapath, i + 1));
@@ -125,6 +139,25 @@ describe.skipIf(whyNot)(`a thread that stands by${whyNot ? `: ${whyNot}` : ''}`,
     await until(() => lost.length === 3, 'three deaths are told');
     await untilOneStandsBy(datapath);
     await expectNothingLostButCounted(datapath, lost, 3);
+  });
+
+  it('goes before all others, where it may, until it has taken over', async (context) => {
+    const addon = nativeAddon()!;
+    const errno = addon.setUrgent(true);
+    addon.setUrgent(false);
+    if (errno !== 0) return context.skip(`SCHED_RR needs CAP_SYS_NICE: errno ${errno}`);
+    expect(urgentThreads()).toBe(0);
+    const { datapath, lost } = await forwarding({ workers: 1 });
+    for (let deaths = 1; deaths <= 3; deaths++) {
+      await untilOneStandsBy(datapath);
+      await until(() => urgentThreads() === 1, 'nobody but that one goes before others');
+      await datapath.pool!.kill(1);
+      await until(() => lost.length === deaths, 'its death is told');
+    }
+    await untilOneStandsBy(datapath);
+    await until(() => urgentThreads() === 1, 'nobody but that one goes before others');
+    await expectNothingLostButCounted(datapath, lost, 3);
+    await until(() => urgentThreads() === 0, 'nobody stands by');
   });
 
   it('goes on after the datapath was stopped and started again', async () => {

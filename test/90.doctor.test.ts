@@ -109,6 +109,7 @@ describe('native addon', () => {
     // CPU 0 may be outside the allowed set, which is the kernel's EINVAL and no exception.
     expect([0, 22]).toContain(addon.setAffinity(Int32Array.of(0, 1)));
     expect(addon.setAffinity([])).toBe(22);
+    for (const wrong of [undefined, 1, 'on']) expect(() => addon.setUrgent(wrong as never)).toThrow(TypeError);
     for (const wrong of [undefined, 'x', [1.5], [-1], [1024], ['0'], new Uint8Array(1)]) {
       expect(() => addon.setAffinity(wrong as never)).toThrow(TypeError);
     }

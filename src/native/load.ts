@@ -49,6 +49,8 @@ export interface NativeCapabilities {
 export interface NativeAddon extends NativeIo {
   /** Pins the calling thread to these CPUs (0 to 1023). Returns 0 or an errno; throws TypeError for anything else. */
   setAffinity(cpus: Int32Array | readonly number[]): number;
+  /** Has the calling thread run before all ordinary ones, or as one of them again; threads that it makes are ordinary. 0 or an errno: EPERM without CAP_SYS_NICE. */
+  setUrgent(on: boolean): number;
   capabilities(): NativeCapabilities;
   probe(): NativeProbe;
   /** One datagram to a unix socket; `@` begins a name of the abstract name space. 0 or -errno. */

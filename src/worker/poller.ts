@@ -58,7 +58,12 @@ const attached = new Map<number, DatapathMemory>();
 
 /** The task of the pool. Resolves with the packets that were received: by a poller until it was stopped, by a batch until its rings were empty. */
 export default function run(task: PoolTask): number {
-  return task.kind === 'standby' ? standBy(task) : work(task);
+  if (task.kind !== 'standby') return work(task);
+  try {
+    return standBy(task);
+  } finally {
+    nativeAddon()?.setUrgent(false); // the pool gives the thread other tasks
+  }
 }
 
 function work({ kind, slot, cpu, bell }: WorkTask): number {
@@ -76,6 +81,7 @@ function standBy({ heir, slots, cpus, bell }: StandbyTask): number {
   const datapath = memoryOfPool();
   const { ending } = poolData();
   const addon = nativeAddon()!;
+  addon.setUrgent(true); // as far as it may: who dies while others want the processors is followed at once
   say({ heir });
   for (;;) {
     const hold = Hold.takeOrphan(datapath, slots, bell);
@@ -94,10 +100,15 @@ function inherit(datapath: DatapathMemory, hold: Hold, heir: number, cpus: reado
   const { slot } = hold;
   stayOn(cpuOf(cpus, slot) ?? -1);
   datapath.attach(slot);
-  Pump.open(datapath, slot)?.kick(); // what the dead one had queued goes out
+  const pump = Pump.open(datapath, slot);
+  pump?.kick(); // what the dead one had queued goes out
   const packetsLost = datapath.wasm.recoverWorker(slot);
   say({ heir, slot, packetsLost });
-  return go(datapath, hold, () => poll(datapath, slot));
+  return go(datapath, hold, () => {
+    const received = round(datapath, datapath.workerArea(slot), pump);
+    nativeAddon()?.setUrgent(false);
+    return received + poll(datapath, slot);
+  });
 }
 
 function say(message: Standing | Succession): void {
@@ -157,14 +168,19 @@ function poll(datapath: DatapathMemory, slot: number): number {
   return received;
 }
 
+function round(datapath: DatapathMemory, area: number, pump: Pump | undefined): number {
+  tellTime(datapath, area);
+  const received = datapath.wasm.poll(BREATHS);
+  pump?.turn();
+  return received;
+}
+
 function drain(datapath: DatapathMemory, slot: number): number {
   const pump = Pump.open(datapath, slot);
   const area = datapath.workerArea(slot);
   let received = 0;
   for (;;) {
-    tellTime(datapath, area);
-    const n = datapath.wasm.poll(BREATHS);
-    pump?.turn();
+    const n = round(datapath, area, pump);
     if (n === 0) return received;
     received += n;
   }

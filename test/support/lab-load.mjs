@@ -12,6 +12,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as C from '../../dist/assembly/constants.js';
 import { Datapath, exactMask } from '../../dist/src/index.js';
+import { nativeAddon } from '../../dist/src/native/load.js';
 import { Lab } from './lab.mjs';
 import { drained, portAccounts } from './lab-exercise.mjs';
 
@@ -45,10 +46,11 @@ async function openBetween(backend, onEvent) {
 
 const residentKib = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
 
-/** Kills the worker of a datapath. How long until the replacement polls, and until packets come in again, in ms. */
+/** Kills the worker of a datapath, once a thread stands by. How long until the replacement polls, and until packets come in again, in ms. */
 async function killWorker(datapath) {
   const { memory } = datapath;
   const area = memory.workerArea(1);
+  while (datapath.pool.standing === 0) await sleep(1);
   const generation = memory.u32(area + C.WORKER_GENERATION);
   const begin = performance.now();
   await datapath.pool.kill(1);
@@ -63,9 +65,10 @@ async function killWorker(datapath) {
   return { polls: polling - begin, receives: performance.now() - begin };
 }
 
-/** Lets the load run. What was seen of the memory (KiB once a second, after warming up) and of the kills. */
+/** Lets the load run, and looks at it without waiting for a processor, as far as it may. What was seen of the memory (KiB once a second, after warming up) and of the kills. */
 async function underLoad(datapath, seconds, killCount) {
   const kills = [];
+  nativeAddon()?.setUrgent(killCount > 0);
   const memory = [];
   const end = performance.now() + seconds * 1000;
   for (let second = 0; performance.now() < end || memory.length === 0; second++) {
@@ -73,6 +76,7 @@ async function underLoad(datapath, seconds, killCount) {
     await sleep(Math.min(1000 / (killCount > 0 ? 4 : 1), Math.max(end - performance.now(), 0)));
     if (second >= seconds * WARM_SHARE) memory.push(residentKib());
   }
+  nativeAddon()?.setUrgent(false);
   return { kills, memory };
 }
 
