@@ -13,6 +13,7 @@ import {
   flood,
   formatMatch,
   parseActions,
+  parseKeyAttributes,
   parseMatch,
   udpFrame,
 } from '../src/index.ts';
@@ -71,6 +72,46 @@ describe('netdev', () => {
     expect(dpif.portQueryByName('m7')).toBeUndefined();
     expect(datapath.ports.get('m7')).toBeUndefined();
     expect(dpif.portAdd({ name: 'm7', type: 'memory' })).toBe(3);
+  });
+
+  it('says once that anything may have changed when it was not asked for long, and then names again', () => {
+    using dpif = Dpif.createAndOpen('netdev@unasked');
+    using other = Dpif.open('netdev@unasked');
+    expect([dpif.portPoll(), dpif.portPoll()]).toEqual(['changed', undefined]);
+    for (let i = 0; i < 1500; i++) other.portDel(other.portAdd({ name: `n${i}`, type: 'internal' }));
+    const told: unknown[] = [];
+    for (let change = dpif.portPoll(); change !== undefined; change = dpif.portPoll()) told.push(change);
+    expect([told.indexOf('changed'), told.at(-1)]).toEqual([told.length - 1, 'changed']);
+    expect(told.length).toBeLessThan(3000);
+    other.portAdd({ name: 'after', type: 'internal' });
+    expect([dpif.portPoll(), dpif.portPoll()]).toEqual([{ name: 'after' }, undefined]);
+    dpif.destroy();
+  });
+
+  it('sends the packets of a list that it gets help with as those of one that it carries out', async () => {
+    await using datapath = await openDatapath({ name: 'helped', dpIfindex: 97 });
+    const ports = ['one', 'two'].map((name) => datapath.ports.add(name));
+    using dpif = Dpif.open('netdev@helped');
+    // what a key says of headers counts for nothing: those of the packet do
+    const keys = ['', ',eth()', ',eth(),eth_type(0x86dd),ipv6(proto=6)'].map(
+      (headers) => matchAttributes(`skb_priority(3),in_port(1),skb_mark(9)${headers}`).key,
+    );
+    keys.push(parseKeyAttributes('skb_priority(3),in_port(1),skb_mark(9)').key);
+    const lists = [
+      '2,push_vlan(vid=7,pcp=3),2,pop_vlan,set(eth(dst=02:00:00:00:00:99)),1',
+      'clone(set(ipv4(ttl=9)),2),1,set(udp(dst=77)),2,trunc(30),1,2',
+      'check_pkt_len(size=50,gt(2),le(push_vlan(vid=2,pcp=0),1)),push_mpls(label=5,tc=0,ttl=3,bos=1,eth_type=0x8847),1',
+      'hash(l4(0)),2,set(skb_mark(0x5)),1',
+    ];
+    for (const [key, text] of keys.flatMap((each) => lists.map((text) => [each, text] as const))) {
+      const seen = [false, true].map((needsHelp) => {
+        dpif.execute({ packet: frame, key, actions: actions(text), needsHelp });
+        datapath.poll();
+        return ports.map((port) => port.receive().map((bytes) => Buffer.from(bytes).toString('hex')));
+      });
+      expect(seen[0]!.flat().length, text).toBeGreaterThan(0);
+      expect(seen[1], text).toEqual(seen[0]);
+    }
   });
 
   it('puts, gets, dumps and deletes flows, and executes', async () => {

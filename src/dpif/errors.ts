@@ -14,6 +14,7 @@ export const {
   EBUSY,
   EEXIST,
   ENODEV,
+  EFAULT,
   EINVAL,
   EFBIG,
   EOPNOTSUPP,
@@ -102,6 +103,8 @@ export const OPEN_ERRORS = (name: string, type: string): Meanings => ({
 
 export const PORT_ERRORS: Meanings = {
   [ENODEV]: { code: 'ERR_NO_SUCH_PORT', text: 'there is no such device, or the datapath is gone' },
+  // of Linux 6.1, when the device is taken away between two steps of the kernel's
+  [EFAULT]: { code: 'ERR_NO_SUCH_PORT', text: 'the device went away while it was added' },
   [EBUSY]: { code: 'ERR_PORT_EXISTS', text: 'the device or the port number is in use by a bridge or datapath' },
   [EEXIST]: { code: 'ERR_PORT_EXISTS', text: 'there is a device of that name already' },
   [EINVAL]: { code: 'ERR_PORT_OPTION', text: 'no such port can be, or the local port, which stays with its datapath' },

@@ -10,11 +10,12 @@
  */
 import * as C from '../../assembly/constants.ts';
 import * as K from '../../assembly/netlink/openvswitch.ts';
-import { AttributeCursor } from '../netlink/attributes.ts';
+import { AttributeBuilder, AttributeCursor } from '../netlink/attributes.ts';
 import { MessageBuffer } from '../netlink/buffer.ts';
 import type { GenericFamily } from '../netlink/generic.ts';
 import type { Action } from '../odp/action-types.ts';
 import { decodeActions, encodeActions } from '../odp/actions.ts';
+import { ATTRIBUTES, METADATA } from '../odp/fields.ts';
 import { loadModule } from '../wasm/load.ts';
 import { DatapathMemory } from '../wasm/memory.ts';
 import { dpifError, EINVAL, ENOBUFS } from './errors.ts';
@@ -29,6 +30,9 @@ const FRAMES = 64;
 /** The executor's own world: its messages go nowhere. */
 const FAMILY: GenericFamily = { id: 32, name: 'ovs_packet', version: 1 } as GenericFamily;
 const DP_IFINDEX = 1;
+/** Types of key attributes that are not about headers. */
+const { ctTuple4, ctTuple6 } = ATTRIBUTES;
+const BESIDE_HEADERS: ReadonlySet<number> = new Set([...METADATA, ctTuple4, ctTuple6].map((entry) => entry.number));
 const COUNTERS_SIZE = (C.COUNTERS + C.DROP_REASONS + C.EXPLICIT_REASONS) * 8;
 
 /** Whether a datapath can be asked for the operation as it is. */
@@ -180,10 +184,24 @@ class Executor {
 function missMessage(op: Execute): Uint8Array {
   const buffer = new MessageBuffer(op.packet.length + op.key.length + 64);
   putRequest(buffer, FAMILY, K.OVS_PACKET_CMD_MISS, 0, DP_IFINDEX, (attributes) => {
-    putKeyList(attributes, K.OVS_PACKET_ATTR_KEY, op.key);
+    putKeyList(attributes, K.OVS_PACKET_ATTR_KEY, withoutHeaders(op.key));
     attributes.binary(K.OVS_PACKET_ATTR_PACKET, op.packet);
   });
   return buffer.bytes;
+}
+
+/** What a key says besides the headers of an Ethernet frame: those of the frame itself count, as in a datapath's EXECUTE. */
+function withoutHeaders(key: Uint8Array): Uint8Array {
+  const buffer = new MessageBuffer(key.length);
+  const kept = new AttributeBuilder(buffer);
+  let isFrame = false;
+  const cursor = new AttributeCursor(key);
+  while (cursor.next()) {
+    isFrame ||= cursor.type === K.OVS_KEY_ATTR_ETHERNET;
+    if (BESIDE_HEADERS.has(cursor.type)) kept.binary(cursor.type, cursor.view());
+  }
+  kept.finish();
+  return isFrame && cursor.error === undefined ? buffer.bytes : key;
 }
 
 const HEADERS_SIZE = 24;

@@ -23,6 +23,8 @@ export interface Link {
   readonly ethernet: boolean;
   /** `veth`, `bridge`, `tun` and so on; '' of hardware. */
   readonly kind: string;
+  /** Interface number of the bridge or datapath that it is a port of, 0 none. */
+  readonly master: number;
   /** Receive and transmit queues. */
   readonly rxQueues: number;
   readonly txQueues: number;
@@ -43,6 +45,7 @@ const IFF_LOWER_UP = 65536;
 const IFLA_ADDRESS = 1;
 export const IFLA_IFNAME = 3;
 export const IFLA_MTU = 4;
+const IFLA_MASTER = 10;
 export const IFLA_LINKINFO = 18;
 const IFLA_NET_NS_PID = 19;
 const IFLA_NUM_TX_QUEUES = 31;
@@ -83,11 +86,12 @@ export function parseLink(message: MessageCursor): Link {
   const at = message.payloadOffset;
   const view = new DataView(message.bytes.buffer, message.bytes.byteOffset);
   const flags = view.getUint32(at + IFINFO_FLAGS, true);
-  const link = { name: '', mtu: 0, kind: '', rxQueues: 1, txQueues: 1 };
+  const link = { name: '', mtu: 0, kind: '', master: 0, rxQueues: 1, txQueues: 1 };
   const attributes = message.attributes(IFINFO_SIZE);
   while (attributes.next()) {
     if (attributes.type === IFLA_IFNAME) link.name = attributes.string();
     else if (attributes.type === IFLA_MTU) link.mtu = attributes.u32();
+    else if (attributes.type === IFLA_MASTER) link.master = attributes.u32();
     else if (attributes.type === IFLA_NUM_RX_QUEUES) link.rxQueues = attributes.u32();
     else if (attributes.type === IFLA_NUM_TX_QUEUES) link.txQueues = attributes.u32();
     else if (attributes.type === IFLA_LINKINFO) {

@@ -141,10 +141,10 @@ export function createTunnel(port: PortRequest): TunnelDevice {
   return { name, isNew: true };
 }
 
-/** Removes the device of a tunnel port; one that is gone is no error. */
+/** Removes the device of a tunnel port; one that is gone, or that another program has made a port of meanwhile, is no error. */
 export function deleteTunnel(name: string): void {
   const link = findLink(name);
-  if (link === undefined) return;
+  if (link === undefined || link.master !== 0) return;
   try {
     deleteLink(link.ifindex);
   } catch (error) {
