@@ -270,8 +270,8 @@ describe('asynchronous transactions', () => {
     using socket = connect({});
     const reply = socket.transactAsync(request(TYPE, [7, 0, 0, 0]));
     await new Promise((resolve) => setTimeout(resolve, 20));
-    socket.join(9);
-    await peer.cast(9, { count: 2 });
+    socket.join(10);
+    await peer.cast(10, { count: 2 });
     expect((await reply)[16]).toBe(7);
     expect(hex(socket.receive()!.bytes.subarray(16, 20))).toBe('00000000');
     expect(hex(socket.receive()!.bytes.subarray(16, 20))).toBe('01000000');

@@ -198,7 +198,7 @@ describe.skipIf(reason)(`a datapath that runs in the event loop (${reason ?? 'ru
       console.log(JSON.stringify({ counts, code, message, lost: datapath.stats().drops.workerLost, check: datapath.check() }));`;
     const run = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: 600_000,
     });
     expect(run.stderr).toBe('');
     expect(JSON.parse(run.stdout)).toEqual({

@@ -75,7 +75,9 @@ describe('wdp monitor', () => {
   });
 
   it('reports as often as it is told', async () => {
-    const { status, stdout, stderr } = await runCli(['monitor', ...DP, '--json', '--count', '3'], folder);
+    // a worker of a busy machine may rest for some tenths of a second
+    const args = ['monitor', ...DP.slice(0, 3), '--interval', '1', '--json', '--count', '3'];
+    const { status, stdout, stderr } = await runCli(args, folder);
     expect([status, stderr]).toEqual([0, '']);
     const reports = stdout
       .trimEnd()
@@ -84,7 +86,7 @@ describe('wdp monitor', () => {
     expect(reports).toHaveLength(3);
     for (const { name, ports, busiest, seconds, hitsPerSecond } of reports) {
       expect(name).toBe('netdev@mon');
-      expect(seconds).toBeGreaterThan(0.19);
+      expect(seconds).toBeGreaterThan(0.99);
       expect(hitsPerSecond).toBeGreaterThan(0);
       expect(ports.map((one) => [one.portNo, one.name, one.type])).toEqual([
         [0, 'mon', 'internal'],
