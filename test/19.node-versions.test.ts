@@ -27,7 +27,7 @@ const RINGS: [string, RegExp][] = [
   ['afxdp,offload=on', /^mode native, offload$/],
   ['afpacket,ring=copied', /^copied/],
 ];
-const DOWNLOAD_MS = 120_000;
+const DOWNLOAD_MS = 300_000;
 
 const kept = process.env.NODE_VERSIONS_DIR;
 const folder = kept ?? mkdtempSync(path.join(os.tmpdir(), 'node-versions-'));

@@ -14,6 +14,10 @@ import { Datapath, learning, parseRules, staticRules } from '../../dist/src/inde
 import { ip, Lab, PATIENCE_S, told } from './lab.mjs';
 
 const MIB = 1048576;
+/** What hosts say before there are ports. */
+const BEFORE_PORTS_MAX = 5;
+/** Times that nothing more comes in until something is lost. */
+const STILL_MAX = 25;
 const RULES = 'in_port(1) actions:2\nin_port(2) actions:1\n';
 /** Stands in every raw frame, so that it is told apart from what the hosts say on their own. */
 const MARK = 'c0ffee00c0ffee';
@@ -170,11 +174,18 @@ export function portAccounts(lab, datapath) {
   });
 }
 
-/** Until nothing has come in for a while. */
-export async function drained(datapath) {
-  for (let before = -1, now = 0; before !== now; now = datapath.stats().received) {
-    before = now;
+/** Until nothing has come in for a while, and what the interfaces have counted has: on a busy machine frames may lie between the two for longer. */
+export async function drained(lab, datapath) {
+  const unseen = () =>
+    portCounts(lab, datapath).reduce((sum, { name, stats, link }) => {
+      return sum + link.rx.packets - stats.rxPackets - datapath.ports.get(name).kernelDrops;
+    }, 0);
+  for (let before = -1, still = 0; still < STILL_MAX; ) {
     await sleep(200);
+    const { received } = datapath.stats();
+    still = received === before ? still + 1 : 0;
+    before = received;
+    if (still > 0 && unseen() <= BEFORE_PORTS_MAX) return;
   }
 }
 

@@ -97,7 +97,7 @@ async function main(backend, seconds, killCount) {
   const rate = (datapath.stats().received - begin.received) / ((performance.now() - begin.at) / 1000);
   sender.child.stdin.end();
   await sender.ended;
-  await drained(datapath);
+  await drained(lab, datapath);
   await datapath.stop();
   const ports = portAccounts(lab, datapath);
   const { count: flows } = datapath.flows;

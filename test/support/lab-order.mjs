@@ -126,7 +126,7 @@ async function main(backend, seconds) {
   }
   sender.child.stdin.end();
   const { sent } = told(await sender.ended);
-  await drained(datapath);
+  await drained(lab, datapath);
   receiver.child.stdin.end();
   const received = told(await receiver.ended);
   await datapath.stop();

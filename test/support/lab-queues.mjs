@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Lab, PATIENCE_S } from './lab.mjs';
-import { datapathByFlows, hostWithQueues, portAccounts } from './lab-exercise.mjs';
+import { datapathByFlows, drained, hostWithQueues, portAccounts } from './lab-exercise.mjs';
 
 const WORKERS = 3;
 const QUEUES = 4;
@@ -66,10 +66,7 @@ await datapath.setPollers(WORKERS);
 const list = datapath.queues.list();
 sender.child.stdin.end();
 await sender.ended;
-for (let before = -1, now = 0; before !== now; now = datapath.stats().received) {
-  before = now;
-  await sleep(200);
-}
+await drained(lab, datapath);
 const port = await datapath.ports.addType('replay', 'generator', { flows: 1, loop: 1 }, { worker: WORKERS });
 const refused = {
   noQueues: await outcome(datapath.queues.move('replay', 0, 1)),
