@@ -213,33 +213,26 @@ const whyNot = whyNoLab();
 const BACKENDS = ['afpacket,queues=4', 'afxdp'];
 
 describe.skipIf(whyNot)(`queues of interfaces that are pinned${whyNot ? `: ${whyNot}` : ''}`, () => {
-  it.each(BACKENDS)(
-    'over %s go to the workers of their cores, and nothing else does',
-    { timeout: 60_000 },
-    async (backend) => {
-      const seen = await runInLab<Affinity>('lab-affinity', backend);
-      expect(seen.isolated).toEqual([1, 2]);
-      expect(seen.pinned.map(({ worker }) => worker)).toEqual([2, 1, 3, 3]);
-      const [first, second, third, fourth] = seen.pinned.map(({ packets }) => packets) as [
-        number,
-        number,
-        number,
-        number,
-      ];
-      expect(Math.min(first, second, third, fourth)).toBeGreaterThan(0);
-      expect(seen.received).toEqual([second, first, third + fourth]);
-      expect([seen.again, seen.back]).toEqual([
-        [2, 1, 3, 3],
-        [2, 1, 3, 3],
-      ]);
-      expect(seen.fewer).toEqual([1, 1, 1, 1]);
-      expect(seen.unmet).toEqual([
-        { type: 'queue-not-pinned', port: 'h1', queue: 0, core: 2 },
-        { type: 'all-isolated' },
-      ]);
-      expect([seen.free, seen.stillIsolated, seen.events]).toEqual([3, [], []]);
-      expectCountersOfInterfaces(seen.ports);
-      expect(seen.check).toBe(0);
-    },
-  );
+  it.each(BACKENDS)('over %s go to the workers of their cores, and nothing else does', async (backend) => {
+    const seen = await runInLab<Affinity>('lab-affinity', backend);
+    expect(seen.isolated).toEqual([1, 2]);
+    expect(seen.pinned.map(({ worker }) => worker)).toEqual([2, 1, 3, 3]);
+    const [first, second, third, fourth] = seen.pinned.map(({ packets }) => packets) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    expect(Math.min(first, second, third, fourth)).toBeGreaterThan(0);
+    expect(seen.received).toEqual([second, first, third + fourth]);
+    expect([seen.again, seen.back]).toEqual([
+      [2, 1, 3, 3],
+      [2, 1, 3, 3],
+    ]);
+    expect(seen.fewer).toEqual([1, 1, 1, 1]);
+    expect(seen.unmet).toEqual([{ type: 'queue-not-pinned', port: 'h1', queue: 0, core: 2 }, { type: 'all-isolated' }]);
+    expect([seen.free, seen.stillIsolated, seen.events]).toEqual([3, [], []]);
+    expectCountersOfInterfaces(seen.ports);
+    expect(seen.check).toBe(0);
+  });
 });

@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as C from '../../dist/assembly/constants.js';
 import { Dpif } from '../../dist/src/dpif/index.js';
-import { ip, Lab } from './lab.mjs';
+import { ip, Lab, until } from './lab.mjs';
 import { datapathByFlows, drained, hostWithQueues, portAccounts, wire } from './lab-exercise.mjs';
 
 const WORKERS = 3;
@@ -35,7 +35,7 @@ const receivedBy = () =>
   );
 
 await setAffinity('0:2,1:1');
-await drained(datapath);
+await drained(lab, datapath);
 const isolated = [...datapath.queues.isolated()].sort();
 const [before, queuesBefore] = [receivedBy(), queues()];
 const others = () => datapath.queues.list().filter(({ port }) => port !== 'h1');
@@ -46,7 +46,7 @@ await sleep(SECONDS * 1000);
 await datapath.queues.spread();
 sender.child.stdin.end();
 await sender.ended;
-await drained(datapath);
+await drained(lab, datapath);
 const given = (now, then) => now.map((each, i) => ({ ...each, packets: each.packets - then[i].packets }));
 const pinned = given(queues(), queuesBefore);
 const received = receivedBy().map((count, i) => count - before[i]);
@@ -55,9 +55,9 @@ for (const { worker, packets } of given(others(), othersBefore)) received[worker
 const ports = portAccounts(lab, datapath);
 
 ip('link', 'del', 'dev', 'h1');
-for (let turn = 0; turn < 500 && queues().length > 0; turn++) await sleep(10);
+await until(() => queues().length === 0);
 wire(lab, from, QUEUES);
-for (let turn = 0; turn < 500 && queues().length < QUEUES; turn++) await sleep(10);
+await until(() => queues().length === QUEUES);
 for (let turn = 0; turn < 100 && workersOf()[0] !== 2; turn++) await sleep(10);
 const again = workersOf();
 await datapath.setPollers(1);
