@@ -88,24 +88,23 @@ async function otherProgram(number) {
 }
 
 const checks = {
-  'two programs change flows and ports of one datapath: every answer is the errno of what is there, and both see the same':
-    async () => {
-      ip('link add p1 type veth peer name p2');
-      const dpif = create('dp1', 'p1');
-      const other = await otherProgram(7);
-      const actor = actorOf(dpif);
-      const theirs = other.ask('churn');
-      const mine = await churn(actor, { seed: 8, steps: STEPS, ports: PORTS.length });
-      const logs = [mine, await theirs];
-      const tables = [actor.table(PORTS.length), await other.ask('table')];
-      const said = judge(logs, tables, PORTS.length, PORTS.length - 1);
-      assert.deepEqual(
-        [...dpif.flowDump()].map(flowText).sort(),
-        lines(dpctl('dump-flows', 'dp1')).map(dumpedText).sort(),
-      );
-      other.end();
-      return said;
-    },
+  'two programs change flows and ports of one datapath: answers fit what is there, both see the same': async () => {
+    ip('link add p1 type veth peer name p2');
+    const dpif = create('dp1', 'p1');
+    const other = await otherProgram(7);
+    const actor = actorOf(dpif);
+    const theirs = other.ask('churn');
+    const mine = await churn(actor, { seed: 8, steps: STEPS, ports: PORTS.length });
+    const logs = [mine, await theirs];
+    const tables = [actor.table(PORTS.length), await other.ask('table')];
+    const said = judge(logs, tables, PORTS.length, PORTS.length - 1);
+    assert.deepEqual(
+      [...dpif.flowDump()].map(flowText).sort(),
+      lines(dpctl('dump-flows', 'dp1')).map(dumpedText).sort(),
+    );
+    other.end();
+    return said;
+  },
 
   'two programs make and delete one datapath: one of them has made it, and nothing is left half': async () => {
     create('dp1');
