@@ -11,7 +11,6 @@ import { createInterface } from 'node:readline';
 import { churn, dpifActor, judge } from './dpif-churn.mjs';
 import {
   actions,
-  closeDatapaths,
   create,
   dpctl,
   dpifModule,
@@ -21,6 +20,7 @@ import {
   ip,
   lines,
   match,
+  runChecks,
 } from './dpif-suite-tools.mjs';
 
 const { Dpif, DPIF_FP_CREATE, DPIF_FP_MODIFY } = dpifModule;
@@ -150,15 +150,4 @@ const checks = {
   },
 };
 
-for (const [name, check] of Object.entries(checks)) {
-  let result;
-  try {
-    result = { name, ok: true, detail: (await check()) ?? '' };
-  } catch (error) {
-    result = { name, ok: false, detail: error.stack ?? String(error) };
-  }
-  await closeDatapaths();
-  for (const left of Dpif.enumerate('system')) Dpif.open(left).destroy();
-  process.stdout.write(`${JSON.stringify(result)}\n`);
-}
-process.exit(0);
+await runChecks(checks);

@@ -1,5 +1,5 @@
 /*
- * What dpif-suite.mjs and dpif-switch.mjs are made of: the programs to compare with, namespaces as hosts, datapaths that go away with their check. Travels with them into the
+ * What dpif-suite.mjs, dpif-switch.mjs and dpif-programs.mjs are made of: how checks are run, the programs to compare with, namespaces as hosts, datapaths that go away with their check. Travels with them into the
  * virtual machine.
  */
 import { execFile, execFileSync, spawn } from 'node:child_process';
@@ -182,4 +182,23 @@ export async function featuresOfVswitchd() {
     for (const child of started.reverse()) await end(child);
     for (const name of Dpif.enumerate('system')) Dpif.open(name).destroy();
   }
+}
+
+/** Runs checks by their name, one after the other: prints a line of JSON for each, with what it returned or why it failed, and ends the program. */
+export async function runChecks(checks) {
+  for (const [name, check] of Object.entries(checks)) {
+    let result;
+    try {
+      result = { name, ok: true, detail: (await check()) ?? '' };
+    } catch (error) {
+      result = { name, ok: false, detail: error.stack ?? String(error) };
+    }
+    await closeServers();
+    await closeDatapaths().catch((error) => {
+      result = { name, ok: false, detail: `at the end: ${error.stack}` };
+    });
+    for (const left of Dpif.enumerate('system')) Dpif.open(left).destroy();
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+  }
+  process.exit(0);
 }

@@ -8,8 +8,6 @@
 import assert from 'node:assert/strict';
 import {
   actions,
-  closeDatapaths,
-  closeServers,
   create,
   dpctl,
   dpifModule,
@@ -24,6 +22,7 @@ import {
   odp,
   probeCapabilities,
   run,
+  runChecks,
 } from './dpif-suite-tools.mjs';
 
 const { Dpif, DPIF_FP_CREATE, DPIF_FP_MODIFY, DPIF_FP_ZERO_STATS } = dpifModule;
@@ -385,16 +384,4 @@ const checks = {
   },
 };
 
-for (const [name, check] of Object.entries(checks)) {
-  let result;
-  try {
-    result = { name, ok: true, detail: (await check()) ?? '' };
-  } catch (error) {
-    result = { name, ok: false, detail: error.stack ?? String(error) };
-  }
-  await closeServers();
-  await closeDatapaths();
-  for (const left of Dpif.enumerate('system')) Dpif.open(left).destroy();
-  process.stdout.write(`${JSON.stringify(result)}\n`);
-}
-process.exit(0);
+await runChecks(checks);

@@ -31,6 +31,7 @@ import {
   ping,
   run,
   runAside,
+  runChecks,
   serve,
   serveIperf,
   silentDevices,
@@ -334,17 +335,4 @@ function sorted(list) {
   return [...list].sort();
 }
 
-for (const [name, check] of Object.entries(checks)) {
-  let result;
-  try {
-    result = { name, ok: true, detail: (await check()) ?? '' };
-  } catch (error) {
-    result = { name, ok: false, detail: error.stack ?? String(error) };
-  }
-  await closeServers();
-  await closeDatapaths().catch((error) => {
-    result = { name, ok: false, detail: `at the end: ${error.stack}` };
-  });
-  process.stdout.write(`${JSON.stringify(result)}\n`);
-}
-process.exit(0);
+await runChecks(checks);
